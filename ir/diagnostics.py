@@ -1,0 +1,62 @@
+"""Problems found in a graph, and the errors raised for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+
+class LayerccError(Exception):
+    """Base of every error that layercc raises on purpose."""
+
+
+class ShapeError(LayerccError, ValueError):
+    """Shapes or dtypes in a graph do not fit together. `.diagnostics` lists every problem."""
+
+    def __init__(self, message: str, diagnostics: Iterable[Diagnostic] = ()) -> None:
+        super().__init__(message)
+        self.diagnostics = tuple(diagnostics)
+
+
+class InvalidModelError(LayerccError, ValueError):
+    """The model itself is malformed: cyclic, truncated, missing inputs, absurd sizes."""
+
+
+class UnsupportedError(LayerccError, NotImplementedError):
+    """The model is well formed but uses something layercc has no implementation for."""
+
+
+class InputError(LayerccError, ValueError):
+    """The arrays given to a compiled model do not fit its inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a node came from: a file, a Python line, or a layer in another framework."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem in a graph, and the node to blame for it.
+
+    `code` is stable and short (`shape-mismatch`, `unsupported-op`, ...): tools match on it.
+    """
+
+    code: str
+    message: str
+    node: str = ""
+    op: str = ""
+    source: Source | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.op} {self.node!r}: " if self.node else ""
+        origin = f"\n  from {self.source}" if self.source else ""
+        return f"{self.severity}[{self.code}]: {where}{self.message}{origin}"

@@ -1,0 +1,291 @@
+"""Shape inference: types of all values, and the values of those that shapes are computed from.
+
+One pass in topological order. Problems are collected, not raised; what depends on a faulty node is
+left untyped, so that one mistake gives one message.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ir.diagnostics import Diagnostic, ShapeError
+from ir.dims import Dim, SymbolicDim, symbol
+from ir.dtypes import DTYPE_SETS, DType, dtype_of
+from ir.graph import Graph, Node
+from ir.registry import Call, Op, OpError, find_op
+from ir.types import TensorType
+
+#: Tensors of up to this many elements are followed by value, when all they depend on is known.
+VALUE_LIMIT = 4096
+#: Bytes beyond which a tensor's declared or inferred type is refused as absurd.
+TENSOR_BYTES_LIMIT = 1 << 40
+
+
+@dataclass
+class Inference:
+    """What is known of a graph before running it.
+
+    `types`: every value that could be typed. `values`: known small values; dtype object where an
+    element is a symbolic dim. `diagnostics`: all problems found.
+    """
+
+    types: dict[str, TensorType] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [found for found in self.diagnostics if found.severity == "error"]
+
+    def raise_for_errors(self, what: str = "the graph") -> None:
+        """Raises ShapeError listing every error, if there is any."""
+        if self.errors:
+            text = "\n".join(str(found) for found in self.errors)
+            raise ShapeError(f"{what} has {len(self.errors)} error(s):\n{text}", self.errors)
+
+
+def infer(
+    graph: Graph,
+    shapes: Mapping[str, Iterable[Dim]] | None = None,
+    values: Mapping[str, np.ndarray] | None = None,
+) -> Inference:
+    """Infers the types of all values in `graph`.
+
+    `shapes` replaces the declared shapes of inputs by name (ints give a concrete inference);
+    `values` makes the values of inputs known, for inputs that shapes are computed from.
+    The graph is not changed.
+    """
+    result = Inference()
+    shapes = shapes or {}
+    for value in graph.inputs:
+        shape = shapes.get(value.name, value.shape)
+        result.types[value.name] = value.type.with_shape(shape)
+    for name, array in (values or {}).items():
+        result.values[name] = np.asarray(array)
+    _Inferrer(result).run(graph)
+    return result
+
+
+def infer_types(graph: Graph) -> Inference:
+    """As `infer`, and stores the types found in `graph.types`."""
+    result = infer(graph)
+    graph.types = result.types
+    return result
+
+
+def infer_node(
+    node: Node,
+    types: Mapping[str, TensorType],
+    values: Mapping[str, np.ndarray] | None = None,
+) -> tuple[TensorType, ...]:
+    """Output types of one node, given the types of what it reads. For passes that make nodes.
+
+    Raises ShapeError naming the node when the inputs do not fit.
+    """
+    result = Inference(dict(types), dict(values or {}))
+    _Inferrer(result).node(node)
+    result.raise_for_errors(str(node))
+    return tuple(result.types[name] for name in node.outputs if name)
+
+
+class _Inferrer:
+    def __init__(self, result: Inference) -> None:
+        self.result = result
+        self.counter = itertools.count()
+
+    def run(self, graph: Graph) -> None:
+        for name, array in graph.constants.items():
+            self.result.types[name] = TensorType(dtype_of(array), array.shape)
+            if array.size <= VALUE_LIMIT:
+                self.result.values[name] = array
+        for node in graph.nodes:
+            self.node(node)
+
+    def fresh_dim(self, hint: str) -> SymbolicDim:
+        return symbol(f"{hint}_{next(self.counter)}")
+
+    def node(self, node: Node) -> None:
+        types, values = self.result.types, self.result.values
+        op = find_op(node.op)
+        if op is None:
+            self.report(node, "unsupported-op", f"op {node.op} is not known to layercc")
+            return
+        if any(name and name not in types for name in node.inputs):
+            return  # a node before this one is at fault and was reported
+        call = Call(
+            op,
+            node,
+            [types[name] if name else None for name in node.inputs],
+            [values.get(name) if name else None for name in node.inputs],
+            self.fresh_dim,
+        )
+        try:
+            check_signature(call)
+            if op.name in CONTROL_FLOW:
+                outputs = CONTROL_FLOW[op.name](self, call)
+            else:
+                outputs = tuple(op.infer(call))
+            self.check_outputs(call, outputs)
+        except OpError as error:
+            self.report(node, error.code, str(error))
+            return
+        for name, found in zip(node.outputs, outputs, strict=False):
+            if name:
+                types[name] = found
+        self.propagate_values(call, outputs)
+
+    def check_outputs(self, call: Call, outputs: tuple[TensorType, ...]) -> None:
+        if len(call.node.outputs) > len(outputs):
+            call.fail(
+                f"{len(call.node.outputs)} outputs asked for, the op has {len(outputs)}",
+                "bad-arity",
+            )
+        for found in outputs:
+            for dim in found.shape:
+                if type(dim) is int and dim < 0:
+                    call.fail(f"the output would have the shape {found}, with a negative dim")
+            if found.is_static:
+                nbytes = math.prod(found.shape) * found.dtype.itemsize  # type: ignore[arg-type]
+                if nbytes > TENSOR_BYTES_LIMIT:
+                    call.fail(f"the output {found} would take {nbytes:.3g} bytes", "absurd-size")
+
+    def propagate_values(self, call: Call, outputs: tuple[TensorType, ...]) -> None:
+        """Runs the reference of a node whose inputs are all known and whose outputs are small."""
+        op, node = call.op, call.node
+        known = all(
+            value is not None or kind is None
+            for value, kind in zip(call.values, call.types, strict=True)
+        )
+        if op.symbolic_value is not None:
+            made = op.symbolic_value(call)  # Shape, Size: known from the type alone
+        elif not known or not op.deterministic or op.name in CONTROL_FLOW:
+            return
+        elif not all(t.is_static and math.prod(t.shape) <= VALUE_LIMIT for t in outputs):  # type: ignore[arg-type]
+            return
+        elif any(v is not None and v.dtype == object for v in call.values) and not op.symbolic:
+            return
+        else:
+            try:
+                with np.errstate(all="ignore"):
+                    made = op.reference(call, *call.values)
+            except (OpError, TypeError, ValueError, IndexError, ZeroDivisionError):
+                return  # not computable on symbols; running will tell
+        arrays = made if isinstance(made, tuple) else (made,)
+        for name, array, kind in zip(node.outputs, arrays, outputs, strict=False):
+            if name:
+                self.result.values[name] = settle(array, kind)
+
+    def report(self, node: Node, code: str, message: str) -> None:
+        self.result.diagnostics.append(
+            Diagnostic(code, message, node.name, node.op, node.source)
+        )
+
+
+def settle(array: np.ndarray, kind: TensorType) -> np.ndarray:
+    """A known value in its own dtype if it holds no symbol, else as an object array."""
+    array = np.asarray(array)
+    if array.dtype == object and any(isinstance(item, SymbolicDim) for item in array.flat):
+        return array
+    return array.astype(kind.dtype.value, copy=False)
+
+
+def check_signature(call: Call) -> None:
+    """Number of inputs, required inputs and attributes, and dtypes against the op's definition.
+
+    Raises OpError.
+    """
+    op, node = call.op, call.node
+    parameters = op.input_parameters
+    variadic = bool(parameters) and parameters[-1].variadic
+    if len(node.inputs) > len(parameters) and not variadic:
+        call.fail(f"{len(node.inputs)} inputs given, {len(parameters)} at most fit", "bad-arity")
+    bound: dict[str, tuple[DType, str]] = {}
+    for index, kind in enumerate(call.types):
+        parameter = parameters[min(index, len(parameters) - 1)]
+        if kind is None:
+            continue
+        variable = parameter.type
+        allowed = DTYPE_SETS[op.constraints.get(variable, variable)]
+        name = op.input_name(index)
+        if kind.dtype not in allowed:
+            fits = ", ".join(sorted(map(str, allowed)))
+            call.fail(f"input {name!r} is {kind.dtype}; {fits} would fit", "bad-dtype")
+        first = bound.setdefault(variable, (kind.dtype, name))
+        if variable in op.constraints and first[0] is not kind.dtype:
+            call.fail(
+                f"inputs {first[1]!r} ({first[0]}) and {name!r} ({kind.dtype})"
+                " must have the same element type",
+                "bad-dtype",
+            )
+    for index, parameter in enumerate(parameters):
+        needed = not (parameter.optional or parameter.variadic)
+        if needed and not call.has(index):
+            call.fail(f"input {parameter.name!r} is missing", "missing-input")
+    for name, spec in op.attributes.items():
+        if spec.required and name not in node.attributes:
+            call.fail(f"attribute {name!r} is missing", "missing-attribute")
+
+
+def _infer_if(inferrer: _Inferrer, call: Call) -> tuple[TensorType, ...]:
+    """Types of an If: those of the branch taken where the condition is known, else of both."""
+    condition = call.value(0)
+    branches: list[Graph] = [call.then_branch, call.else_branch]
+    if condition is not None and condition.dtype != object:
+        branches = [branches[0 if condition.reshape(-1)[0] else 1]]
+    found = []
+    for branch in branches:
+        inner = Inference(dict(inferrer.result.types), dict(inferrer.result.values))
+        nested = _Inferrer(inner)
+        nested.counter = inferrer.counter
+        nested.run(branch)
+        inferrer.result.diagnostics.extend(inner.diagnostics)
+        missing = [name for name in branch.output_names if name not in inner.types]
+        if missing:
+            call.fail(f"output {missing[0]!r} of branch {branch.name!r} could not be typed")
+        found.append([inner.types[name] for name in branch.output_names])
+        if len(branches) == 1:
+            for outer, name in zip(call.node.outputs, branch.output_names, strict=False):
+                if name in inner.values:
+                    inferrer.result.values[outer] = inner.values[name]
+    merged = []
+    for alternatives in zip(*found, strict=True):
+        first, last = alternatives[0], alternatives[-1]
+        if first.dtype is not last.dtype or first.rank != last.rank:
+            call.fail(f"the branches give {first} and {last}; the same dtype and rank would fit")
+        merged.append(
+            first.with_shape(
+                a if a == b else inferrer.fresh_dim("branch")
+                for a, b in zip(first.shape, last.shape, strict=True)
+            )
+        )
+    return tuple(merged)
+
+
+#: Ops whose rule needs the inference of a subgraph.
+CONTROL_FLOW = {"If": _infer_if}
+
+
+def call_for(
+    node: Node, types: Mapping[str, TensorType], values: Mapping[str, np.ndarray] | None = None
+) -> Call:
+    """The `Call` of a node that inference has passed: attributes with defaults, types, outputs.
+
+    Raises KeyError when the op or a type is unknown.
+    """
+    op: type[Op] | None = find_op(node.op)
+    if op is None:
+        raise KeyError(node.op)
+    values = values or {}
+    call = Call(
+        op,
+        node,
+        [types[name] if name else None for name in node.inputs],
+        [values.get(name) if name else None for name in node.inputs],
+    )
+    call.outputs = [types[name] for name in node.outputs if name]
+    return call

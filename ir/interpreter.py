@@ -1,0 +1,78 @@
+"""The reference interpreter: runs a graph node by node with each op's NumPy reference.
+
+Slow and simple on purpose. Every kernel and every pass is compared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ir.diagnostics import InputError, LayerccError, UnsupportedError
+from ir.dtypes import dtype_of
+from ir.graph import Graph, Node
+from ir.registry import Call, OpError, find_op
+from ir.types import TensorType
+
+Observer = Callable[[Node, tuple[np.ndarray, ...]], None]
+
+
+def interpret(
+    graph: Graph,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    observe: Observer | None = None,
+) -> dict[str, np.ndarray]:
+    """Runs `graph` on arrays by input name; returns arrays by output name.
+
+    `observe(node, outputs)` is called after every node of the outermost graph. Raises InputError
+    when an input is missing, UnsupportedError for an op without a definition, and LayerccError
+    naming the node when its reference refuses the inputs.
+    """
+    missing = [name for name in graph.input_names if name not in inputs]
+    if missing:
+        raise InputError(f"graph {graph.name!r}: no array given for input(s) {', '.join(missing)}")
+    with np.errstate(all="ignore"):
+        scope = _run(graph, dict(inputs), {}, observe)
+    return {name: scope[name] for name in graph.output_names}
+
+
+def _run(
+    graph: Graph,
+    inputs: Mapping[str, np.ndarray],
+    outer: Mapping[str, np.ndarray],
+    observe: Observer | None,
+) -> dict[str, np.ndarray]:
+    scope = {**outer, **graph.constants, **{k: np.asarray(v) for k, v in inputs.items()}}
+    for node in graph.nodes:
+        outputs = run_node(node, scope)
+        scope.update((name, out) for name, out in zip(node.outputs, outputs, strict=False) if name)
+        if observe is not None:
+            observe(node, outputs)
+    return scope
+
+
+def run_node(node: Node, scope: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Outputs of one node, whose inputs are found in `scope` by name."""
+    op = find_op(node.op)
+    if op is None:
+        raise UnsupportedError(f"{node}: op {node.op} is not known to layercc")
+    arrays = [scope[name] if name else None for name in node.inputs]
+    types = [a if a is None else TensorType(dtype_of(a), a.shape) for a in arrays]
+    call = Call(op, node, types, arrays)
+
+    def run_subgraph(graph: Graph, given: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        inner = _run(graph, given, scope, None)
+        return tuple(inner[name] for name in graph.output_names)
+
+    call.interpret = run_subgraph
+    try:
+        made = op.reference(call, *arrays)
+    except OpError as error:
+        raise LayerccError(f"{node}: {error}") from None
+    except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        shapes = ", ".join("absent" if t is None else str(t) for t in types)
+        raise LayerccError(f"{node}: cannot run on inputs {shapes}: {error}") from error
+    outputs = made if isinstance(made, tuple) else (made,)
+    return tuple(np.asarray(out) for out in outputs)

@@ -1,0 +1,53 @@
+"""The verifier: what must hold of every graph, checked after import and after every pass in tests."""
+
+from __future__ import annotations
+
+from ir.diagnostics import Diagnostic, InvalidModelError
+from ir.graph import Graph
+
+
+def verify(graph: Graph) -> None:
+    """Raises InvalidModelError that lists every broken rule of graph structure.
+
+    Rules: a name is defined once; every name read is defined before it is read; outputs exist.
+    Types and arities are the business of `ir.inference`.
+    """
+    found = problems(graph)
+    if found:
+        text = "\n".join(str(problem) for problem in found)
+        raise InvalidModelError(f"graph {graph.name!r} is malformed:\n{text}")
+
+
+def problems(graph: Graph, outer: frozenset[str] = frozenset()) -> list[Diagnostic]:
+    """Every broken rule of structure; `outer` are the names that an enclosing graph defines."""
+    found: list[Diagnostic] = []
+    defined: set[str] = set()
+
+    def define(name: str, where: str, op: str = "") -> None:
+        if name in defined:
+            found.append(Diagnostic("defined-twice", f"value {name!r} is defined twice", where, op))
+        defined.add(name)
+
+    for name in [*graph.input_names, *graph.constants]:
+        define(name, graph.name, "graph")
+    made_somewhere = {name for node in graph.nodes for name in node.outputs}
+    for node in graph.nodes:
+        for name in dict.fromkeys(node.inputs):
+            if name and name not in defined and name not in outer:
+                problem = (
+                    "is read before it is made" if name in made_somewhere else "is not defined"
+                )
+                message = f"input {name!r} {problem}"
+                found.append(
+                    Diagnostic("undefined-value", message, node.name, node.op, node.source)
+                )
+        for subgraph in node.subgraphs():
+            found.extend(problems(subgraph, outer | frozenset(defined)))
+        for name in node.outputs:
+            if name:
+                define(name, node.name, node.op)
+    for name in graph.output_names:
+        if name not in defined and name not in outer:
+            message = f"output {name!r} is not defined"
+            found.append(Diagnostic("undefined-value", message, graph.name, "graph"))
+    return found

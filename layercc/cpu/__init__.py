@@ -1,0 +1,1 @@
+"""CPU kernels, and how Numba and llvmlite make them native code."""
