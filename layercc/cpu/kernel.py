@@ -1,0 +1,265 @@
+"""Kernel families: how kernels are declared, named and described.
+
+A kernel is a serial function over one task. A *family* builds kernels from compile-time
+parameters (data types, tile sizes, expressions; never shapes, which are arguments)::
+
+    from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+
+    @kernel_family
+    def scale(dtype: str):                       # plain hashable data: str, int, float, bool, tuple
+        from layercc.cpu.target import jit       # imports Numba, so only where a kernel is built
+
+        @jit                                     # a helper, inlined into the kernel
+        def scaled(value, factor):
+            return value * factor
+
+        def body(task: INT, x: pointer(dtype), y: pointer(dtype), n: INT, chunk: INT, factor: F64):
+            for i in range(task * chunk, min((task + 1) * chunk, n)):
+                y[i] = scaled(x[i], factor)
+
+        return body
+
+    key = scale.key("f32")                       # KernelKey: scale[f32]
+    kernels.get(key)                             # layercc.runtime.native.Kernels: native code
+
+The first argument, ``task``, is the task's number; the others arrive as 64-bit words in the order
+written, each converted by its annotation:
+
+=================  =========================================  ====================================
+annotation         the word holds                             the body sees
+=================  =========================================  ====================================
+``pointer("f32")`` an address                                 a pointer: ``x[i]``, ``x[i] = v``
+``INT``            a signed integer                           int64
+``F64``            the bits of a double                       float64
+``F32``            the bits of a double                       float32, rounded from it
+=================  =========================================  ====================================
+
+Pointer types are f32 f64 i8 u8 i16 u16 i32 u32 i64 u64, and three that are stored as integers:
+bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.cpu.intrinsics``).
+``layercc.cpu.intrinsics`` also has pointer arithmetic, scratch on the stack and prefetch.
+
+What a kernel file must keep to:
+
+- no ``from __future__ import annotations`` (the annotations of ``body`` are values) and no Numba
+  import at module level: a warm start must not import it;
+- Numba's arithmetic: a literal ``0.5`` is float64 and widens a float32 expression, so write
+  ``np.float32(0.5)`` outside the body and use the name; int64 with uint64 gives float64;
+- no arrays, strings, exceptions or Python objects: object code that refers to anything but the C
+  library is refused;
+- ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
+  says ``@jit(contract=False)``. No other floating-point law is relaxed;
+- pointers may alias. ``@kernel_family(noalias=("y",))`` promises that nothing else reaches what
+  ``y`` points to, and saves the checks at run time.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+POINTER_DTYPES: Final = (
+    "f32", "f64", "f16", "bf16", "bool",
+    "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64",
+)  # fmt: skip
+
+Parameter = str | int | float | bool | tuple["Parameter", ...]
+Abi = Literal["words", "direct"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one argument word holds: ``pointer`` (to ``dtype``), ``int``, ``f64`` or ``f32``."""
+
+    word: Literal["pointer", "int", "f64", "f32"]
+    dtype: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.dtype}*" if self.word == "pointer" else self.word
+
+    @staticmethod
+    def parse(text: str) -> Kind:
+        """The inverse of ``str``."""
+        if text.endswith("*"):
+            return pointer(text[:-1])
+        for kind in (INT, F64, F32):
+            if text == kind.word:
+                return kind
+        raise ValueError(f"no argument kind {text!r}")
+
+
+INT: Final = Kind("int")
+F64: Final = Kind("f64")
+F32: Final = Kind("f32")
+
+
+def pointer(dtype: str) -> Any:
+    """The kind of a pointer to elements of ``dtype``, for use as an annotation."""
+    if dtype not in POINTER_DTYPES:
+        raise ValueError(f"no pointer type {dtype!r}; known: {', '.join(POINTER_DTYPES)}")
+    return Kind("pointer", dtype)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A named argument of a kernel, without the leading ``task``."""
+
+    name: str
+    kind: Kind
+
+
+Signature = tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class KernelKey:
+    """The name of one kernel: a family and the values of its compile-time parameters."""
+
+    family: str
+    params: tuple[Parameter, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.family}[{', '.join(map(_brief, self.params))}]"
+
+    def to_json(self) -> list[Any]:
+        """Plain lists and scalars; ``from_json`` makes the key again."""
+        return [self.family, _lists(self.params)]
+
+    @staticmethod
+    def from_json(data: list[Any]) -> KernelKey:
+        """The inverse of ``to_json``."""
+        return KernelKey(data[0], _tuples(data[1]))
+
+
+def _brief(value: Parameter) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+Builder = Callable[..., Callable[..., None]]
+
+
+class KernelFamily:
+    """A function from compile-time parameters to the Python body of a kernel."""
+
+    def __init__(self, build: Builder, noalias: tuple[str, ...] = (), abi: Abi = "words") -> None:
+        self.name = build.__name__
+        self.build = build
+        self.noalias = noalias
+        self.abi: Abi = abi
+        self.module = build.__module__
+
+    def key(self, *args: Parameter, **kwargs: Parameter) -> KernelKey:
+        """The key of the kernel with these parameters, given as in a call of the family.
+
+        Raises TypeError for parameters the family does not have, or that are not plain data.
+        """
+        bound = inspect.signature(self.build).bind(*args, **kwargs)
+        bound.apply_defaults()
+        params = tuple(bound.arguments.values())
+        for value in params:
+            _require_plain(value, self.name)
+        return KernelKey(self.name, params)
+
+    def body(self, key: KernelKey) -> Callable[..., None]:
+        """Build the Python body of ``key``; imports Numba where the family does."""
+        return self.build(*key.params)
+
+    def signature(self, body: Callable[..., None]) -> Signature:
+        """Names and kinds of the arguments of ``body``, without ``task``.
+
+        Raises TypeError where an annotation is missing or is no argument kind.
+        """
+        parameters = list(inspect.signature(body).parameters.values())
+        if self.abi == "words":
+            if not parameters or parameters[0].name != "task" or parameters[0].annotation != INT:
+                raise TypeError(f"kernel {self.name}: the first argument must be `task: INT`")
+            parameters = parameters[1:]
+        for parameter in parameters:
+            if not isinstance(parameter.annotation, Kind):
+                raise TypeError(
+                    f"kernel {self.name}: argument {parameter.name} is annotated "
+                    f"{parameter.annotation!r}, which is none of pointer(dtype), INT, F64, F32"
+                )
+        signature = tuple(Argument(item.name, item.annotation) for item in parameters)
+        if unknown := set(self.noalias) - {argument.name for argument in signature}:
+            raise TypeError(f"kernel {self.name}: noalias names no argument: {sorted(unknown)}")
+        return signature
+
+    def __repr__(self) -> str:
+        return f"<kernel family {self.name}>"
+
+
+def _require_plain(value: object, family: str) -> None:
+    if isinstance(value, tuple):
+        for item in value:
+            _require_plain(item, family)
+    elif type(value) not in (str, int, float, bool):
+        raise TypeError(
+            f"kernel {family}: parameter {value!r} is a {type(value).__name__}; "
+            "parameters are str, int, float, bool and tuples of those"
+        )
+
+
+_families: dict[str, KernelFamily] = {}
+
+
+def kernel_family(
+    build: Builder | None = None, *, noalias: tuple[str, ...] = (), abi: Abi = "words"
+) -> Any:
+    """Register ``build`` as a family of kernels, named after it.
+
+    ``noalias`` names pointer arguments that nothing else in the kernel aliases. With
+    ``abi="direct"`` the compiled function takes the body's arguments themselves, as C would pass
+    them, rather than a task and a block of words.
+
+    Raises ValueError where another module has a family of that name.
+    """
+
+    def register(build: Builder) -> KernelFamily:
+        family = KernelFamily(build, noalias, abi)
+        known = _families.get(family.name)
+        if known is not None and known.module != family.module:
+            raise ValueError(
+                f"kernel family {family.name} of {family.module} is already in {known.module}"
+            )
+        _families[family.name] = family
+        return family
+
+    return register if build is None else register(build)
+
+
+def family_of(key: KernelKey) -> KernelFamily:
+    """The family ``key`` belongs to; raises KeyError where its module was never imported."""
+    if key.family not in _families:
+        import layercc.cpu.kernels  # noqa: F401  registers the families of layercc
+    try:
+        return _families[key.family]
+    except KeyError:
+        raise KeyError(
+            f"no kernel family {key.family!r}: is the module that defines it imported?"
+        ) from None
+
+
+def signature(key: KernelKey) -> Signature:
+    """Arguments of the kernel ``key``, in word order.
+
+    Builds the Python body (and so may import Numba) but compiles nothing. Where the kernel has
+    been compiled before, ``layercc.runtime.native.Kernels.signature`` reads it from the cache.
+    """
+    family = family_of(key)
+    return family.signature(family.body(key))
+
+
+def module_file(family: KernelFamily) -> str | None:
+    """The source file that defines ``family``, or None in an interactive session."""
+    return getattr(sys.modules.get(family.module), "__file__", None)
