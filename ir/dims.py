@@ -63,34 +63,34 @@ class SymbolicDim(str):
             raise ValueError(f"{text!r} is the constant {dim}, not a symbolic dimension")
         return dim
 
-    def __add__(self, other: object) -> Any:  # type: ignore[override]
+    def __add__(self, other: int | SymbolicDim) -> Dim:  # type: ignore[override]
         return _apply(_add, self, other)
 
-    def __radd__(self, other: object) -> Any:
+    def __radd__(self, other: int | SymbolicDim) -> Dim:
         return _apply(_add, self, other)
 
-    def __sub__(self, other: object) -> Any:
+    def __sub__(self, other: int | SymbolicDim) -> Dim:
         return _apply(_subtract, self, other)
 
-    def __rsub__(self, other: object) -> Any:
+    def __rsub__(self, other: int | SymbolicDim) -> Dim:
         return _apply(lambda a, b: _subtract(b, a), self, other)
 
-    def __mul__(self, other: object) -> Any:  # type: ignore[override]
+    def __mul__(self, other: int | SymbolicDim) -> Dim:  # type: ignore[override]
         return _apply(_multiply, self, other)
 
-    def __rmul__(self, other: object) -> Any:  # type: ignore[override]
+    def __rmul__(self, other: int | SymbolicDim) -> Dim:  # type: ignore[override]
         return _apply(_multiply, self, other)
 
-    def __floordiv__(self, other: object) -> Any:
+    def __floordiv__(self, other: int | SymbolicDim) -> Dim:
         return _apply(_floor_divide, self, other)
 
-    def __rfloordiv__(self, other: object) -> Any:
+    def __rfloordiv__(self, other: int | SymbolicDim) -> Dim:
         return _apply(lambda a, b: _floor_divide(b, a), self, other)
 
-    def __mod__(self, other: object) -> Any:  # type: ignore[override]
+    def __mod__(self, other: int | SymbolicDim) -> Dim:  # type: ignore[override]
         return _apply(_modulo, self, other)
 
-    def __rmod__(self, other: object) -> Any:
+    def __rmod__(self, other: int | SymbolicDim) -> Dim:
         if isinstance(other, str) and not isinstance(other, SymbolicDim):
             return NotImplemented  # "%s" % dim is text formatting
         return _apply(lambda a, b: _modulo(b, a), self, other)
@@ -231,7 +231,7 @@ def as_dim(value: DimLike | SupportsIndex) -> Dim:
 # --- arithmetic
 
 
-def _apply(function: Callable[[Dim, Dim], Dim], dim: SymbolicDim, other: object) -> Any:
+def _apply(function: Callable[[Dim, Dim], Dim], dim: SymbolicDim, other: object) -> Dim:
     if type(other) is int or isinstance(other, SymbolicDim):
         return function(dim, other)
     if isinstance(other, str):  # str would concatenate
@@ -239,7 +239,7 @@ def _apply(function: Callable[[Dim, Dim], Dim], dim: SymbolicDim, other: object)
     try:
         value = operator.index(other)  # type: ignore[arg-type]
     except TypeError:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     return function(dim, value)
 
 
@@ -493,55 +493,53 @@ def _lower(dim: Dim, effort: int) -> int | None:
     """Interval arithmetic, improved by replacing atoms with rational bounds of theirs."""
     if isinstance(dim, int):
         return dim
-    best: int | None = 0
-    for monomial, coefficient in dim._terms.items():
-        bound = _monomial_bounds(monomial)[0 if coefficient > 0 else 1]
-        if bound is None:
-            best = None
-            break
-        best += coefficient * bound
+    bounds = [(c, _monomial_bounds(m)[0 if c > 0 else 1]) for m, c in dim._terms.items()]
+    known = [c * bound for c, bound in bounds if bound is not None]
+    best = sum(known) if len(known) == len(bounds) else None
     if effort:
-        for relaxed, scale in islice(_relaxations(dim), 4):
-            low = _lower(relaxed, effort - 1)
-            if low is not None:
-                low = -(-low // scale)
+        for cases, scale in islice(_relaxations(dim), 4):
+            lows = [low for case in cases if (low := _lower(case, effort - 1)) is not None]
+            if len(lows) == len(cases):
+                low = -(-min(lows) // scale)
                 best = low if best is None else max(best, low)
     return best
 
 
-def _relaxations(dim: SymbolicDim) -> Iterator[tuple[Dim, int]]:
-    """Pairs `(e, s)` with `s*dim >= e`, each with one atom of `dim` replaced by a bound of it."""
+def _relaxations(dim: SymbolicDim) -> Iterator[tuple[list[Dim], int]]:
+    """Pairs `(cases, s)` with `s*dim >= min(cases)`: one atom of `dim` replaced by bounds of it."""
     for monomial, coefficient in dim._terms.items():
         for position, atom in enumerate(monomial):
             others = monomial[:position] + monomial[position + 1 :]
             low = _monomial_bounds(others)[0]
             if atom.kind == "symbol" or low is None or low < 0:
                 continue
-            for bound, scale in _atom_relaxations(atom, coefficient > 0):
+            for bounds, scale in _atom_relaxations(atom, coefficient > 0):
                 try:
-                    rest = dim - _make({monomial: coefficient})
-                    yield scale * rest + _make({others: coefficient}) * bound, scale
+                    rest = scale * (dim - _make({monomial: coefficient}))
+                    yield [rest + _make({others: coefficient}) * bound for bound in bounds], scale
                 except ValueError:  # too large an expression: do without
                     continue
 
 
-def _atom_relaxations(atom: _Atom, from_below: bool) -> Iterator[tuple[Dim, int]]:
-    """Pairs `(b, s)`: `atom >= b/s` if `from_below`, otherwise `atom <= b/s`."""
+def _atom_relaxations(atom: _Atom, from_below: bool) -> Iterator[tuple[tuple[Dim, ...], int]]:
+    """Pairs `(b, s)`: `atom >= min(b)/s` if `from_below`, otherwise `atom <= max(b)/s`."""
+    if atom.kind in ("max", "min"):
+        if from_below == (atom.kind == "min"):
+            yield atom.args, 1
+        else:
+            for arg in atom.args:
+                yield (arg,), 1
+        return
+    p, q = atom.args
     if atom.kind == "floor":
-        p, q = atom.args
         if isinstance(q, int):
-            yield (p - q + 1 if from_below else p), q
+            yield ((p - q + 1 if from_below else p),), q
         elif not from_below and is_non_negative(q) and is_non_negative(p):
-            yield p, 1
-    elif atom.kind == "mod" and not from_below:
-        p, q = atom.args
-        if is_non_negative(q):
-            yield q - 1, 1
-            if is_non_negative(p):
-                yield p, 1
-    elif atom.kind == ("max" if from_below else "min"):
-        for arg in atom.args:
-            yield arg, 1
+            yield (p,), 1
+    elif not from_below and is_non_negative(q):
+        yield (q - 1,), 1
+        if is_non_negative(p):
+            yield (p,), 1
 
 
 def _monomial_bounds(monomial: Monomial) -> tuple[int | None, int | None]:
@@ -606,7 +604,7 @@ def _difference(a: DimLike, b: DimLike) -> Dim | None:
 
 
 def _related(kind: str, args: Sequence[Dim]) -> Dim:
-    """`mod` through `floor`, and `floor(p/q)` or `-floor((q - 1 - p)/q)`, the shorter of the two."""
+    """`mod` through `floor`; of `floor(p/q)` and `-floor((q - 1 - p)/q)`, equals, the shorter."""
     if kind == "mod":
         p, q = args
         return p - q * _related("floor", args)
@@ -759,7 +757,10 @@ def unify(
         )
     bindings = {} if bindings is None else bindings
     found = dict(bindings)
-    pending = [(i, as_dim(d), operator.index(s)) for i, (d, s) in enumerate(zip(pattern, sizes))]
+    pending = [
+        (axis, as_dim(dim), operator.index(size))
+        for axis, (dim, size) in enumerate(zip(pattern, sizes, strict=True))
+    ]
     before = len(pending) + 1
     while pending and len(pending) < before:
         before = len(pending)
@@ -801,7 +802,8 @@ def _substitute_found(axis: int, dim: Dim, found: dict[str, int]) -> Dim:
 
 
 def _given(dim: Dim, found: Mapping[str, int]) -> str:
-    if isinstance(dim, int) or (atom := _only_atom(dim)) is not None and atom.kind == "symbol":
+    atom = _only_atom(dim)
+    if atom is not None and atom.kind == "symbol":
         return ""
     values = {name: _lookup(found, name) for name in sorted(symbols(dim))}
     shown = ", ".join(f"{name} = {v}" for name, v in values.items() if v is not None)
@@ -815,7 +817,6 @@ _TOKEN = re.compile(
     r'\s*(?:(?P<number>[0-9]+)|(?P<name>[^\W\d]\w*)|(?P<quoted>"(?:[^"\\]|\\.)*")'
     r"|(?P<operator>\*\*|//|[-+*/%(),]))"
 )
-_FUNCTIONS = ("floor", "ceil", "ceiling", "mod", "max", "min")  # SymPy's Max, Mod: as well
 
 
 @lru_cache(_CACHE)
@@ -940,4 +941,33 @@ class _Parser:
             return self.call(token) if self.accept("(") else (_make_symbol(token), 1)
         if token != "(":
             raise self.error(f"unexpected {token!r}")
-        return self.arguments()[0] if self.nested_single() else self.fail_group()
+        values = self.arguments()
+        if len(values) != 1:
+            raise self.error("unexpected ','")
+        return values[0]
+
+    def arguments(self) -> list[_Quotient]:
+        """What stands between parentheses, the opening one having been read."""
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            raise self.error(f"parentheses nest deeper than {MAX_NESTING}")
+        values = [self.sum()]
+        while self.accept(","):
+            values.append(self.sum())
+        self.expect(")")
+        self.nesting -= 1
+        return values
+
+    def call(self, name: str) -> _Quotient:
+        function = name.lower() if name in ("Max", "Min", "Mod") else name
+        values = self.arguments()
+        expected = {"floor": 1, "ceil": 1, "ceiling": 1, "mod": 2}.get(function)
+        if expected is None and function not in ("max", "min"):
+            raise self.error(f"unknown function {name!r}")
+        if expected not in (None, len(values)):
+            raise self.error(f"{name!r} takes {expected} arguments, not {len(values)}")
+        if function == "floor":
+            return values[0][0] // values[0][1], 1
+        if function in ("ceil", "ceiling"):
+            return -(-values[0][0] // values[0][1]), 1
+        return _calculate(function, [self.whole(value) for value in values]), 1
