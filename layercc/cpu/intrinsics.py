@@ -83,7 +83,7 @@ def stack_array(typingctx: Any, count: Any, dtype: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = ir.ArrayType(context.get_data_type(element), length)
-        with cgutils.goto_block(builder, builder.function.entry_basic_block):
+        with builder.goto_entry_block():
             slot = builder.alloca(array)
             slot.align = _STACK_ALIGNMENT
         return builder.bitcast(slot, context.get_value_type(result))

@@ -57,7 +57,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 POINTER_DTYPES: Final = (
@@ -113,12 +113,25 @@ class Argument:
 Signature = tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelKey:
-    """The name of one kernel: a family and the values of its compile-time parameters."""
+    """The name of one kernel: a family and the values of its compile-time parameters.
+
+    Keys are equal where they are written equal: 1, 1.0 and True differ, and so do 0.0 and -0.0.
+    """
 
     family: str
     params: tuple[Parameter, ...] = ()
+    _text: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_text", f"{self.family}{self.params!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KernelKey) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
     def __str__(self) -> str:
         return f"{self.family}[{', '.join(map(_brief, self.params))}]"

@@ -1,0 +1,190 @@
+"""The executor: a native loop that walks a table of kernel calls, on one thread or several.
+
+A table is int64[n_calls, 4]: the kernel's address, its number of tasks, the address of its
+argument words, and a word reserved. Calls run in order; the tasks of one call in any order.
+
+One thread, the leader, walks the table. A call with one task it runs itself; a call with more it
+publishes, takes tasks from the front while workers take tasks from the back, and waits until
+every task taken has been reported done. No step waits for a worker that has taken nothing, so a
+worker that is asleep, late or absent costs speed, never progress.
+
+What is shared is the control block, one cache line a word:
+
+- TICKET holds the tasks left, ``front << 32 | back``, both offset by BIAS; a task is taken by one
+  atomic add (to front) or subtract (from back), valid where the value before had front < back.
+  A failed attempt moves a bound by one, which BIAS absorbs; the next store of TICKET forgets it.
+  Whoever takes a task of a call keeps that call open until it reports, so the call's fields
+  (FUNCTION, WORDS) stay as they are; they are read only after a task was taken. An attempt
+  begun in one call and completed in a later one takes a task of the later one: it is valid too.
+- DONE counts tasks that workers have reported. The leader sets it back to 0 once all are in, when
+  nobody else can touch it.
+- ACTIVE says that a run goes on; LIMIT is how many threads may take part in it.
+- A worker without work spins SPIN times, then sleeps on WAKE. It adds itself to SLEEPERS before
+  it looks at ACTIVE a last time; the leader sets ACTIVE before it looks at SLEEPERS. All four
+  accesses are sequentially consistent, so one of the two sees the other.
+- BUSY is held by the leader of the one run that uses the workers; a second caller meanwhile walks
+  its table alone.
+
+Threads keep the floating-point mode (rounding, denormals) they have: a worker has what its parent
+had when it was started.
+"""
+
+from typing import Final
+
+from layercc.cpu.kernel import INT, kernel_family, pointer
+
+_LINE: Final = 16  # words: two 64-byte lines, since processors prefetch lines in pairs
+BUSY: Final = 0 * _LINE
+ACTIVE: Final = 1 * _LINE
+LIMIT: Final = ACTIVE + 1
+TICKET: Final = 2 * _LINE
+FUNCTION: Final = TICKET + 1
+WORDS: Final = TICKET + 2
+DONE: Final = 3 * _LINE
+WAKE: Final = 4 * _LINE
+SLEEPERS: Final = 5 * _LINE
+STOP: Final = 6 * _LINE
+SPIN: Final = STOP + 1
+CONTROL_WORDS: Final = 7 * _LINE
+
+TABLE_COLUMNS: Final = 4
+BIAS: Final = 1 << 16  # more than there are threads
+MOST_TASKS: Final = 1 << 30  # a call with more is run by the leader alone
+_LOW: Final = (1 << 32) - 1
+_LEADER_SPINS: Final = 4000
+
+
+@kernel_family(abi="direct")
+def walk_table():  # type: ignore[no-untyped-def]
+    """``walk_table(control, table, n_calls, threads)``: run a table as the leader."""
+    from layercc.cpu.atomics import (
+        call_kernel,
+        exchange,
+        fetch_add,
+        load,
+        pause,
+        store_release,
+        wake_all,
+        yield_thread,
+    )
+    from layercc.cpu.target import jit
+
+    @jit
+    def run_alone(function, tasks, words):  # type: ignore[no-untyped-def]
+        for task in range(tasks):
+            call_kernel(function, task, words)
+
+    @jit(inline=False)
+    def run_shared(control, function, tasks, words):  # type: ignore[no-untyped-def]
+        control[FUNCTION] = function
+        control[WORDS] = words
+        store_release(control, TICKET, (BIAS << 32) + BIAS + tasks)
+        own = 0
+        while True:
+            ticket = fetch_add(control, TICKET, 1 << 32)
+            front = ticket >> 32
+            if front >= ticket & _LOW:
+                break
+            call_kernel(function, front - BIAS, words)
+            own += 1
+        spins = 0
+        while load(control, DONE) != tasks - own:
+            spins += 1
+            if spins < _LEADER_SPINS:
+                pause()
+            else:
+                yield_thread()
+        store_release(control, DONE, 0)
+
+    def body(control: pointer("i64"), table: pointer("i64"), n_calls: INT, threads: INT):
+        shared = False
+        if threads > 1:
+            for call in range(n_calls):
+                if table[call * TABLE_COLUMNS + 1] > 1:
+                    shared = exchange(control, BUSY, 1) == 0
+                    break
+        if shared:
+            control[LIMIT] = threads
+            exchange(control, ACTIVE, 1)
+            if load(control, SLEEPERS) > 0:
+                fetch_add(control, WAKE, 1)
+                wake_all(control, WAKE)
+        for call in range(n_calls):
+            function = table[call * TABLE_COLUMNS]
+            tasks = table[call * TABLE_COLUMNS + 1]
+            words = table[call * TABLE_COLUMNS + 2]
+            if shared and tasks > 1 and tasks <= MOST_TASKS:
+                run_shared(control, function, tasks, words)
+            else:
+                run_alone(function, tasks, words)
+        if shared:
+            store_release(control, ACTIVE, 0)
+            store_release(control, BUSY, 0)
+
+    return body
+
+
+@kernel_family(abi="direct")
+def attend():  # type: ignore[no-untyped-def]
+    """``attend(control, index)``: be worker ``index`` (1, 2, …) until told to stop.
+
+    With index 0: tell the workers to stop, and return.
+    """
+    from layercc.cpu.atomics import (
+        call_kernel,
+        exchange,
+        fetch_add,
+        load,
+        pause,
+        wait_while,
+        wake_all,
+        yield_thread,
+    )
+    from layercc.cpu.target import jit
+
+    @jit
+    def take_tasks(control):  # type: ignore[no-untyped-def]
+        """Run tasks from the back until none is left."""
+        count = 0
+        while True:
+            ticket = fetch_add(control, TICKET, -1)
+            back = ticket & _LOW
+            if ticket >> 32 >= back:
+                break
+            call_kernel(control[FUNCTION], back - 1 - BIAS, control[WORDS])
+            count += 1
+        if count > 0:
+            fetch_add(control, DONE, count)
+
+    @jit
+    def wanted(control, index):  # type: ignore[no-untyped-def]
+        return load(control, ACTIVE) != 0 and load(control, LIMIT) > index
+
+    def body(control: pointer("i64"), index: INT):
+        if index == 0:
+            exchange(control, STOP, 1)
+            fetch_add(control, WAKE, 1)
+            wake_all(control, WAKE)
+            return
+        limit = control[SPIN]
+        spins = 0
+        while load(control, STOP) == 0:
+            ticket = load(control, TICKET)
+            if ticket >> 32 < ticket & _LOW and wanted(control, index):
+                take_tasks(control)
+                spins = 0
+            elif spins < limit:
+                spins += 1
+                pause()
+            elif wanted(control, index):
+                yield_thread()
+            else:
+                fetch_add(control, SLEEPERS, 1)
+                word = load(control, WAKE)
+                if not wanted(control, index) and load(control, STOP) == 0:
+                    wait_while(control, WAKE, word)
+                fetch_add(control, SLEEPERS, -1)
+                if wanted(control, index):
+                    spins = 0
+
+    return body

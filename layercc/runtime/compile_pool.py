@@ -1,0 +1,93 @@
+"""Compiles kernels in several processes, which leave them in the cache on disk.
+
+The processes run ``python -m layercc.runtime.compile_worker``, not ``multiprocessing``: that
+would run the user's main script again where it has no ``__main__`` guard. A process that cannot
+be started or dies costs nothing but time: what it left undone, the caller compiles.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from layercc.cpu.kernel import KernelKey, family_of
+from layercc.runtime.cores import usable_cores
+
+log = logging.getLogger(__name__)
+
+_WORTH_A_PROCESS = 2  # kernels a process must have, for its start to pay
+_MOST_PROCESSES = 8
+
+
+def compile_in_processes(keys: Sequence[KernelKey], report: Callable[[KernelKey], None]) -> None:
+    """Compile ``keys`` into the cache; ``report(key)`` after each that succeeded.
+
+    Does nothing where there is one core, or too few kernels for a second process to pay.
+    """
+    portable = [key for key in keys if _importable(key)]
+    count = min(usable_cores(), len(portable) // _WORTH_A_PROCESS, _MOST_PROCESSES)
+    if count < 2:
+        return
+    todo: queue.SimpleQueue[KernelKey] = queue.SimpleQueue()
+    for key in portable:
+        todo.put(key)
+    lock = threading.Lock()
+
+    def serve() -> None:
+        try:
+            _serve(todo, report, lock)
+        except OSError as error:
+            log.debug("a compile process failed: %s", error)
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _importable(key: KernelKey) -> bool:
+    """Whether another process can import the module of ``key``'s family."""
+    return family_of(key).module != "__main__"
+
+
+def _serve(
+    todo: queue.SimpleQueue[KernelKey],
+    report: Callable[[KernelKey], None],
+    lock: threading.Lock,
+) -> None:
+    """Start a process and give it one key after another."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    with subprocess.Popen(
+        [sys.executable, "-m", "layercc.runtime.compile_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        while True:
+            try:
+                key = todo.get_nowait()
+            except queue.Empty:
+                break
+            request = {"module": family_of(key).module, "key": key.to_json()}
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            if not answer:
+                raise OSError(f"it ended while compiling {key}")
+            fault = json.loads(answer)["fault"]
+            if fault:
+                log.debug("compiling %s in a process failed: %s", key, fault)
+                continue
+            with lock:
+                report(key)
+        process.stdin.close()

@@ -1,0 +1,33 @@
+"""A process that compiles kernels into the cache: ``python -m layercc.runtime.compile_worker``.
+
+Reads one JSON object a line, ``{"module": …, "key": …}``, imports the module, compiles the key,
+and answers ``{"fault": ""}``, or what went wrong. Ends with its input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+from layercc.cpu.kernel import KernelKey
+from layercc.runtime.native import default_kernels
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # a module that prints must not break the dialogue
+    kernels = default_kernels()
+    for line in sys.stdin:
+        try:
+            request = json.loads(line)
+            importlib.import_module(request["module"])
+            kernels.get(KernelKey.from_json(request["key"]))
+            fault = "" if kernels.cache is not None else "the cache is off"
+        except Exception as error:  # whatever it is, the caller meets it again and reports it
+            fault = f"{type(error).__name__}: {error}"
+        print(json.dumps({"fault": fault}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Native code for kernels: from memory, from the cache on disk, or compiled now.
+
+Only compiling imports Numba. Object code is loaded with LLVM's ORC JIT through llvmlite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from layercc.cpu.isa import host_isa
+from layercc.cpu.kernel import KernelKey, Signature, family_of
+from layercc.runtime.compile_pool import compile_in_processes
+from layercc.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[KernelKey, int, int], None]
+
+
+@dataclass(frozen=True)
+class LoadedKernel:
+    """A kernel in memory: ``void (*address)(int64_t task, const int64_t *words)``.
+
+    The code stays in memory while this object, or ``code_owner``, is referenced. ``compiled`` has
+    the object code, for artifacts and shared libraries.
+    """
+
+    compiled: CompiledKernel
+    address: int
+    code_owner: object = field(repr=False)
+
+    @property
+    def key(self) -> KernelKey:
+        return self.compiled.key
+
+    @property
+    def signature(self) -> Signature:
+        return self.compiled.signature
+
+
+class _Loader:
+    """One ORC JIT for the process, made when first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._jit: Any = None
+
+    def load(self, code: bytes, symbol: str) -> tuple[int, object]:
+        with self._lock:
+            if self._jit is None:
+                llvm.initialize_native_target()
+                llvm.initialize_native_asmprinter()
+                self._jit = llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
+            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+            library = builder.export_symbol(symbol).link(self._jit, f"object{next(self._numbers)}")
+            return library[symbol], library
+
+
+_loader = _Loader()
+
+
+def load_object(code: bytes, symbol: str) -> tuple[int, object]:
+    """Load object code; the address of the function ``symbol`` and the owner of its memory.
+
+    Raises RuntimeError where the code does not link.
+    """
+    return _loader.load(code, symbol)
+
+
+def compile_kernel(key: KernelKey) -> CompiledKernel:
+    """Compile ``key`` in this process; imports Numba."""
+    from layercc.cpu.target import compile_to_object
+
+    family = family_of(key)
+    body = family.body(key)
+    signature = family.signature(body)
+    symbol = symbol_of(key)
+    log.debug("compiling %s", key)
+    try:
+        code = compile_to_object(body, signature, symbol, noalias=family.noalias, abi=family.abi)
+    except Exception as error:
+        error.add_note(f"while compiling the kernel {key}")
+        raise
+    return CompiledKernel(key, signature, symbol, code)
+
+
+def symbol_of(key: KernelKey) -> str:
+    """The name of the C function of ``key``: readable, and unlike any other kernel's."""
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()
+    return f"layercc_{key.family}_{digest[:16]}"
+
+
+class Kernels:
+    """The kernels of a process. Safe to use from several threads."""
+
+    def __init__(self, cache: KernelCache | None) -> None:
+        self.cache = cache
+        self._loaded: dict[KernelKey, LoadedKernel] = {}
+        self._known: dict[KernelKey, CompiledKernel] = {}
+        self._reset_locks()
+
+    def _reset_locks(self) -> None:
+        self._lock = threading.Lock()
+        self._key_locks: dict[KernelKey, threading.Lock] = {}
+
+    def get(self, key: KernelKey) -> LoadedKernel:
+        """The kernel ``key``, ready to call; compiled if no earlier process did."""
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            return loaded
+        with self._lock_of(key):
+            if key not in self._loaded:
+                compiled = self._find(key) or self._compile(key)
+                self._loaded[key] = LoadedKernel(
+                    compiled, *load_object(compiled.code, compiled.symbol)
+                )
+            return self._loaded[key]
+
+    def signature(self, key: KernelKey) -> Signature:
+        """Arguments of ``key`` in word order, without importing Numba where it is cached."""
+        with self._lock_of(key):
+            compiled = self._find(key)
+        if compiled is not None:
+            return compiled.signature
+        return self.get(key).signature
+
+    def prepare(
+        self, keys: Iterable[KernelKey], progress: Progress | None = None
+    ) -> dict[KernelKey, LoadedKernel]:
+        """All of ``keys``, ready to call; missing ones are compiled on all cores.
+
+        ``progress(key, done, total)`` is called after each kernel that had to be compiled.
+        """
+        wanted = list(dict.fromkeys(keys))
+        missing = [key for key in wanted if self._find(key) is None]
+        done = itertools.count(1)
+
+        def report(key: KernelKey) -> None:
+            if progress is not None:
+                progress(key, next(done), len(missing))
+
+        if self.cache is not None:
+            compile_in_processes(missing, report)
+        for key in missing:
+            if self._find(key) is None:
+                self.get(key)
+                report(key)
+        return {key: self.get(key) for key in wanted}
+
+    def _find(self, key: KernelKey) -> CompiledKernel | None:
+        """``key`` as compiled before, by this process or another."""
+        compiled = self._known.get(key)
+        if compiled is None and self.cache is not None:
+            name = entry_name(key, host_isa())
+            compiled = self.cache.load(name) if name is not None else None
+            if compiled is not None:
+                self._known[key] = compiled
+        return compiled
+
+    def _compile(self, key: KernelKey) -> CompiledKernel:
+        compiled = compile_kernel(key)
+        name = entry_name(key, host_isa()) if self.cache is not None else None
+        if self.cache is not None and name is not None:
+            self.cache.store(name, compiled)
+        self._known[key] = compiled
+        return compiled
+
+    def _lock_of(self, key: KernelKey) -> threading.Lock:
+        with self._lock:
+            return self._key_locks.setdefault(key, threading.Lock())
+
+
+_default: Kernels | None = None
+_default_lock = threading.Lock()
+
+
+def default_kernels() -> Kernels:
+    """The process's kernels, with the cache that the environment asked for at first use."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Kernels(open_cache())
+        return _default
+
+
+def _after_fork_in_child() -> None:
+    # Another thread of the parent may have held any of these.
+    global _default_lock
+    _default_lock = threading.Lock()
+    _loader._lock = threading.Lock()
+    if _default is not None:
+        _default._reset_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
