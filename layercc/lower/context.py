@@ -1,0 +1,191 @@
+"""What a lowering works with: tensors as places in buffers, and the table of calls it appends to."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ir.dtypes import DType, dtype_of
+from ir.graph import Graph, Node
+from ir.inference import Inference, call_for
+from ir.registry import Call
+from layercc.cpu.kernel import KernelKey
+from layercc.lower.weights import Weights
+from layercc.program import Address, Argument, Buffer, KernelCall, Program
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A dense row-major tensor: where it lies, its element type and its shape."""
+
+    buffer: Buffer
+    dtype: DType
+    shape: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def address(self) -> Address:
+        return Address(self.buffer, self.offset)
+
+    def reshaped(self, shape: tuple[int, ...]) -> Tensor:
+        """The same memory under another shape of the same size."""
+        return replace(self, shape=shape)
+
+
+class Context:
+    """The state of one lowering: graph → `Program`, at concrete shapes.
+
+    `inference` knows the type of every value and the values of shape computations.
+    """
+
+    def __init__(self, graph: Graph, inference: Inference, weights: Weights, program: Program):
+        self.graph = graph
+        self.inference = inference
+        self.weights = weights
+        self.program = program
+        self.node: Node | None = None  # being lowered
+        self._tensors: dict[str, Tensor] = {}
+        self._constants: dict[int, Tensor] = {}
+        self._unread = Counter(
+            name for node in graph.nodes for name in dict.fromkeys(node.reads())
+        )
+        for name in graph.output_names:
+            self._unread[name] += 1
+        self._holders: dict[int, set[str]] = {}  # buffer id → values that lie in it
+
+    # What is known
+
+    def call_of(self, node: Node) -> Call:
+        """The node as its op's rules see it: attributes with defaults, types, known values."""
+        return call_for(node, self.inference.types, self.inference.values)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Concrete shape of a value."""
+        return self.inference.types[name].shape  # type: ignore[return-value]
+
+    def dtype(self, name: str) -> DType:
+        return self.inference.types[name].dtype
+
+    def value(self, name: str) -> np.ndarray | None:
+        """The value, if it is a constant or was computed from shapes."""
+        if name in self.graph.constants:
+            return self.graph.constants[name]
+        return self.inference.values.get(name)
+
+    def is_constant(self, name: str) -> bool:
+        return name in self.graph.constants or name in self.inference.values
+
+    # Tensors
+
+    def tensor(self, name: str) -> Tensor:
+        """Where a value lies; constants are placed on first use."""
+        if name not in self._tensors:
+            if name in self.graph.constants:
+                self._tensors[name] = self.packed(name, "as is", np.ascontiguousarray)
+            else:
+                self._tensors[name] = self.constant(self.inference.values[name])
+        return self._tensors[name]
+
+    def bind(self, name: str, tensor: Tensor) -> Tensor:
+        """Says where a value lies. Lowerings use it for outputs that share memory (views)."""
+        self._tensors[name] = tensor
+        self._holders.setdefault(id(tensor.buffer), set()).add(name)
+        return tensor
+
+    def output(self, name: str, reuse: Tensor | None = None) -> Tensor:
+        """Memory for an output of the node being lowered.
+
+        `reuse`: an input whose memory may be taken over; it is, if nobody reads it afterwards and
+        the sizes agree. Only for kernels that read an element before they write it.
+        """
+        kind = self.inference.types[name]
+        shape: tuple[int, ...] = kind.shape  # type: ignore[assignment]
+        nbytes = math.prod(shape) * kind.dtype.itemsize
+        if reuse is not None and reuse.nbytes == nbytes and self._dies_here(reuse):
+            return self.bind(name, replace(reuse, dtype=kind.dtype, shape=shape))
+        return self.bind(name, Tensor(Buffer("arena", nbytes), kind.dtype, shape))
+
+    def scratch(self, dtype: DType, shape: tuple[int, ...]) -> Tensor:
+        """Memory that lives from the first to the last call that is given it."""
+        return Tensor(Buffer("arena", math.prod(shape) * dtype.itemsize), dtype, shape)
+
+    def constant(self, array: np.ndarray) -> Tensor:
+        """A constant of this program alone. For weights use `packed`, which plans share."""
+        array = _aligned(np.ascontiguousarray(array))
+        return self._place(array)
+
+    def packed(
+        self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]
+    ) -> Tensor:
+        """A graph constant in the form a kernel wants, made once for all plans of the model.
+
+        `recipe` names the form: equal recipes must give equal arrays. It may depend on the
+        constant's own shape and the node's attributes, not on the shapes of inputs.
+        """
+        array = self.weights.packed(name, recipe, lambda given: _aligned(pack(given)))
+        return self._place(array)
+
+    def _place(self, array: np.ndarray) -> Tensor:
+        found = self._constants.get(id(array))
+        if found is None:
+            slot = len(self.program.constants)
+            self.program.constants.append(array)
+            found = Tensor(
+                Buffer("constant", array.nbytes, slot), dtype_of(array), array.shape
+            )
+            self._constants[id(array)] = found
+        return found
+
+    def _dies_here(self, tensor: Tensor) -> bool:
+        if tensor.buffer.space != "arena" or tensor.offset != 0 or self.node is None:
+            return False
+        if tensor.nbytes != tensor.buffer.nbytes:
+            return False
+        reads = set(self.node.reads())
+        return all(
+            self._unread[name] == (name in reads) for name in self._holders[id(tensor.buffer)]
+        )
+
+    # Calls
+
+    def call(
+        self, key: KernelKey, tasks: int, *, flops: int = 0, **arguments: Argument | Tensor
+    ) -> None:
+        """Appends one kernel call. Tensors stand for their addresses."""
+        words = {
+            name: word.address if isinstance(word, Tensor) else word
+            for name, word in arguments.items()
+        }
+        name = self.node.name if self.node else ""
+        if tasks > 0:
+            self.program.calls.append(KernelCall(key, tasks, words, name, flops))
+
+    def finish(self, node: Node) -> None:
+        """Called after each node: its inputs have one reader less."""
+        for name in dict.fromkeys(node.reads()):
+            self._unread[name] -= 1
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy of it that starts at a multiple of 64 bytes."""
+    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
+        return array
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    aligned = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned[...] = array
+    return aligned

@@ -1,0 +1,83 @@
+"""The compiled form of a model for one set of input shapes: a table of kernel calls, as plain data.
+
+A `Program` says which kernels run, in which order, over how many tasks, and with which arguments.
+Arguments that are addresses name a buffer and a byte offset; where the buffers lie is decided by
+the memory plan (`layercc.lower.memory`) and, per running call, by the runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from layercc.cpu.kernel import KernelKey
+
+Space = Literal["arena", "constant", "input", "output"]
+
+
+@dataclass(slots=True, eq=False)
+class Buffer:
+    """A stretch of memory. `slot` is the position among constants, inputs or outputs;
+    `offset` the place in the arena, set by the memory plan."""
+
+    space: Space
+    nbytes: int
+    slot: int = -1
+    offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A place `offset` bytes into a buffer."""
+
+    buffer: Buffer
+    offset: int = 0
+
+
+#: What an argument of a kernel holds: an integer, a float, or an address.
+Argument = int | float | Address
+
+
+@dataclass(slots=True, eq=False)
+class KernelCall:
+    """One row of the table. `tasks` are independent and may run on any thread, in any order."""
+
+    key: KernelKey
+    tasks: int
+    arguments: dict[str, Argument]
+    node: str = ""
+    flops: int = 0
+
+    def buffers(self) -> list[Buffer]:
+        """Every buffer that the call reads or writes."""
+        return [word.buffer for word in self.arguments.values() if isinstance(word, Address)]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A model input or output at fixed shape."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Program:
+    """A table of kernel calls and the memory it works on.
+
+    `arena_bytes` is what one running call needs for intermediate values; `constants` are packed
+    the way kernels want them, aligned to 64 bytes.
+    """
+
+    inputs: list[Port]
+    outputs: list[Port]
+    calls: list[KernelCall] = field(default_factory=list)
+    constants: list[np.ndarray] = field(default_factory=list)
+    arena_bytes: int = 0
+
+    def keys(self) -> list[KernelKey]:
+        """The kernels needed, each once, in order of first use."""
+        return list(dict.fromkeys(call.key for call in self.calls))
