@@ -58,6 +58,14 @@ class DType(Enum):
         return f"DType.{self.name}"
 
 
+#: Numbers of ONNX's `TensorProto.DataType`, as attributes such as `to` and `dtype` hold them.
+ONNX_DTYPES: dict[int, DType] = {
+    1: DType.f32, 2: DType.u8, 3: DType.i8, 4: DType.u16, 5: DType.i16, 6: DType.i32, 7: DType.i64,
+    9: DType.bool, 10: DType.f16, 11: DType.f64, 12: DType.u32, 13: DType.u64, 14: DType.c64,
+    15: DType.c128, 16: DType.bf16, 17: DType.f8e4m3fn, 18: DType.f8e4m3fnuz, 19: DType.f8e5m2,
+    20: DType.f8e5m2fnuz, 21: DType.u4, 22: DType.i4, 23: DType.f4e2m1fn, 24: DType.f8e8m0fnu,
+    25: DType.u2, 26: DType.i2,
+}  # fmt: skip
 _BY_NUMPY: dict[np.dtype, DType] = {member.value: member for member in DType}
 
 
@@ -88,7 +96,12 @@ DTYPE_SETS: dict[str, frozenset[DType]] = {
     "complex": frozenset({DType.c64, DType.c128}),
     "small": FLOAT8 | {DType.i4, DType.u4, DType.i2, DType.u2, DType.f4e2m1fn},
     "index": frozenset({DType.i32, DType.i64}),
+    "byte": frozenset({DType.i8, DType.u8}),
+    "quantized": FLOAT8 | {DType.i8, DType.u8},
 }
 DTYPE_SETS["int"] = DTYPE_SETS["signed"] | DTYPE_SETS["unsigned"]
 DTYPE_SETS["numeric"] = DTYPE_SETS["int"] | DTYPE_SETS["float"]
+DTYPE_SETS["signed_numeric"] = DTYPE_SETS["signed"] | DTYPE_SETS["float"]
+DTYPE_SETS["real"] = DTYPE_SETS["numeric"] | DTYPE_SETS["small"]
+DTYPE_SETS["any_float"] = DTYPE_SETS["float"] | FLOAT8 | {DType.f4e2m1fn}
 DTYPE_SETS.update({member.name: frozenset({member}) for member in DType})

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ir.dims import Dim, SymbolicDim, symbol
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from ir.graph import Graph, Node
 from ir.registry import Call, Op, OpError, find_op
+from ir.symbolic import as_object_array, is_symbolic
 from ir.types import TensorType
 
 #: Tensors of up to this many elements are followed by value, when all they depend on is known.
@@ -163,11 +165,7 @@ class _Inferrer:
         )
         if op.symbolic_value is not None:
             made = op.symbolic_value(call)  # Shape, Size: known from the type alone
-        elif not known or not op.deterministic or op.name in CONTROL_FLOW:
-            return
-        elif not all(t.is_static and math.prod(t.shape) <= VALUE_LIMIT for t in outputs):  # type: ignore[arg-type]
-            return
-        elif any(v is not None and v.dtype == object for v in call.values) and not op.symbolic:
+        elif not known or not op.deterministic or op.name in CONTROL_FLOW or not all(t.is_static and math.prod(t.shape) <= VALUE_LIMIT for t in outputs) or (any(v is not None and v.dtype == object for v in call.values) and not op.symbolic):
             return
         else:
             try:
@@ -186,10 +184,10 @@ class _Inferrer:
         )
 
 
-def settle(array: np.ndarray, kind: TensorType) -> np.ndarray:
-    """A known value in its own dtype if it holds no symbol, else as an object array."""
-    array = np.asarray(array)
-    if array.dtype == object and any(isinstance(item, SymbolicDim) for item in array.flat):
+def settle(made: Any, kind: TensorType) -> np.ndarray:
+    """A known value in its own dtype if it holds nothing symbolic, else as an object array."""
+    array = as_object_array(made)
+    if array.dtype == object and any(map(is_symbolic, array.flat)):
         return array
     return array.astype(kind.dtype.value, copy=False)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 
 from ir.dims import Dim, SymbolicDim
-from ir.dtypes import DTYPE_SETS, DType
+from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType
 from ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -146,6 +146,19 @@ class Call:
                 f"input {name!r} must be known before running: {why}", "data-dependent"
             )
         return value
+
+    def element_type(self, name: str, default: DType | None = None) -> DType:
+        """The attribute `name` as a DType; it holds a number of ONNX's `TensorProto.DataType`.
+
+        `default` stands for an absent attribute (and for 0, "undefined").
+        """
+        number = self.attribute(name)
+        if not number and default is not None:
+            return default
+        found = ONNX_DTYPES.get(number)
+        if found is None:
+            raise OpError(f"attribute {name!r} is {number}, no supported element type", "bad-dtype")
+        return found
 
     def axis_of(self, axis: int, rank: int) -> int:
         """A non-negative axis; fails if it is outside a tensor of this rank."""

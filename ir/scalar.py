@@ -1,31 +1,291 @@
 """Scalar functions behind the pointwise ops.
 
-Each is written once, for one element, with the primitives below. On NumPy arrays they are the
-reference; the CPU and GPU back ends compile the same functions, giving each primitive (`exp`,
-`where`, ...) their own implementation. So: no Python `if` on values, no NumPy beyond the primitives,
-attributes as keyword arguments.
+Each is written once, for one element, with the primitives of `ir.primitives`. On NumPy arrays they
+are the reference; the CPU and GPU back ends compile the same functions, giving each primitive
+(`exp`, `where`, ...) their own implementation. So: no Python `if` on values, no NumPy beyond the
+primitives. Attributes are keyword arguments, known when a kernel is compiled, and so is whether
+an optional input is present (`None` where absent): on those `if` is fine.
 """
 
 from __future__ import annotations
 
+from math import inf, pi
+from math import sqrt as _root
 from typing import Any
 
-import numpy as np
+from ir.primitives import (
+    absolute,
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    ceil,
+    cos,
+    cosh,
+    divide,
+    erf,
+    exp,
+    expm1,
+    floor,
+    fmod,
+    isinf,
+    isnan,
+    log,
+    log1p,
+    logical_not,
+    maximum,
+    minimum,
+    power,
+    remainder,
+    rint,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+    where,
+)  # fmt: skip
 
-# Primitives: NumPy functions here, native code in the back ends (looked up by these names).
-exp, expm1, log, log1p, sqrt = np.exp, np.expm1, np.log, np.log1p, np.sqrt
-tanh, absolute, floor, ceil, rint = np.tanh, np.absolute, np.floor, np.ceil, np.rint
-where, isnan = np.where, np.isnan
+__all__ = [
+    "absolute", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "divide",
+    "erf", "exp", "floor", "isnan", "log", "logical_not", "power", "rint", "sign", "sin", "sinh",
+    "sqrt", "tan", "tanh",
+]  # fmt: skip  # primitives that are ops themselves
+
+_SQRT_HALF = _root(0.5)
+_SQRT_2_OVER_PI = _root(2 / pi)
+
+# --- arithmetic
+
+
+def identity(x: Any) -> Any:
+    return x
+
+
+def add(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def subtract(a: Any, b: Any) -> Any:
+    return a - b
+
+
+def multiply(a: Any, b: Any) -> Any:
+    return a * b
+
+
+def modulo(a: Any, b: Any, fmod: int = 0) -> Any:
+    """Remainder of floor division, or with `fmod` of truncating division."""
+    return _truncated_remainder(a, b) if fmod else remainder(a, b)
+
+
+_truncated_remainder = fmod
+
+
+def negative(x: Any) -> Any:
+    return -x
+
+
+def reciprocal(x: Any) -> Any:
+    return 1 / x
+
+
+def sum_of(*values: Any) -> Any:
+    result = values[0]
+    for value in values[1:]:
+        result = result + value
+    return result
+
+
+def mean_of(*values: Any) -> Any:
+    return sum_of(*values) / len(values)
+
+
+def largest(*values: Any) -> Any:
+    result = values[0]
+    for value in values[1:]:
+        result = maximum(result, value)
+    return result
+
+
+def smallest(*values: Any) -> Any:
+    result = values[0]
+    for value in values[1:]:
+        result = minimum(result, value)
+    return result
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    """min(max(x, low), high): `high` wins over `low`; NaN stays NaN."""
+    if low is not None:
+        x = maximum(x, low)
+    if high is not None:
+        x = minimum(x, high)
+    return x
+
+
+# --- comparison, logic, bits
+
+
+def equal(a: Any, b: Any) -> Any:
+    return a == b
+
+
+def greater(a: Any, b: Any) -> Any:
+    return a > b
+
+
+def greater_or_equal(a: Any, b: Any) -> Any:
+    return a >= b
+
+
+def less(a: Any, b: Any) -> Any:
+    return a < b
+
+
+def less_or_equal(a: Any, b: Any) -> Any:
+    return a <= b
+
+
+def bitwise_and(a: Any, b: Any) -> Any:
+    return a & b
+
+
+def bitwise_or(a: Any, b: Any) -> Any:
+    return a | b
+
+
+def bitwise_xor(a: Any, b: Any) -> Any:
+    return a ^ b
+
+
+def bitwise_not(x: Any) -> Any:
+    return ~x
+
+
+def bit_shift(x: Any, y: Any, direction: str) -> Any:
+    """Shifts by an amount outside the width of the type leave only the sign fill of `x`.
+
+    The shift is made in steps of at most 7 bits, the width of the narrowest type less one, since
+    shifting by the width or more has no defined result on most machines.
+    """
+    amount = where((y < 0) | (y > 63), 70, y)
+    for _ in range(10):
+        step = minimum(amount, 7)
+        x = x << step if direction == "LEFT" else x >> step
+        amount = amount - step
+    return x
+
+
+def is_infinite(x: Any, detect_negative: int = 1, detect_positive: int = 1) -> Any:
+    if detect_negative and detect_positive:
+        return isinf(x)
+    if detect_negative:
+        return x == -inf
+    if detect_positive:
+        return x == inf
+    return isnan(x) & isinf(x)  # neither is asked for: false
+
+
+def select(condition: Any, x: Any, y: Any) -> Any:
+    return where(condition, x, y)
+
+
+# --- activations
 
 
 def relu(x: Any) -> Any:
     """max(x, 0); NaN stays NaN."""
-    return where(x < 0, x * 0, x)
+    return maximum(x, 0)
 
 
 def leaky_relu(x: Any, alpha: float = 0.01) -> Any:
     return where(x < 0, x * alpha, x)
 
 
-def add(a: Any, b: Any) -> Any:
-    return a + b
+def prelu(x: Any, slope: Any) -> Any:
+    return where(x < 0, x * slope, x)
+
+
+def thresholded_relu(x: Any, alpha: float = 1.0) -> Any:
+    return where(x <= alpha, 0, x)  # so that NaN stays NaN
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    return where(x < 0, alpha * expm1(x), x)
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    return maximum(x, 0) + minimum(alpha * expm1(x / alpha), 0)
+
+
+def selu(x: Any, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+         ) -> Any:  # fmt: skip
+    return gamma * where(x <= 0, alpha * expm1(x), x)
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)), from exp(-|x|) so that nothing overflows."""
+    small = exp(-absolute(x))
+    return where(x < 0, small, 1) / (1 + small)
+
+
+def hard_sigmoid(x: Any, alpha: float = 0.2, beta: float = 0.5) -> Any:
+    return minimum(maximum(alpha * x + beta, 0), 1)
+
+
+def hard_swish(x: Any) -> Any:
+    return x * minimum(maximum(x / 6 + 0.5, 0), 1)
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)), without overflow."""
+    return maximum(x, 0) + log1p(exp(-absolute(x)))
+
+
+def softsign(x: Any) -> Any:
+    return x / (1 + absolute(x))
+
+
+def swish(x: Any, alpha: float = 1.0) -> Any:
+    return x * sigmoid(alpha * x)
+
+
+def swiglu(a: Any, b: Any, alpha: float = 1.0) -> Any:
+    return swish(a, alpha) * b
+
+
+def mish(x: Any) -> Any:
+    return x * tanh(softplus(x))
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    return gelu_tanh(x) if approximate == "tanh" else gelu_erf(x)
+
+
+def gelu_erf(x: Any) -> Any:
+    return 0.5 * x * (1 + erf(x * _SQRT_HALF))
+
+
+def gelu_tanh(x: Any) -> Any:
+    return 0.5 * x * (1 + tanh(_SQRT_2_OVER_PI * (x + 0.044715 * x * x * x)))
+
+
+def fast_gelu(x: Any, bias: Any = None) -> Any:
+    return gelu_tanh(x if bias is None else x + bias)
+
+
+def quick_gelu(x: Any, alpha: float = 1.702) -> Any:
+    return x * sigmoid(alpha * x)
+
+
+def bias_gelu(a: Any, b: Any) -> Any:
+    return gelu_erf(a + b)
+
+
+def shrink(x: Any, bias: float = 0.0, lambd: float = 0.5) -> Any:
+    """0 within lambd of 0, else x moved towards 0 by bias."""
+    return where(x < -lambd, x + bias, where(x > lambd, x - bias, where(isnan(x), x, 0)))

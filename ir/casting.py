@@ -1,0 +1,66 @@
+"""Conversion between element types, as ONNX's Cast defines it."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+
+from ir.dtypes import FLOAT8, DType, dtype_of
+
+_SUB_BYTE_BITS = {DType.i4: 4, DType.u4: 4, DType.i2: 2, DType.u2: 2}
+
+
+def cast(
+    array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = "up"
+) -> np.ndarray:
+    """`array` as `to`.
+
+    Floats out of range become infinite; float8 clamps to its largest number if `saturate` (or
+    gives NaN or Inf), float4 always. Integers keep their low bits. `round_mode` (`up`, `down`,
+    `nearest`) is for float8 E8M0, which holds powers of two.
+    """
+    if to is DType.bool:
+        return array.astype(np.float32) != 0 if _is_small(array) else array != 0
+    if to is DType.f8e8m0fnu:
+        return _to_power_of_two(array, saturate, round_mode)
+    if to in FLOAT8:
+        wide = array if array.dtype == np.float64 else array.astype(np.float32)
+        if saturate:
+            limit = float(ml_dtypes.finfo(to.value).max)
+            wide = np.clip(wide, -limit, limit)  # NaN stays
+        return wide.astype(to.value)
+    if to in _SUB_BYTE_BITS:
+        return _low_bits(array, to)
+    if _is_small(array):
+        array = array.astype(np.float32)
+    return array.astype(to.value, copy=False)
+
+
+def _is_small(array: np.ndarray) -> bool:
+    """Whether the type is one of ml_dtypes', which converts them by way of float32."""
+    return array.dtype.kind == "V" or (array.dtype.itemsize == 1 and array.dtype.kind == "f")
+
+
+def _low_bits(array: np.ndarray, to: DType) -> np.ndarray:
+    bits = _SUB_BYTE_BITS[to]
+    whole = array.astype(np.float64) if dtype_of(array).name.startswith(("f", "b")) else array
+    low = whole.astype(np.int64) & ((1 << bits) - 1)
+    if to in (DType.i4, DType.i2):
+        low = np.where(low >> (bits - 1), low - (1 << bits), low)
+    return low.astype(np.int8).astype(to.value)
+
+
+def _to_power_of_two(array: np.ndarray, saturate: bool, round_mode: str) -> np.ndarray:
+    """float8 E8M0: the biased exponent of float32, 0xFF for NaN; there is no sign and no zero."""
+    wide = array.astype(np.float32)
+    bits = wide.view(np.uint32)
+    exponent = ((bits >> 23) & 0xFF).astype(np.int64)
+    fraction = bits & 0x7FFFFF
+    if round_mode == "up":
+        exponent = exponent + (fraction > 0)
+    elif round_mode == "nearest":
+        exponent = exponent + (fraction >= 0x400000)
+    over = (exponent >= 0xFF) & ~np.isnan(wide)
+    exponent = np.where(over, 0xFE if saturate else 0xFF, exponent)
+    exponent = np.where(np.isnan(wide), 0xFF, exponent)
+    return exponent.astype(np.uint8).view(DType.f8e8m0fnu.value)
