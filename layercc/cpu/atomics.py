@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Atomic operations, waiting, and calls by address, for the executor.
 
 Importing this module imports Numba. Atomics act on 64-bit words and are sequentially consistent,

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The executor: a native loop that walks a table of kernel calls, on one thread or several.
 
 A table is int64[n_calls, 4]: the kernel's address, its number of tasks, the address of its
@@ -55,7 +56,7 @@ _LEADER_SPINS: Final = 4000
 
 
 @kernel_family(abi="direct")
-def walk_table():  # type: ignore[no-untyped-def]
+def walk_table():
     """``walk_table(control, table, n_calls, threads)``: run a table as the leader."""
     from layercc.cpu.atomics import (
         call_kernel,
@@ -70,12 +71,12 @@ def walk_table():  # type: ignore[no-untyped-def]
     from layercc.cpu.target import jit
 
     @jit
-    def run_alone(function, tasks, words):  # type: ignore[no-untyped-def]
+    def run_alone(function, tasks, words):
         for task in range(tasks):
             call_kernel(function, task, words)
 
     @jit(inline=False)
-    def run_shared(control, function, tasks, words):  # type: ignore[no-untyped-def]
+    def run_shared(control, function, tasks, words):
         control[FUNCTION] = function
         control[WORDS] = words
         store_release(control, TICKET, (BIAS << 32) + BIAS + tasks)
@@ -125,7 +126,7 @@ def walk_table():  # type: ignore[no-untyped-def]
 
 
 @kernel_family(abi="direct")
-def attend():  # type: ignore[no-untyped-def]
+def attend():
     """``attend(control, index)``: be worker ``index`` (1, 2, …) until told to stop.
 
     With index 0: tell the workers to stop, and return.
@@ -143,7 +144,7 @@ def attend():  # type: ignore[no-untyped-def]
     from layercc.cpu.target import jit
 
     @jit
-    def take_tasks(control):  # type: ignore[no-untyped-def]
+    def take_tasks(control):
         """Run tasks from the back until none is left."""
         count = 0
         while True:
@@ -157,7 +158,7 @@ def attend():  # type: ignore[no-untyped-def]
             fetch_add(control, DONE, count)
 
     @jit
-    def wanted(control, index):  # type: ignore[no-untyped-def]
+    def wanted(control, index):
         return load(control, ACTIVE) != 0 and load(control, LIMIT) > index
 
     def body(control: pointer("i64"), index: INT):

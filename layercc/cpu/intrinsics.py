@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What kernels can do beyond arithmetic: pointers, stack scratch, prefetch, half precision.
 
 Importing this module imports Numba; kernel files import it inside their families. All names are
@@ -231,24 +232,24 @@ def f16_from_f32(typingctx: Any, value: Any) -> Any:
 
 
 @jit
-def load_f16(pointer, index):  # type: ignore[no-untyped-def]
+def load_f16(pointer, index):
     """Element ``index`` of an f16 pointer, as float32."""
     return f32_from_f16(pointer[index])
 
 
 @jit
-def store_f16(pointer, index, value):  # type: ignore[no-untyped-def]
+def store_f16(pointer, index, value):
     """Round the float32 ``value`` to element ``index`` of an f16 pointer."""
     pointer[index] = f16_from_f32(value)
 
 
 @jit
-def load_bf16(pointer, index):  # type: ignore[no-untyped-def]
+def load_bf16(pointer, index):
     """Element ``index`` of a bf16 pointer, as float32."""
     return f32_from_bf16(pointer[index])
 
 
 @jit
-def store_bf16(pointer, index, value):  # type: ignore[no-untyped-def]
+def store_bf16(pointer, index, value):
     """Round the float32 ``value`` to element ``index`` of a bf16 pointer."""
     pointer[index] = bf16_from_f32(value)

@@ -41,7 +41,7 @@ bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.cpu.i
 What a kernel file must keep to:
 
 - no ``from __future__ import annotations`` (the annotations of ``body`` are values) and no Numba
-  import at module level: a warm start must not import it;
+  import at module level: a warm start must not import it. Begin it with ``# mypy: ignore-errors``;
 - Numba's arithmetic: a literal ``0.5`` is float64 and widens a float32 expression, so write
   ``np.float32(0.5)`` outside the body and use the name; int64 with uint64 gives float64;
 - no arrays, strings, exceptions or Python objects: object code that refers to anything but the C

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 
-_C_LIBRARY = frozenset("memcpy memset memmove memcmp bcmp sched_yield syscall usleep".split())
-_MATH = frozenset(
+_C_LIBRARY = "memcpy memset memmove memcmp bcmp sched_yield syscall usleep"
+_MATH = (
     "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 "
     "fabs floor fma fmax fmin fmod frexp hypot ldexp lgamma log log10 log1p log2 lrint lround "
     "modf nearbyint nextafter pow remainder rint round roundeven scalbn sin sincos sinh sqrt tan "
-    "tanh tgamma trunc".split()
+    "tanh tgamma trunc"
 )
-ALLOWED = _C_LIBRARY | _MATH | {f"{name}f" for name in _MATH} | {"_GLOBAL_OFFSET_TABLE_"}
+ALLOWED = frozenset(
+    ["_GLOBAL_OFFSET_TABLE_", *_C_LIBRARY.split(), *_MATH.split()]
+    + [f"{name}f" for name in _MATH.split()]
+)
 
 _SYMBOL_TABLE = 2  # section type SHT_SYMTAB
 

@@ -14,20 +14,23 @@ Importing this module imports Numba: kernel files do so only inside their famili
 from __future__ import annotations
 
 import functools
+import os
 import types as python_types
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import llvmlite.binding as llvm
+import numba
 from llvmlite import ir
-from numba.core import cpu, fastmathpass, typing
-from numba.core import types as numba_types
+from numba.core import callconv, cpu, fastmathpass, typing
+from numba.core import types as _types
 from numba.core.codegen import AOTCodeLibrary, CPUCodegen, initialize_llvm
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu_options import FastMathOptions
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import UnsupportedError
 from numba.core.target_extension import (
     CPU,
     dispatcher_registry,
@@ -42,6 +45,8 @@ from layercc.cpu.kernel import Abi, Kind, Signature
 from layercc.cpu.objects import check_symbols
 
 TARGET_NAME = "layercc"
+
+numba_types: Any = _types
 
 _STORAGE = {
     "f32": numba_types.float32,
@@ -64,6 +69,7 @@ _SCALARS = {
     "f32": numba_types.float32,
 }
 _INT64 = ir.IntType(64)
+_NUMBA_FOLDER = os.path.dirname(numba.__file__)
 
 
 def storage_type(dtype: str) -> Any:
@@ -123,6 +129,19 @@ class _Codegen(CPUCodegen):
         """Objects are emitted on demand; there is no engine to add modules to."""
 
 
+class _CallConvention(callconv.CPUCallConv):
+    """Numba's own, but for ``raise``: nobody would see the exception."""
+
+    def return_user_exc(
+        self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None, func_name: Any = None
+    ) -> None:
+        # Numba's built-ins raise too (a zero step of a range, say), without a place in the source
+        # or in Numba's own files; there the kernel just returns.
+        if loc is not None and not loc.filename.startswith(_NUMBA_FOLDER):
+            raise UnsupportedError(f"a kernel cannot raise {getattr(exc, '__name__', exc)}", loc)
+        super().return_user_exc(builder, exc, exc_args, loc, func_name)
+
+
 class _Context(cpu.CPUContext):
     """Lowering for kernels: Numba's scalar built-ins, without its runtime."""
 
@@ -130,6 +149,10 @@ class _Context(cpu.CPUContext):
         self.is32bit = False
         initialize_llvm()
         self._internal_codegen = _Codegen(TARGET_NAME)
+
+    @property
+    def call_conv(self) -> Any:
+        return _CallConvention(self)
 
     def load_additional_registries(self) -> None:
         from numba.core import inline_closurecall, optional  # noqa: F401
@@ -225,7 +248,8 @@ class KernelDispatcher(Dispatcher):
         """Numba's compile result for argument types ``args``."""
         with target_override(TARGET_NAME), global_compiler_lock:
             if args not in self.overloads:
-                self.overloads[args] = self._compiler.compile(args, None)
+                compiler: Any = self._compiler  # type: ignore[attr-defined]
+                self.overloads[args] = compiler.compile(args, None)
             return self.overloads[args]
 
     def get_overload(self, sig: Any) -> Any:
@@ -280,7 +304,8 @@ def compile_to_object(
     Raises Numba's errors where ``body`` cannot be compiled, and RuntimeError where the code needs
     symbols that are not the C library's.
     """
-    return compile_library(body, signature, entry, noalias=noalias, abi=abi).emit_native_object()
+    library = compile_library(body, signature, entry, noalias=noalias, abi=abi)
+    return bytes(library.emit_native_object())
 
 
 def compile_library(
@@ -326,7 +351,8 @@ class _Wrapper:
     def words(self) -> Any:
         """``void entry(i64 task, i64* words)``."""
         adapter = self._adapter(f"{self.entry}.arguments", leading=[_INT64])
-        adapter.attributes.add("alwaysinline")
+        # Inlined before its body is simplified, it would lose what noalias says.
+        adapter.attributes.add("noinline" if self.noalias else "alwaysinline")
         adapter.linkage = "internal"
         entry = self._function(self.entry, [_INT64, _INT64.as_pointer()])
         task, words = entry.args
@@ -374,5 +400,3 @@ class _Wrapper:
             return builder.inttoptr(word, self.context.get_value_type(numba_type(kind)))
         value = builder.bitcast(word, ir.DoubleType())
         return value if kind.word == "f64" else builder.fptrunc(value, ir.FloatType())
-
-

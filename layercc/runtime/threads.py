@@ -25,9 +25,7 @@ _ALIGNMENT = 128
 _EXIT_PATIENCE_SECONDS = 1.0
 
 # These functions release the GIL.
-_WALK_TYPE = ctypes.CFUNCTYPE(
-    None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64
-)
+_WALK_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _ATTEND_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
 _lock = threading.Lock()

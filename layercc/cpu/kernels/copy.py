@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Contiguous copies: ``y[i] = x[i]`` for ``i < n``, ``chunk`` elements a task.
 
 Bound by memory: reads and writes ``n`` elements each once.

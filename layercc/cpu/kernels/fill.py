@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Fills: ``y[i] = value`` for ``i < n``, ``chunk`` elements a task.
 
 Bound by memory: writes ``n`` elements once.
