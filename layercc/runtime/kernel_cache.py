@@ -38,6 +38,7 @@ _SUFFIX = ".kernel"
 _TEMPORARY = ".partial"
 _TEMPORARY_LIFE_SECONDS = 3600.0
 _STORES_BETWEEN_TRIMS = 64
+_STARTED = time.time()
 
 
 class CorruptEntry(ValueError):
@@ -191,14 +192,17 @@ def _fault(status: os.stat_result) -> str:
 def entry_name(key: KernelKey, isa: Isa) -> str | None:
     """The digest of all that the object code of ``key`` depends on.
 
-    None where the kernel's source is in no file (an interactive session): then it is not cached.
+    None, for no caching, where the kernel's source is in no file (an interactive session), or was
+    edited after this process started and so may not be what the process runs.
     """
     source = module_file(family_of(key))
     if source is None or not os.path.exists(source):
         return None
-    parts = [repr(key), repr(isa), _toolchain()]
-    for path in sorted({*_closure(source), *_closure(_target_file())}):
-        parts.append(hashlib.sha256(_read(path)).hexdigest())
+    files = _closure(source) | _closure(_target_file())
+    if any(_edited(path) for path in files):
+        return None
+    digests = [_digest(path) for path in sorted(files)]
+    parts = [repr(key), repr(isa), _toolchain(), *digests]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -240,6 +244,17 @@ _IMPORT = re.compile(
 @functools.cache
 def _read(path: str) -> bytes:
     return Path(path).read_bytes()
+
+
+@functools.cache
+def _digest(path: str) -> str:
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+@functools.cache
+def _edited(path: str) -> bool:
+    """Whether the file at ``path`` is younger than this process."""
+    return os.stat(path).st_mtime > _STARTED
 
 
 @functools.cache

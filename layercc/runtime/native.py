@@ -82,14 +82,14 @@ def compile_kernel(key: KernelKey) -> CompiledKernel:
     from layercc.cpu.target import compile_to_object
 
     family = family_of(key)
-    body = family.body(key)
-    signature = family.signature(body)
     symbol = symbol_of(key)
     log.debug("compiling %s", key)
     try:
+        body = family.body(key)
+        signature = family.signature(body)
         code = compile_to_object(body, signature, symbol, noalias=family.noalias, abi=family.abi)
     except Exception as error:
-        error.add_note(f"while compiling the kernel {key}")
+        error.add_note(f"while building the kernel {key}")
         raise
     return CompiledKernel(key, signature, symbol, code)
 

@@ -250,12 +250,12 @@ def test_half_formats(isa):
 def test_ir_is_independent_of_numba_configuration():
     """NUMBA_CPU_NAME and the like are for the user's own functions."""
     script = (
-        "import sys; sys.path[:0] = [%r]\n"
+        f"import sys; sys.path[:0] = [{os.path.dirname(__file__)!r}]\n"
         "from test_target import multiply_add, compile_library\n"
         "from layercc.cpu.kernel import KernelFamily\n"
         "signature = KernelFamily(multiply_add).signature(multiply_add)\n"
         "print(compile_library(multiply_add, signature, 'entry').get_asm_str())"
-    ) % os.path.dirname(__file__)
+    )
     assemblies = []
     for settings in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "0"}):
         environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(sys.path)}
