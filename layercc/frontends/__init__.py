@@ -1,0 +1,1 @@
+"""Front ends: models of other frameworks, read into `ir.Graph`."""

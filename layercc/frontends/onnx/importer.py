@@ -1,0 +1,265 @@
+"""`from_onnx`: an ONNX model → `ir.Graph` in the ops of the newest opset."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
+
+import ir.ops  # noqa: F401  # fills the registry
+from ir.diagnostics import InvalidModelError, Source, UnsupportedError
+from ir.graph import Graph, Node
+from ir.registry import find_op
+from ir.verifier import verify
+from layercc.frontends.onnx.attributes import read_attributes
+from layercc.frontends.onnx.functions import (
+    FunctionTable,
+    bound_attributes,
+    enter_call,
+    function_key,
+    resolve_references,
+    schema_function,
+    typed_schema_function,
+)
+from layercc.frontends.onnx.limits import MAX_NODES
+from layercc.frontends.onnx.reader import (
+    check_header,
+    op_name,
+    opset_versions,
+    plain_domain,
+    read_model,
+)
+from layercc.frontends.onnx.scope import Frame, Names, Scope
+from layercc.frontends.onnx.support import Survey, unsupported_ops
+from layercc.frontends.onnx.tensors import TensorReader, type_code
+from layercc.frontends.onnx.values import ValueReader
+from layercc.frontends.onnx.versions import NewNode, Step, lift
+
+
+def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
+    """Reads an ONNX model, a file or a `ModelProto`.
+
+    Nodes of every opset come out in the ops of the newest. Values keep their ONNX names; functions
+    are inlined; weights in external files are mapped into memory, and only read from below the
+    model's folder. Raises UnsupportedError listing all ops that layercc does not know, and
+    InvalidModelError for models that are malformed. The file is treated as untrusted.
+    """
+    if isinstance(model, ModelProto):
+        where, folder, proto = "the model", None, model
+        check_header(proto, where)
+    else:
+        where, folder = os.fspath(model), Path(model).parent
+        proto = read_model(model)
+    try:
+        return _Importer(proto, where, folder).run()
+    except UnicodeDecodeError as error:
+        raise InvalidModelError(f"{where}: a name is not valid UTF-8: {error}") from None
+    except RecursionError:
+        raise InvalidModelError(f"{where}: nested too deeply") from None
+
+
+class _Importer:
+    def __init__(self, model: ModelProto, where: str, folder: Path | None) -> None:
+        self.model = model
+        self.where = where
+        self.source = Source(where) if folder is not None else None
+        self.tensors = TensorReader(folder)
+        self.functions = FunctionTable.of(model)
+        self.unknown: Counter[str] = Counter()
+        self.node_names = Names(set())
+        self.count = 0
+
+    def run(self) -> Graph:
+        opsets = opset_versions(self.model.opset_import, self.where)
+        survey = Survey(self.functions, self.where)
+        survey.graph(self.model.graph, opsets)
+        if survey.unknown:
+            raise unsupported_ops(self.where, survey.unknown)
+        self.names = Names(survey.names)
+        self.values = ValueReader(self.model.graph, self.where)
+        graph = self.graph(self.model.graph, Frame(opsets), None)
+        if self.unknown:
+            raise unsupported_ops(self.where, self.unknown)
+        verify(graph)
+        return graph
+
+    def graph(self, proto: GraphProto, frame: Frame, outer: Scope | None) -> Graph:
+        """A graph, or with `outer` a subgraph, which may read names of the graphs around it."""
+        scope = Scope(proto.name or "graph", self.names, outer)
+        frame = Frame(frame.opsets, dict(frame.renamed), frame.bound, frame.prefix, frame.calls)
+        self.constants(proto, scope, frame)
+        inputs = [value for value in proto.input if value.name not in scope.initialisers]
+        names = [scope.define(value.name, frame) for value in inputs]
+        for value in self.values.inputs(inputs, names, is_body=outer is not None):
+            scope.add_input(value)
+        self.define_outputs(proto.node, scope, frame)
+        for node in proto.node:
+            self.node(node, scope, frame)
+        scope.graph.outputs = [
+            self.values.output(value, frame.name(value.name), scope) for value in proto.output
+        ]
+        put_in_order(scope.graph)
+        return scope.graph
+
+    def constants(self, proto: GraphProto, scope: Scope, frame: Frame) -> None:
+        for tensor in proto.initializer:
+            name = scope.define(tensor.name, frame)
+            scope.initialisers.add(tensor.name)
+            scope.add_constant(name, self.tensors.dense(tensor, f"initialiser {tensor.name!r}"))
+        for sparse in proto.sparse_initializer:
+            name = scope.define(sparse.values.name, frame)
+            scope.initialisers.add(sparse.values.name)
+            where = f"sparse initialiser {sparse.values.name!r}"
+            scope.add_constant(name, self.tensors.sparse(sparse, where))
+
+    def define_outputs(self, nodes: Any, scope: Scope, frame: Frame) -> None:
+        for node in nodes:
+            for name in node.output:
+                if name:
+                    scope.define(name, frame)
+
+    def node(self, proto: NodeProto, scope: Scope, frame: Frame) -> None:
+        """Adds a node to the graph: as it is, lifted to the newest opset, or as the nodes of the
+        function that it calls."""
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise InvalidModelError(f"{self.where}: more than {MAX_NODES} nodes, functions inlined")
+        function = self.functions.find(proto)
+        if function is not None:
+            self.call(proto, function, scope, frame)
+            return
+        version = frame.opsets.get(plain_domain(proto.domain), 1)
+        inputs = [frame.name(name) for name in proto.input]
+        outputs = [frame.name(name) for name in proto.output]
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        attributes = read_attributes(
+            proto, version, frame.bound, self.tensors, lambda g: self.graph(g, frame, scope)
+        )
+        op = op_name(proto)
+        if op == "Constant":
+            self.constant_node(proto, attributes, outputs, scope)
+            return
+        name = "/".join(filter(None, [frame.prefix, proto.name or next(filter(None, outputs), op)]))
+        step = Step(op, inputs, outputs, attributes, name, version, scope)
+        if not plain_domain(proto.domain):
+            lift(step)
+        if find_op(step.op) is None:
+            self.expand(proto, version, scope, frame)
+            return
+        for new in step.nodes():
+            self.add(new, scope)
+
+    def add(self, new: NewNode, scope: Scope) -> None:
+        if find_op(new.op) is None:
+            self.unknown[new.op] += 1
+        scope.graph.nodes.append(
+            Node(
+                new.op,
+                tuple(new.inputs),
+                tuple(new.outputs),
+                new.attributes,
+                self.node_names.fresh(new.name),
+                self.source,
+            )
+        )
+
+    def constant_node(
+        self, proto: NodeProto, attributes: dict[str, Any], outputs: list[str], scope: Scope
+    ) -> None:
+        if len(attributes) != 1 or len(outputs) != 1:
+            raise InvalidModelError(
+                f"Constant {proto.name or outputs!r}: one value and one output are needed"
+            )
+        ((kind, value),) = attributes.items()
+        array = constant_array(kind, value)
+        if array is None:
+            raise UnsupportedError(f"Constant {outputs[0]!r}: tensors of string are not supported")
+        scope.add_constant(outputs[0], array)
+
+    def expand(self, proto: NodeProto, version: int, scope: Scope, frame: Frame) -> None:
+        """Replaces a node by the body through which ONNX defines its op."""
+        function = schema_function(proto, version)
+        if function is None:
+            kinds = []
+            for name in proto.input:
+                known = scope.type_of(frame.name(name)) if name else None
+                kinds.append(
+                    onnx.TypeProto()
+                    if known is None
+                    else onnx.helper.make_tensor_type_proto(
+                        type_code(known.dtype),
+                        [dim if type(dim) is int else None for dim in known.shape],
+                    )
+                )
+            function = typed_schema_function(resolve_references(proto, frame.bound), version, kinds)
+        if function is None:
+            self.unknown[op_name(proto)] += 1
+        else:
+            self.call(proto, function, scope, frame)
+
+    def call(self, proto: NodeProto, function: FunctionProto, scope: Scope, frame: Frame) -> None:
+        """Inlines a function at the node that calls it."""
+        node = resolve_references(proto, frame.bound)
+        if len(node.input) > len(function.input) or len(node.output) > len(function.output):
+            raise InvalidModelError(
+                f"{node.name or list(node.output)}: {len(node.input)} inputs and "
+                f"{len(node.output)} outputs given; function {op_name(node)} has "
+                f"{len(function.input)} and {len(function.output)}"
+            )
+        outputs = [frame.name(name) for name in node.output]
+        prefix = "/".join(
+            filter(None, [frame.prefix, node.name or next(filter(None, outputs), node.op_type)])
+        )
+        opsets = opset_versions(function.opset_import, self.where)
+        inner = Frame(
+            opsets,
+            dict.fromkeys(function.input, ""),
+            bound_attributes(function, node),
+            self.node_names.fresh(prefix),
+            enter_call(frame.calls, function_key(node)),
+        )
+        inner.renamed.update(
+            (formal, frame.name(given))
+            for formal, given in zip(function.input, node.input, strict=False)
+        )
+        given = {
+            formal: name for formal, name in zip(function.output, outputs, strict=False) if name
+        }
+        for made in function.node:
+            for name in made.output:
+                if name in inner.renamed:
+                    raise InvalidModelError(
+                        f"function {op_name(node)}: value {name!r} is defined twice"
+                    )
+                if name:
+                    inner.renamed[name] = given.get(name) or scope.define(name, inner)
+        for made in function.node:
+            self.node(made, scope, inner)
+        for formal, name in given.items():
+            if inner.name(formal) != name:  # the function passes an input through
+                self.add(NewNode("Identity", [inner.name(formal)], [name], {}, name), scope)
+
+
+def put_in_order(graph: Graph) -> None:
+    """Sorts the nodes if one reads a value before it is made."""
+    seen: set[str] = set()
+    made = {name for node in graph.nodes for name in node.outputs}
+    for node in graph.nodes:
+        if any(name in made and name not in seen for name in node.reads()):
+            graph.sort()
+            return
+        seen.update(node.outputs)
+
+
+def constant_array(kind: str, value: Any) -> Any:
+    """The array of a Constant node, by the attribute that holds it; None for strings."""
+    if kind in ("value", "sparse_value"):
+        return value
+    dtype = {"value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
+    return np.array(value, dtype[kind]) if kind in dtype else None

@@ -1,0 +1,70 @@
+"""Reading the file: bytes → `ModelProto`, with every way to be malformed turned into one error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from ir.diagnostics import InvalidModelError, UnsupportedError
+from layercc.frontends.onnx.limits import MAX_FILE_BYTES
+
+
+def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """The model in a file, without its external data.
+
+    Raises InvalidModelError when the file is no ONNX model; OSError when it cannot be read.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise InvalidModelError(
+            f"{path}: {size} bytes; an ONNX file holds at most {MAX_FILE_BYTES} "
+            "(larger models keep their weights in external files)"
+        )
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise InvalidModelError(
+            f"{path}: not an ONNX model, or truncated ({size} bytes): {error}"
+        ) from None
+    check_header(model, str(path))
+    return model
+
+
+def check_header(model: onnx.ModelProto, where: str) -> None:
+    """Raises InvalidModelError if `model` holds no graph or names no opset it can be read by."""
+    if not model.HasField("graph"):
+        raise InvalidModelError(f"{where}: not an ONNX model: it holds no graph")
+    if not model.opset_import and model.ir_version >= 3:
+        raise InvalidModelError(f"{where}: the model imports no opset")
+
+
+def opset_versions(imports: Iterable[onnx.OperatorSetIdProto], where: str) -> dict[str, int]:
+    """Domain → opset version; the default domain is "" however it is written.
+
+    Raises UnsupportedError for an opset newer than the installed onnx package knows.
+    """
+    versions = {plain_domain(entry.domain): entry.version for entry in imports}
+    versions.setdefault("", 1)
+    newest = onnx.defs.onnx_opset_version()
+    if not 1 <= versions[""] <= newest:
+        raise UnsupportedError(
+            f"{where}: the model uses ONNX opset {versions['']}; "
+            f"the installed onnx package (version {onnx.__version__}) knows 1 to {newest}"
+        )
+    return versions
+
+
+def plain_domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def op_name(node: onnx.NodeProto) -> str:
+    """The IR's name of a node's op: domains other than ONNX's own are written in front."""
+    domain = plain_domain(node.domain)
+    return f"{domain}.{node.op_type}" if domain else node.op_type

@@ -1,0 +1,155 @@
+"""A graph under construction: names, constants, and types as far as inference can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from onnx import AttributeProto
+
+from ir.diagnostics import InvalidModelError
+from ir.dims import Dim
+from ir.dtypes import DType, dtype_of
+from ir.graph import Graph, Value
+from ir.inference import VALUE_LIMIT, infer
+from ir.types import TensorType
+from layercc.frontends.onnx.functions import Key
+
+
+class Names:
+    """Names that are taken; makes new ones."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+        self._counts: dict[str, int] = {}
+
+    def fresh(self, hint: str) -> str:
+        """`hint` if it is free, else `hint_1`, `hint_2`, ..."""
+        name, count = hint, self._counts.get(hint, 0)
+        while name in self._taken or not name:
+            count += 1
+            name = f"{hint}_{count}"
+        self._counts[hint] = count
+        self._taken.add(name)
+        return name
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How nodes are read: those of the model itself, or those of a function being inlined.
+
+    `renamed`: names in the file → names in the IR, where they differ. `prefix`: put before names
+    that a function defines. `bound`: attributes given to the function.
+    """
+
+    opsets: Mapping[str, int]
+    renamed: dict[str, str] = field(default_factory=dict)
+    bound: Mapping[str, AttributeProto] = field(default_factory=dict)
+    prefix: str = ""
+    calls: tuple[Key, ...] = ()
+
+    def name(self, name: str) -> str:
+        return self.renamed.get(name, name)
+
+
+class Scope:
+    """One graph or subgraph being built. Implements what lifting functions ask of it."""
+
+    def __init__(self, name: str, names: Names, outer: Scope | None = None) -> None:
+        self.graph = Graph(name)
+        self.names = names
+        self.outer = outer
+        self.defined: set[str] = set()
+        self.initialisers: set[str] = set()  # names as the file has them
+        self._types: dict[str, TensorType] = {}
+        self._values: dict[str, np.ndarray] = {}
+        self._inferred = 0  # nodes seen by inference so far
+
+    def is_visible(self, name: str) -> bool:
+        """Whether an enclosing graph defines `name`."""
+        outer = self.outer
+        while outer is not None:
+            if name in outer.defined:
+                return True
+            outer = outer.outer
+        return False
+
+    def define(self, name: str, frame: Frame) -> str:
+        """Enters a name that a graph or node defines; returns it as the IR has it: prefixed in
+        functions, changed where it would hide a name of an enclosing graph."""
+        if frame.prefix:
+            new = self.names.fresh(f"{frame.prefix}/{name}")
+        elif self.is_visible(name):
+            new = self.names.fresh(name)
+        else:
+            new = name
+        if new in self.defined:
+            raise InvalidModelError(f"graph {self.graph.name!r}: value {name!r} is defined twice")
+        if new != name:
+            frame.renamed[name] = new
+        self.defined.add(new)
+        return new
+
+    def add_input(self, value: Value) -> None:
+        self.graph.inputs.append(value)
+        self._types[value.name] = value.type
+
+    # what lifting functions ask
+
+    def fresh_name(self, hint: str) -> str:
+        name = self.names.fresh(hint)
+        self.defined.add(name)
+        return name
+
+    def add_constant(self, name: str, array: np.ndarray) -> None:
+        self.graph.constants[name] = array
+        self._types[name] = TensorType(dtype_of(array), array.shape)
+        if array.size <= VALUE_LIMIT:
+            self._values[name] = array
+
+    def constant(self, name: str) -> np.ndarray | None:
+        if name in self.graph.constants or self.outer is None:
+            return self.graph.constants.get(name)
+        return None if name in self.defined else self.outer.constant(name)
+
+    def type_of(self, name: str) -> TensorType | None:
+        """Type of a value as far as inference can tell from the nodes added so far."""
+        if name not in self._types:
+            self._infer()
+        if name in self._types or self.outer is None or name in self.defined:
+            return self._types.get(name)
+        return self.outer.type_of(name)
+
+    def shape_of(self, name: str) -> tuple[Dim, ...] | None:
+        found = self.type_of(name)
+        return None if found is None else found.shape
+
+    def dtype_of(self, name: str) -> DType | None:
+        found = self.type_of(name)
+        return None if found is None else found.dtype
+
+    def _infer(self) -> None:
+        """Infers the nodes added since the last time, from what is known of the values they read.
+
+        Symbols made up by inference can repeat from one run to the next: ranks, dtypes and
+        integer dims are reliable, equality of unknown dims is not.
+        """
+        nodes = self.graph.nodes[self._inferred :]
+        self._inferred = len(self.graph.nodes)
+        inputs, values = [], {}
+        for name in dict.fromkeys(name for node in nodes for name in node.reads()):
+            kind = self._types.get(name)
+            if kind is None and self.outer is not None and name not in self.defined:
+                kind = self.outer.type_of(name)
+                constant = self.outer.constant(name)
+                if constant is not None and constant.size <= VALUE_LIMIT:
+                    values[name] = constant
+            if kind is not None:
+                inputs.append(Value(name, kind))
+            if name in self._values:
+                values[name] = self._values[name]
+        if nodes:
+            found = infer(Graph("part", inputs=inputs, nodes=nodes), values=values)
+            self._types.update(found.types)
+            self._values.update(found.values)

@@ -1,0 +1,256 @@
+"""`TensorProto` → NumPy array, with every size checked before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from ir.diagnostics import InvalidModelError, UnsupportedError
+from ir.dtypes import DType, dtype_of
+from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES
+
+_BITS = {  # elements narrower than a byte are packed in files
+    DType.i4: 4,
+    DType.u4: 4,
+    DType.f4e2m1fn: 4,
+    DType.i2: 2,
+    DType.u2: 2,
+}
+
+
+def element_type(code: int, where: str) -> DType:
+    """The `DType` of an ONNX element type code. `where` says what has that type, for errors.
+
+    Raises UnsupportedError for strings and types without a `DType`, InvalidModelError for codes
+    that ONNX does not define.
+    """
+    found = _DTYPES.get(code)
+    if found is not None:
+        return found
+    if code == TensorProto.UNDEFINED or code not in TensorProto.DataType.values():
+        raise InvalidModelError(f"{where}: {code} is no ONNX element type")
+    name = TensorProto.DataType.Name(code).lower()
+    raise UnsupportedError(f"{where}: tensors of {name} are not supported")
+
+
+def _known_types() -> dict[int, DType]:
+    found = {}
+    for code in TensorProto.DataType.values():
+        if code not in (TensorProto.UNDEFINED, TensorProto.STRING):
+            try:
+                found[code] = dtype_of(onnx.helper.tensor_dtype_to_np_dtype(code))
+            except (TypeError, KeyError):
+                continue  # a type newer than layercc's
+    return found
+
+
+_DTYPES: dict[int, DType] = _known_types()
+_CODES: dict[DType, int] = {dtype: code for code, dtype in _DTYPES.items()}
+
+
+def type_code(dtype: DType) -> int:
+    """The ONNX element type code of a `DType`."""
+    return _CODES[dtype]
+
+
+class TensorReader:
+    """Reads the tensors of one model.
+
+    `folder` is where the model's external data may lie; None (a model given in memory) allows no
+    external data. Files are mapped into memory once, read only; arrays are views of the mapping.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._files: dict[str, mmap.mmap | bytes] = {}
+
+    def dense(self, tensor: TensorProto, where: str) -> np.ndarray:
+        """The array of `tensor`; `where` names it in errors."""
+        dtype = element_type(tensor.data_type, where)
+        shape = _shape(tensor.dims, where)
+        if tensor.HasField("segment"):
+            raise UnsupportedError(f"{where}: tensors stored in segments are not supported")
+        count = math.prod(shape)
+        nbytes = (count * _BITS[dtype] + 7) // 8 if dtype in _BITS else count * dtype.itemsize
+        if tensor.data_location == TensorProto.EXTERNAL:
+            data = self._external(tensor, nbytes, where)
+        elif tensor.HasField("raw_data"):
+            data = tensor.raw_data
+        else:
+            return _from_field(tensor, dtype, shape, where)
+        if len(data) != nbytes:
+            raise InvalidModelError(
+                f"{where}: {dtype}{list(shape)} takes {nbytes} bytes, the file has {len(data)}"
+            )
+        return _from_bytes(data, dtype, shape)
+
+    def sparse(self, tensor: onnx.SparseTensorProto, where: str) -> np.ndarray:
+        """The dense array of a sparse tensor (coordinates linear, or one row an element)."""
+        shape = _shape(tensor.dims, where)
+        values = self.dense(tensor.values, f"values of {where}")
+        indices = self.dense(tensor.indices, f"indices of {where}")
+        if math.prod(shape) * values.dtype.itemsize > MAX_SPARSE_BYTES:
+            raise InvalidModelError(
+                f"{where}: a dense tensor of shape {list(shape)} would take more than "
+                f"{MAX_SPARSE_BYTES} bytes"
+            )
+        if indices.dtype != np.int64 or values.ndim != 1:
+            raise InvalidModelError(f"{where}: values must be 1-D and indices int64")
+        if indices.shape == (len(values), len(shape)):
+            inside = (indices >= 0).all() and (indices < np.array(shape, np.int64)).all()
+            positions = tuple(indices.T)
+        elif indices.shape == values.shape:
+            inside = (indices >= 0).all() and (indices < math.prod(shape)).all()
+            positions = np.unravel_index(indices, shape) if inside else ()
+        else:
+            raise InvalidModelError(
+                f"{where}: indices have shape {list(indices.shape)}; {[len(values)]} or "
+                f"{[len(values), len(shape)]} would fit {len(values)} values"
+            )
+        if not inside:
+            raise InvalidModelError(f"{where}: an index lies outside shape {list(shape)}")
+        result = np.zeros(shape, values.dtype)
+        result[positions] = values
+        return result
+
+    def _external(self, tensor: TensorProto, nbytes: int, where: str) -> memoryview:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        try:
+            offset = int(entries.get("offset", 0))
+            length = int(entries["length"]) if "length" in entries else nbytes
+        except ValueError:
+            raise InvalidModelError(f"{where}: offset or length is no number") from None
+        if length != nbytes:
+            raise InvalidModelError(
+                f"{where}: the tensor takes {nbytes} bytes, its external data has length {length}"
+            )
+        data = self._file(location, where)
+        if offset < 0 or offset + nbytes > len(data):
+            raise InvalidModelError(
+                f"{where}: bytes {offset} to {offset + nbytes} lie outside {location!r} "
+                f"({len(data)} bytes)"
+            )
+        return memoryview(data)[offset : offset + nbytes]
+
+    def _file(self, location: str, where: str) -> mmap.mmap | bytes:
+        if location not in self._files:
+            self._files[location] = _map_file(self._allowed_path(location, where), where)
+        return self._files[location]
+
+    def _allowed_path(self, location: str, where: str) -> Path:
+        """The resolved path of an external data file. Only files below the model's folder may be
+        read: no absolute paths, no `..`, no symbolic links that lead outside."""
+        if self.folder is None:
+            raise InvalidModelError(
+                f"{where}: its data is in an external file, which needs the model's folder; "
+                "give the path of the model instead of a ModelProto"
+            )
+        if not location or "\0" in location:
+            raise InvalidModelError(f"{where}: its external data names no file")
+        folder = self.folder.resolve()
+        try:
+            path = (folder / location).resolve()
+        except (OSError, RuntimeError) as error:
+            raise InvalidModelError(f"{where}: external data {location!r}: {error}") from None
+        parts = Path(location.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or not path.is_relative_to(folder):
+            raise InvalidModelError(
+                f"{where}: external data {location!r} lies outside the model's folder {folder}"
+            )
+        return path
+
+
+def _map_file(path: Path, where: str) -> mmap.mmap | bytes:
+    try:
+        # O_NONBLOCK: opening a pipe must not wait for a writer
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise InvalidModelError(f"{where}: cannot read external data: {error}") from None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidModelError(f"{where}: external data {path} is not a regular file")
+        if status.st_size == 0:
+            return b""
+        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(handle)
+
+
+def _shape(dims: Sequence[int], where: str) -> tuple[int, ...]:
+    shape = tuple(dims)
+    if len(shape) > MAX_RANK:
+        raise InvalidModelError(f"{where}: {len(shape)} dims, at most {MAX_RANK} are allowed")
+    if any(dim < 0 for dim in shape):
+        raise InvalidModelError(f"{where}: shape {list(shape)} has a negative dim")
+    if math.prod(dim for dim in shape if dim) >= 1 << 62:
+        raise InvalidModelError(f"{where}: shape {list(shape)} is too large to be stored")
+    return shape
+
+
+def _from_bytes(data: bytes | memoryview, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype in _BITS:
+        bits = _BITS[dtype]
+        packed = np.frombuffer(data, np.uint8)
+        shifts = np.arange(0, 8, bits, dtype=np.uint8)
+        elements = (packed[:, None] >> shifts & ((1 << bits) - 1)).reshape(-1)
+        return _sign(elements[: math.prod(shape)], dtype).reshape(shape)
+    if dtype is DType.bool:  # any byte but 0 is true; NumPy expects 0 or 1
+        return (np.frombuffer(data, np.uint8) != 0).reshape(shape)
+    stored = dtype.value.newbyteorder("<") if dtype.value.isbuiltin else dtype.value
+    array = np.frombuffer(data, stored).reshape(shape)
+    if not array.dtype.isnative or not array.flags.aligned:
+        return array.astype(dtype.value)
+    return array
+
+
+def _sign(elements: np.ndarray, dtype: DType) -> np.ndarray:
+    """Small non-negative codes → elements of `dtype` (two's complement for signed types)."""
+    if dtype is DType.f4e2m1fn:
+        return elements.view(dtype.value)
+    if dtype in (DType.i4, DType.i2):
+        spare = 8 - _BITS[dtype]
+        elements = (elements << spare).view(np.int8) >> spare
+    return elements.astype(dtype.value)
+
+
+_FIELDS = {
+    DType.f32: "float_data",
+    DType.c64: "float_data",
+    DType.f64: "double_data",
+    DType.c128: "double_data",
+    DType.i64: "int64_data",
+    DType.u64: "uint64_data",
+    DType.u32: "uint64_data",
+}  # all others are stored in int32_data
+
+
+def _from_field(
+    tensor: TensorProto, dtype: DType, shape: tuple[int, ...], where: str
+) -> np.ndarray:
+    count = math.prod(shape)
+    if dtype in _BITS:
+        needed = (count * _BITS[dtype] + 7) // 8
+    else:
+        needed = 2 * count if dtype in (DType.c64, DType.c128) else count
+    field = _FIELDS.get(dtype, "int32_data")
+    stored = len(getattr(tensor, field))
+    if stored != needed:
+        raise InvalidModelError(
+            f"{where}: {dtype}{list(shape)} needs {needed} entries in {field}, it has {stored}"
+        )
+    if dtype in _BITS:
+        packed = np.array(tensor.int32_data, np.int32).astype(np.uint8)
+        return _from_bytes(packed.tobytes(), dtype, shape)
+    if dtype is DType.bool:
+        return (np.array(tensor.int32_data, np.int32) != 0).reshape(shape)
+    return numpy_helper.to_array(tensor)
