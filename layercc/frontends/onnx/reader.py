@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.onnx.limits import MAX_FILE_BYTES
