@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 
 from ir.diagnostics import InvalidModelError, Source
 from ir.dims import Dim
 from ir.dtypes import DType
 from ir.types import TensorType
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 #: int, float, str, tuples of those, an array, a `Graph` (bodies of control flow and fused groups).
 Attribute = Any
@@ -141,6 +143,8 @@ class Graph:
 
     def as_networkx(self) -> nx.DiGraph:
         """Nodes of the graph (by position in `nodes`), with an edge for each value that flows."""
+        import networkx as nx  # takes longer to import than all of ir
+
         made_by = {
             name: i for i, node in enumerate(self.nodes) for name in node.outputs if name
         }
@@ -159,6 +163,8 @@ class Graph:
 
         Raises InvalidModelError that names the nodes of a cycle if there is one.
         """
+        import networkx as nx
+
         flow = self.as_networkx()
         try:
             order = list(nx.lexicographical_topological_sort(flow))

@@ -7,7 +7,6 @@ A float is written with the fewest digits that give it back in its own dtype (`0
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,7 +102,7 @@ def random_array(kind: TensorType, generator: np.random.Generator, scale: float 
 
     The dims of `kind` must be integers.
     """
-    dtype, shape = kind.dtype, tuple(map(operator.index, kind.shape))
+    dtype, shape = kind.dtype, tuple(int(dim) for dim in kind.shape)
     made: np.ndarray
     if dtype is DType.bool:
         made = np.asarray(generator.integers(0, 2, shape))
