@@ -159,24 +159,29 @@ class _Inferrer:
     def propagate_values(self, call: Call, outputs: tuple[TensorType, ...]) -> None:
         """Runs the reference of a node whose inputs are all known and whose outputs are small."""
         op, node = call.op, call.node
-        known = all(
-            value is not None or kind is None
-            for value, kind in zip(call.values, call.types, strict=True)
-        )
         if op.symbolic_value is not None:
             made = op.symbolic_value(call)  # Shape, Size: known from the type alone
-        elif not known or not op.deterministic or op.name in CONTROL_FLOW or not all(t.is_static and math.prod(t.shape) <= VALUE_LIMIT for t in outputs) or (any(v is not None and v.dtype == object for v in call.values) and not op.symbolic):
-            return
-        else:
+        elif self.can_follow(call, outputs):
             try:
                 with np.errstate(all="ignore"):
                     made = op.reference(call, *call.values)
-            except (OpError, TypeError, ValueError, IndexError, ZeroDivisionError):
+            except (OpError, TypeError, ValueError, IndexError, ArithmeticError):
                 return  # not computable on symbols; running will tell
+        else:
+            return
         arrays = made if isinstance(made, tuple) else (made,)
         for name, array, kind in zip(node.outputs, arrays, outputs, strict=False):
             if name:
                 self.result.values[name] = settle(array, kind)
+
+    def can_follow(self, call: Call, outputs: tuple[TensorType, ...]) -> bool:
+        op = call.op
+        given = [v for v, kind in zip(call.values, call.types, strict=True) if kind is not None]
+        if not op.deterministic or op.name in CONTROL_FLOW or any(v is None for v in given):
+            return False
+        if not op.symbolic and any(v is not None and v.dtype == object for v in given):
+            return False
+        return all(t.is_static and math.prod(t.shape) <= VALUE_LIMIT for t in outputs)  # type: ignore[arg-type]
 
     def report(self, node: Node, code: str, message: str) -> None:
         self.result.diagnostics.append(

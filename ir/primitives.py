@@ -6,7 +6,8 @@ Python's operators `+ - * / // ~ & | ^ << >>`, unary minus and comparisons.
 
 | primitives | meaning |
 |---|---|
-| exp expm1 log log1p sqrt tanh sinh cosh asinh acosh atanh sin cos tan asin acos atan erf | as in C |
+| exp expm1 log log1p sqrt erf sin cos tan asin acos atan | as in C |
+| sinh cosh tanh asinh acosh atanh | as in C |
 | floor ceil rint absolute sign | `rint`: half to even; `sign(NaN)` is NaN |
 | minimum maximum | NaN if either operand is NaN |
 | divide | floats: `/`; integers: truncates toward zero, as in C; x/0 is 0 for integers |

@@ -194,7 +194,9 @@ pointwise(
 )  # fmt: skip
 
 # functions of analysis
-for _name in ["Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh"]:
+for _name in (
+    "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh",
+):  # fmt: skip
     pointwise(_name, getattr(scalar, _name.lower()), flops=10)
 pointwise("Erf", scalar.erf, types="numeric", flops=10)
 

@@ -1,0 +1,155 @@
+"""Random numbers. References draw from NumPy's generator, seeded by the `seed` attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ir.dims import Dim, product
+from ir.dtypes import DType
+from ir.registry import Attr, Call, Op, register
+from ir.types import TensorType
+
+
+def _generator(call: Call) -> np.random.Generator:
+    if call.seed is None:
+        return np.random.default_rng()
+    return np.random.default_rng(np.float32(call.seed).view(np.uint32))
+
+
+class _Random(Op):
+    outputs = ("output: any",)
+    deterministic = False
+
+    @staticmethod
+    def flops(call: Call) -> Dim:
+        return product(call.outputs[0].shape) * 10
+
+
+class _OfShape(_Random):
+    @staticmethod
+    def infer(call: Call) -> Sequence[TensorType]:
+        return [TensorType(call.element_type("dtype"), tuple(call.attribute("shape")))]
+
+
+class _LikeInput(_Random):
+    inputs = ("input: T",)
+
+    @staticmethod
+    def infer(call: Call) -> Sequence[TensorType]:
+        return [call.type(0).with_dtype(call.element_type("dtype", call.dtype(0)))]
+
+
+class _Normal(_Random):
+    @classmethod
+    def reference(cls, call: Call, *inputs: Any) -> np.ndarray:  # type: ignore[override]
+        (kind,) = cls.infer(call)
+        made = _generator(call).normal(call.mean, call.scale, kind.shape)
+        return np.asarray(made).astype(kind.dtype.value)
+
+
+class _Uniform(_Random):
+    @classmethod
+    def reference(cls, call: Call, *inputs: Any) -> np.ndarray:  # type: ignore[override]
+        (kind,) = cls.infer(call)
+        made = _generator(call).uniform(call.low, call.high, kind.shape)
+        return np.asarray(made).astype(kind.dtype.value)
+
+
+_NORMAL = {"mean": Attr("float", 0.0), "scale": Attr("float", 1.0), "seed": Attr("float", None)}
+_UNIFORM = {"low": Attr("float", 0.0), "high": Attr("float", 1.0), "seed": Attr("float", None)}
+_SHAPE = {"shape": Attr("ints"), "dtype": Attr("int", 1)}
+_LIKE = {"dtype": Attr("int", None)}
+
+
+@register
+class RandomNormal(_Normal, _OfShape):
+    """Normally distributed numbers."""
+
+    attributes = {**_SHAPE, **_NORMAL}
+
+
+@register
+class RandomNormalLike(_Normal, _LikeInput):
+    """Normally distributed numbers, as many as the input has elements."""
+
+    attributes = {**_LIKE, **_NORMAL}
+
+
+@register
+class RandomUniform(_Uniform, _OfShape):
+    """Uniformly distributed numbers."""
+
+    attributes = {**_SHAPE, **_UNIFORM}
+
+
+@register
+class RandomUniformLike(_Uniform, _LikeInput):
+    """Uniformly distributed numbers, as many as the input has elements."""
+
+    attributes = {**_LIKE, **_UNIFORM}
+
+
+@register
+class Bernoulli(_LikeInput):
+    """1 with the probability that the input gives, else 0."""
+
+    constraints = {"T": "float"}
+    attributes = {"dtype": Attr("int", None), "seed": Attr("float", None)}
+
+    @staticmethod
+    def reference(call: Call, x: np.ndarray) -> np.ndarray:
+        made = _generator(call).random(x.shape) < x.astype(np.float64)
+        return made.astype(call.element_type("dtype", call.dtype(0)).value)
+
+
+@register
+class Multinomial(_Random):
+    """Draws classes, `sample_size` a row, with unnormalised log-probabilities as input."""
+
+    inputs = ("input: T",)
+    constraints = {"T": "float"}
+    attributes = {
+        "dtype": Attr("int", 6),
+        "sample_size": Attr("int", 1),
+        "seed": Attr("float", None),
+    }
+
+    @staticmethod
+    def infer(call: Call) -> Sequence[TensorType]:
+        if call.rank(0) != 2:
+            call.fail(f"input is {call.type(0)}; [batch, classes] would fit")
+        return [TensorType(call.element_type("dtype"), (call.shape(0)[0], call.sample_size))]
+
+    @staticmethod
+    def reference(call: Call, x: np.ndarray) -> np.ndarray:
+        """The Gumbel-max trick: the argmax of log-probability plus Gumbel noise is a draw."""
+        shape = (x.shape[0], call.sample_size, x.shape[1])
+        noise = _generator(call).gumbel(size=shape)
+        drawn = (x.astype(np.float64)[:, None, :] + noise).argmax(axis=-1)
+        return drawn.astype(call.element_type("dtype").value)
+
+
+@register
+class Dropout(Op):
+    """The input, and a mask of what was kept: all, unless `training_mode` is true."""
+
+    inputs = ("data: T", "ratio: T1?", "training_mode: bool?")
+    outputs = ("output: T", "mask: bool?")
+    constraints = {"T": "float", "T1": "float"}
+    attributes = {"seed": Attr("int", None)}
+
+    @staticmethod
+    def infer(call: Call) -> Sequence[TensorType]:
+        return [call.type(0), call.type(0).with_dtype(DType.bool)]
+
+    @staticmethod
+    def reference(call: Call, x: np.ndarray, *more: Any) -> tuple[np.ndarray, np.ndarray]:
+        ratio, training = (*more, None, None)[:2]
+        rate = 0.5 if ratio is None else float(ratio.reshape(()))
+        if training is None or not training.reshape(()) or rate == 0:
+            return x, np.ones(x.shape, dtype=np.bool_)
+        kept = np.random.default_rng(call.seed).random(x.shape) >= rate
+        return np.where(kept, x.astype(np.float64) / (1 - rate), 0).astype(x.dtype), kept
