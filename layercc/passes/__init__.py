@@ -1,0 +1,6 @@
+"""Graph → graph, one pass a file. `PIPELINE` lists them in order; `run_passes` runs them."""
+
+from layercc.passes.infrastructure import Pass, PassError, graph_pass
+from layercc.passes.pipeline import OPTIMIZE, PIPELINE, SIMPLIFY, run_passes
+
+__all__ = ["OPTIMIZE", "PIPELINE", "SIMPLIFY", "Pass", "PassError", "graph_pass", "run_passes"]

@@ -1,0 +1,66 @@
+"""Making fused groups: shared by the passes that do so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ir.graph import Graph, Node, Value
+from layercc.passes.editor import GraphEditor, definition
+
+FUSED = "layercc.Fused"
+
+
+def is_pointwise(node: Node) -> bool:
+    """Whether each element of the node's only output depends on one element of each input."""
+    op = definition(node)
+    return op is not None and op.scalar is not None and len(node.outputs) == 1
+
+
+def group(
+    editor: GraphEditor, kind: str, nodes: Sequence[Node], outputs: Sequence[str]
+) -> Node:
+    """The fused node of `nodes` (in order), which returns `outputs`; named after the last node.
+
+    Its inputs are what the group reads from outside, in order of first use; in the body they have
+    the names that they have outside.
+    """
+    inside = {name for node in nodes for name in node.outputs if name}
+    reads = dict.fromkeys(name for node in nodes for name in node.reads())
+    inputs = [name for name in reads if name not in inside]
+    known = {*inputs, *inside}
+    body = Graph(
+        name=nodes[-1].name,
+        inputs=[Value(name, editor.types[name]) for name in inputs],
+        outputs=[Value(name, editor.types[name]) for name in outputs],
+        nodes=list(nodes),
+        types={name: editor.types[name] for name in editor.types.keys() & known},
+    )
+    last = nodes[-1]
+    return Node(
+        FUSED,
+        tuple(inputs),
+        tuple(outputs),
+        {"kind": kind, "body": body},
+        name=last.name,
+        source=last.source,
+    )
+
+
+def plan_time_values(graph: Graph) -> set[str]:
+    """Values computed from shapes and constants alone: known once the input shapes are.
+
+    Their nodes stay outside of groups, so that planning can evaluate them one by one.
+    """
+    found: set[str] = set()
+    for node in graph.nodes:
+        if node.op in ("Shape", "Size") or (
+            any(name in found for name in node.inputs)
+            and all(name in found or name in graph.constants for name in node.inputs if name)
+        ):
+            found.update(node.outputs)
+    return found - {""}
+
+
+def without(nodes: Iterable[Node], gone: set[str]) -> list[Node]:
+    """The nodes that do not make any of the values `gone`."""
+    return [node for node in nodes if gone.isdisjoint(node.outputs)]
