@@ -1,0 +1,185 @@
+"""Checks a graph as a whole: structure, ops, shapes and dtypes, all problems at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from ir.diagnostics import Diagnostic
+from ir.dims import Dim, DimLike, as_dim, may_equal, substitute, symbols
+from ir.graph import Graph
+from ir.inference import Inference, infer
+from ir.report import Report
+from ir.totals import layers, totals
+from ir.trace import Trace, fitting_input, trace, with_advice
+from ir.types import TensorType, format_shape
+from ir.verifier import problems
+
+Shapes: TypeAlias = dict[str, tuple[Dim, ...]]
+
+
+def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -> Report:
+    """Finds every problem of `graph`; raises nothing for them (see `Report.raise_for_errors`).
+
+    `inputs` gives shapes to check with, by input name: integers, or text for symbols and
+    expressions. They replace the declared shapes, dtypes stay; a symbol that a declared shape
+    shares with other inputs is replaced there too.
+    """
+    found = problems(graph)
+    malformed = bool(found)
+    shapes, declared_shapes, faults = input_shapes(graph, inputs or {})
+    found += faults
+    declared = infer(graph)
+    inference = infer(graph, shapes) if shapes else declared
+    errors = inference.errors
+    found += contradictions(graph, declared)
+    traces: dict[str, Trace] = {}
+    if errors and not malformed:
+        better = _fitting(graph, shapes, declared_shapes)
+        for index, problem in enumerate(errors):
+            way = trace(graph, problem, inference, *better)
+            errors[index] = with_advice(problem, way)
+            if way is not None:
+                traces.setdefault(problem.node, way)
+    warnings = [problem for problem in inference.diagnostics if problem.severity == "warning"]
+    found += [*errors, *warnings, *_unused(graph)]
+    rows = layers(graph, inference)
+    sums = totals(graph, inference, rows)
+    return Report(graph, found, inference.types, rows, sums, traces)
+
+
+def _fitting(graph: Graph, shapes: Shapes, declared_shapes: Shapes) -> tuple[Inference | None, str]:
+    """An inference without errors, with other input sizes, and which sizes these are."""
+    if shapes != declared_shapes:
+        declared = infer(graph, declared_shapes)
+        if not declared.errors:
+            asked = ", ".join(
+                f"{value.name}: {value.type}"
+                for value in graph.inputs
+                if shapes.get(value.name) != declared_shapes.get(value.name)
+            )
+            return declared, f"The model fits with its declared input {asked}"
+    nearest = fitting_input(graph, shapes)
+    if nearest is None:
+        return None, ""
+    return nearest[0], f"The model would fit with the input {nearest[1]}"
+
+
+def input_shapes(
+    graph: Graph, given: Mapping[str, Sequence[DimLike]]
+) -> tuple[Shapes, Shapes, list[Diagnostic]]:
+    """Shapes of the inputs, where they are not the declared ones; and faults in those given.
+
+    The second mapping has declared shapes, with their symbols replaced by what was given for them.
+    """
+    faults: list[Diagnostic] = []
+
+    def fault(code: str, message: str) -> None:
+        faults.append(Diagnostic(code, message, graph.name, "graph"))
+
+    declared = {value.name: value for value in graph.inputs}
+    shapes: Shapes = {}
+    replaced: Shapes = {}
+    bindings: dict[str, Dim] = {}
+    for name, dims in given.items():
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, 1)
+            hint = f"; did you mean {near[0]!r}" if near else ""
+            names = ", ".join(declared) or "none"
+            fault("unknown-input", f"there is no input {name!r}{hint}. The inputs are: {names}")
+            continue
+        try:
+            shape = tuple(map(as_dim, dims))
+        except (TypeError, ValueError) as error:
+            fault("bad-dim", f"input {name!r}: {error}")
+            continue
+        pattern = declared[name].shape
+        if len(shape) != len(pattern):
+            fault(
+                "wrong-rank",
+                f"input {name!r} has rank {len(pattern)}, {format_shape(pattern)}; "
+                f"{format_shape(shape)} of rank {len(shape)} does not fit",
+            )
+            continue
+        if any(isinstance(dim, int) and dim < 0 for dim in shape):
+            fault("bad-dim", f"input {name!r}: {format_shape(shape)} has a negative dim")
+            continue
+        shapes[name] = shape
+        for old, new in zip(pattern, shape, strict=True):
+            if symbols(old) == {old} and not may_equal(bindings.setdefault(str(old), new), new):
+                known = bindings[str(old)]
+                fault("conflicting-dim", f"{old} would be {known} and, in input {name!r}, {new}")
+    for value in graph.inputs:
+        substituted = tuple(substitute(dim, bindings) for dim in value.shape)
+        for axis, dim in enumerate(shapes.get(value.name, ())):
+            if symbols(value.shape[axis]) and not may_equal(substituted[axis], dim):
+                if symbols(value.shape[axis]) == {value.shape[axis]}:
+                    continue  # said above
+                fault(
+                    "conflicting-dim",
+                    f"input {value.name!r}, dim {axis}: {value.shape[axis]} is "
+                    f"{substituted[axis]}, so {dim} does not fit",
+                )
+        shapes.setdefault(value.name, substituted)
+        replaced[value.name] = substituted
+
+    def changed(found: Shapes) -> Shapes:
+        return {v.name: found[v.name] for v in graph.inputs if found[v.name] != v.shape}
+
+    return changed(shapes), changed(replaced), faults
+
+
+def contradictions(graph: Graph, declared: Inference) -> Iterator[Diagnostic]:
+    """Declared types of values and outputs that differ from what inference finds."""
+    makers = graph.producers()
+    claims: dict[str, TensorType] = dict(graph.types)
+    claims.update((value.name, value.type) for value in graph.outputs)
+    for name, claim in claims.items():
+        found = declared.types.get(name)
+        if found is None or _agree(claim, found):
+            continue
+        node = makers.get(name)
+        what = "output" if name in graph.output_names else "value"
+        yield Diagnostic(
+            "declared-shape",
+            f"{what} {name!r} is declared as {claim}, but is {found}",
+            node.name if node else graph.name,
+            node.op if node else "graph",
+            node.source if node else None,
+        )
+
+
+def _agree(claim: TensorType, found: TensorType) -> bool:
+    return (
+        claim.dtype is found.dtype
+        and claim.rank == found.rank
+        and all(map(may_equal, claim.shape, found.shape))
+    )
+
+
+def _unused(graph: Graph) -> Iterator[Diagnostic]:
+    """Warnings for nodes that no output needs, and for inputs that nothing needs."""
+    makers = graph.producers()
+    pending, needed = list(graph.output_names), set()
+    while pending:
+        name = pending.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        if name in makers:
+            pending.extend(makers[name].reads())
+    for value in graph.inputs:
+        if value.name not in needed:
+            message = f"input {value.name!r} is not used"
+            yield Diagnostic("unused-input", message, graph.name, "graph", severity="warning")
+    for node in graph.nodes:
+        if needed.isdisjoint(node.outputs):
+            yield Diagnostic(
+                "dead-node",
+                "no output of the graph depends on this node",
+                node.name,
+                node.op,
+                node.source,
+                severity="warning",
+            )
