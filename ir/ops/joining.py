@@ -86,7 +86,9 @@ def _split_sizes(call: Call, size: Dim) -> list[Dim]:
     sizes = dims_of(call, 1, "split")
     if len(sizes) != len(call.node.outputs):
         call.fail(f"split {sizes} has {len(sizes)} sizes for {len(call.node.outputs)} outputs")
-    total = sum(sizes[1:], start=sizes[0])
+    total: Dim = 0
+    for part in sizes:
+        total = total + part
     if not may_equal(total, size):
         call.fail(f"split {sizes} sums to {total}; input is {call.type(0)}, {size} would fit")
     return sizes
@@ -210,7 +212,11 @@ class Pad(Op):
                 f"mode is {call.mode!r}; constant, reflect, edge, wrap would fit", "bad-attribute"
             )
         shape: list[Dim] = list(call.shape(0))
-        axes = known_axes(call, 3, len(shape)) if call.has(3) else list(range(len(shape)))
+        axes = list(range(len(shape)))
+        if call.has(3) and call.value(3) is None:
+            return [call.type(0).with_shape(call.fresh_dim("padded") for _ in shape)]
+        if call.has(3):
+            axes = known_axes(call, 3, len(shape))
         if call.value(1) is None:
             for axis in axes:
                 shape[axis] = call.fresh_dim("padded")

@@ -151,5 +151,6 @@ class Dropout(Op):
         rate = 0.5 if ratio is None else float(ratio.reshape(()))
         if training is None or not training.reshape(()) or rate == 0:
             return x, np.ones(x.shape, dtype=np.bool_)
-        kept = np.random.default_rng(call.seed).random(x.shape) >= rate
+        # the generator with which ONNX's node tests were made
+        kept = np.random.RandomState(call.seed).uniform(0, 1, x.shape) >= rate
         return np.where(kept, x.astype(np.float64) / (1 - rate), 0).astype(x.dtype), kept

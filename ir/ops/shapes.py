@@ -23,7 +23,7 @@ def vector_length(call: Call, index: int) -> int:
     kind = call.type(index)
     if kind.rank != 1 or not isinstance(kind.shape[0], int):
         name = call.op.input_name(index)
-        call.fail(f"input {name!r} is {kind}; one dim, of known size, would fit")
+        call.fail(f"input {name!r} is {kind}; one dim, of known size, would fit", "data-dependent")
     return kind.shape[0]
 
 
@@ -195,6 +195,9 @@ class Squeeze(Op):
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         shape = call.shape(0)
+        if call.has(1) and call.value(1) is None:
+            left = len(shape) - vector_length(call, 1)
+            return [call.type(0).with_shape(call.fresh_dim("squeezed") for _ in range(left))]
         if call.has(1):
             axes = known_axes(call, 1, len(shape))
         else:
@@ -225,10 +228,11 @@ class Unsqueeze(Op):
 
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
-        count = product(call.shape(1)) if call.value(1) is None else call.known(1, "").size
-        if not isinstance(count, int):
-            call.fail("input 'axes' has an unknown number of elements", "data-dependent")
         shape = list(call.shape(0))
+        if call.value(1) is None:
+            rank = len(shape) + vector_length(call, 1)
+            return [call.type(0).with_shape(call.fresh_dim("unsqueezed") for _ in range(rank))]
+        count = call.known(1, "it says where axes are inserted").size
         for axis in sorted(known_axes(call, 1, len(shape) + count)):
             shape.insert(axis, 1)
         return [call.type(0).with_shape(shape)]

@@ -96,6 +96,8 @@ class DFT(Op):
         kind = call.type(0)
         if kind.rank < 2 or (is_known(kind.shape[-1]) and kind.shape[-1] not in (1, 2)):
             call.fail(f"input is {kind}; a last dim of 1 (real) or 2 (complex) would fit")
+        if call.has(2) and call.value(2) is None:
+            return [kind.with_shape(call.fresh_dim("dft") for _ in kind.shape)]
         axis = _dft_axis(call, kind.rank)
         length = scalar_dim(call, 1, "dft_length") if call.has(1) else kind.shape[axis]
         last: Dim = 2
@@ -214,9 +216,9 @@ class MelWeightMatrix(Op):
     @staticmethod
     def reference(call: Call, *inputs: np.ndarray) -> np.ndarray:
         count, length, rate, low, high = (x.reshape(()).item() for x in inputs)
-        edges = np.array([_mel(low), _mel(high)], dtype=np.float64)
-        points = np.linspace(edges[0], edges[1], count + 2)
-        hertz = 700 * (10 ** (points / 2595) - 1)
+        # count + 2 points, the last one a step short of the upper edge, as in onnxruntime
+        step = (_mel(high) - _mel(low)) / (count + 2)
+        hertz = 700 * np.expm1((_mel(low) + step * np.arange(count + 2)) / 2595 * np.log(10))
         bins = ((length + 1) * hertz // rate).astype(int)
         made = np.zeros((length // 2 + 1, count))
         for i in range(count):
@@ -233,4 +235,4 @@ class MelWeightMatrix(Op):
 
 
 def _mel(hertz: float) -> float:
-    return 2595 * float(np.log10(1 + hertz / 700))
+    return 2595 * float(np.log1p(hertz / 700) / np.log(10))
