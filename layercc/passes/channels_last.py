@@ -170,7 +170,6 @@ class _Walk:
     def put(self, node: Node, followed: Followed) -> None:
         """Emits a node on stored tensors in the place of `node`."""
         editor = self.editor
-        editor.take_out(node)
         outputs = tuple(
             editor.fresh_name(f"{name}.channels_last") if name else "" for name in node.outputs
         )
@@ -182,6 +181,7 @@ class _Walk:
         editor.add(
             replace(node, inputs=followed.inputs, outputs=outputs, attributes=followed.attributes)
         )
+        editor.take_out(node)
         self.store(node, outputs, followed.perm)
 
     def store(self, node: Node, outputs: Sequence[str], perm: Perm) -> None:

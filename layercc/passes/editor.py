@@ -59,8 +59,8 @@ class GraphEditor:
         self._makers: dict[str, int] = {}
         self._readers: dict[str, dict[int, None]] = {}  # in order of entry
         self._order: list[int] = []  # nodes walked or emitted so far
-        self._current = -1  # the node now walked
-        self._first_emitted = len(graph.nodes)  # nodes from this number on were emitted for it
+        self._first_emitted = len(graph.nodes)  # nodes from here on: emitted for the one walked
+        self._unread_now: list[str] = []  # values that have lost their last reader
         self._next = 0
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] | None = None
         self._fresh: dict[str, int] = {}
@@ -120,8 +120,9 @@ class GraphEditor:
         for number in range(len(self.graph.nodes)):
             if number not in self._nodes:
                 continue  # released since
-            self._current, self._first_emitted = number, self._next
+            self._first_emitted = self._next
             yield self._nodes[number]
+            self._release()
             if number in self._nodes:
                 self._order.append(number)
 
@@ -310,14 +311,18 @@ class GraphEditor:
             self._unread(name, number)
 
     def _unread(self, name: str, number: int) -> None:
-        """`name` has one reader less; a node that nobody needs any more goes."""
+        """`name` has one reader less."""
         readers = self._readers.get(name, {})
         readers.pop(number, None)
-        maker = self._makers.get(name)
-        if readers or maker is None or maker >= self._first_emitted or maker == self._current:
-            return
-        if not any(map(self.is_used, self._nodes[maker].outputs)):
-            self._forget(maker)
+        if not readers and name in self._makers:
+            self._unread_now.append(name)
+
+    def _release(self) -> None:
+        """Forgets nodes that have lost their last reader since the last step of the walk."""
+        while self._unread_now:
+            number = self._makers.get(self._unread_now.pop())
+            if number is not None and not any(map(self.is_used, self._nodes[number].outputs)):
+                self._forget(number)
 
     def _update(self, number: int, node: Node) -> None:
         before = self._nodes[number].reads()

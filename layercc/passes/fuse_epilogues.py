@@ -35,9 +35,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
     for node in editor.walk():
         found = chains.get(node.outputs[0])
         if found is not None:
-            fused = group(editor, "contraction", found, node.outputs)
-            editor.take_out(node)
-            editor.add(fused)
+            editor.update(node, group(editor, "contraction", found, node.outputs))
     return editor.finish()
 
 
