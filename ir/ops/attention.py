@@ -53,8 +53,9 @@ def attention_dims(call: Call) -> AttentionDims:
     else:
         q_heads, kv_heads = call.q_num_heads, call.kv_num_heads
         if not q_heads or not kv_heads:
-            call.fail(f"{seen}: q_num_heads and kv_num_heads are needed with rank 3",
-                      "missing-attribute")
+            call.fail(
+                f"{seen}: q_num_heads and kv_num_heads are needed with rank 3", "missing-attribute"
+            )
         head_size = _per_head(call, 0, q[2], q_heads)
         k_head_size = _per_head(call, 1, k[2], kv_heads)
         v_head_size = _per_head(call, 2, v[2], kv_heads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ir.ops.layout import (
 from ir.ops.matrix import requantized
 from ir.ops.windows import (
     WINDOW_ATTRIBUTES,
+    Index,
     Window,
     kernel_of,
     resolve_transposed_window,
@@ -92,21 +94,19 @@ def convolve(x: np.ndarray, w: np.ndarray, window: Window, group: int) -> np.nda
     step = max(1, min(256 // max(channels // group, 1), fits))
     for start in range(0, len(taps), step):
         chunk = taps[start : start + step]
-        patches = np.stack([padded[(..., *slices)] for _, slices in chunk], axis=3)
+        patches = np.stack([padded[met] for _, met in chunk], axis=3)
         columns = patches.reshape(batch, group, channels // group * len(chunk), points)
-        rows = np.stack([weights[(..., *index)] for index, _ in chunk], axis=-1)
+        rows = np.stack([weights[tap] for tap, _ in chunk], axis=-1)
         result += rows.reshape(group, filters // group, -1) @ columns
     return result.reshape(batch, filters, *out_dims)
 
 
-def scatter_windows(
-    contributions: dict[tuple[int, ...], np.ndarray], window: Window
-) -> np.ndarray:
+def scatter_windows(parts: Sequence[tuple[Index, np.ndarray]], window: Window) -> np.ndarray:
     """Adds up, on the large side, what each tap puts there: the transpose of reading windows.
 
-    `contributions[tap]` is `[..., small spatial dims]`. Returns `[..., window.output_dims]`.
+    `parts` are taps and arrays `[..., small spatial dims]`. Returns `[..., window.output_dims]`.
     """
-    first = next(iter(contributions.values()))
+    first = parts[0][1]
     rank = len(window.kernel)
     lead, small = first.shape[: first.ndim - rank], first.shape[first.ndim - rank :]
     begins, outs = window.pads_begin, window.output_dims
@@ -117,13 +117,13 @@ def scatter_windows(
         )
     ]
     large = np.zeros((*lead, *covered), first.dtype)
-    for tap, values in contributions.items():
-        target = tuple(
+    for tap, values in parts:
+        target: Index = tuple(
             slice(k * d, k * d + (n - 1) * s + 1 if n else k * d, s)
-            for k, d, n, s in zip(tap, window.dilations, small, window.strides, strict=True)
+            for k, d, n, s in zip(tap[1:], window.dilations, small, window.strides, strict=True)
         )
         large[(..., *target)] += values
-    inside = tuple(slice(int(b), int(b) + int(o)) for b, o in zip(begins, outs, strict=True))
+    inside: Index = tuple(slice(int(b), int(b) + int(o)) for b, o in zip(begins, outs, strict=True))
     return large[(..., *inside)]
 
 
@@ -218,11 +218,11 @@ class ConvTranspose(Op):
         batch, channels, *small = x.shape
         columns = x.reshape(batch, group, channels // group, math.prod(small))
         weights = w.reshape(group, channels // group, *w.shape[1:])
-        contributions = {
-            tap: (weights[(..., *tap)].transpose(0, 2, 1) @ columns).reshape(batch, -1, *small)
+        parts = [
+            (tap, (weights[tap].transpose(0, 2, 1) @ columns).reshape(batch, -1, *small))
             for tap, _ in window.taps()
-        }
-        y = scatter_windows(contributions, window)
+        ]
+        y = scatter_windows(parts, window)
         if b is not None:
             y = y + per_channel(widened(b), y.ndim)
         return as_asked(call, y.astype(dtype))
@@ -358,17 +358,10 @@ class Col2Im(Op):
         window, image = Col2Im.windows(call)
         taps = [tap for tap, _ in window.taps()]
         counts = tuple(map(int, window.output_dims))
-        parts = widened(columns).reshape(columns.shape[0], -1, len(taps), *counts)
-        contributions = {tap: parts[:, :, position] for position, tap in enumerate(taps)}
-        onto = Window(
-            window.kernel,
-            window.strides,
-            window.dilations,
-            window.pads_begin,
-            window.pads_end,
-            tuple(map(int, image)),
-        )
-        return scatter_windows(contributions, onto).astype(columns.dtype)
+        rows = widened(columns).reshape(columns.shape[0], -1, len(taps), *counts)
+        parts = [(tap, rows[:, :, position]) for position, tap in enumerate(taps)]
+        onto = replace(window, output_dims=tuple(map(int, image)))
+        return scatter_windows(parts, onto).astype(columns.dtype)
 
     @staticmethod
     def flops(call: Call) -> Dim:

@@ -36,9 +36,7 @@ class ClassLoss(Op):
         if call.has(2) and not (call.rank(2) == 1 and may_equal(call.shape(2)[0], scores[1])):
             call.fail(f"{names[2]} is {call.type(2)}; [{scores[1]}], one a class, would fit")
         if call.reduction not in ("none", "mean", "sum"):
-            call.fail(
-                f"reduction={call.reduction!r}; none, mean or sum would fit", "bad-attribute"
-            )
+            call.fail(f"reduction={call.reduction!r}; none, mean or sum would fit", "bad-attribute")
         return [call.type(0).with_shape(labels if call.reduction == "none" else ())]
 
     @classmethod

@@ -170,9 +170,7 @@ class Gemm(Op):
     def infer(call: Call) -> Sequence[TensorType]:
         if call.rank(0) != 2 or call.rank(1) != 2:
             call.fail(f"{_operands(call, 0, 1)}; two matrices would fit")
-        shape = matmul_shape(
-            call, transpose_a=bool(call.transA), transpose_b=bool(call.transB)
-        )
+        shape = matmul_shape(call, transpose_a=bool(call.transA), transpose_b=bool(call.transB))
         if call.has(2):
             bias = call.shape(2)
             fits = len(bias) <= 2 and all(
@@ -222,7 +220,7 @@ class MatMulInteger(MatrixProduct):
 
 @register
 class QLinearMatMul(MatrixProduct):
-    """Product of quantised tensors, requantised; scales are one, or one a row of a / column of b."""
+    """Product of quantised tensors, requantised; one scale, or one a row of a or column of b."""
 
     inputs = (
         "a: T1",

@@ -69,7 +69,7 @@ class BatchNormalization(Op):
         first = channels_first(call, widened(x))
         dtype = mean.dtype
         scale, b, mean, var = (widened(v) for v in (scale, b, mean, var))
-        running = ()
+        running: tuple[np.ndarray, ...] = ()
         if call.training_mode:
             axes = tuple(axis for axis in range(first.ndim) if axis != 1)
             now_mean, now_var = first.mean(axis=axes), first.var(axis=axes)
@@ -262,8 +262,13 @@ class _SkipNorm(Op):
     @classmethod
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
         shape, skip = call.shape(0), call.shape(1)
-        fits = len(shape) in (2, 3) and len(skip) <= len(shape) and all(
-            b == 1 or may_equal(a, b) for a, b in zip(reversed(shape), reversed(skip), strict=False)
+        fits = (
+            len(shape) in (2, 3)
+            and len(skip) <= len(shape)
+            and all(
+                b == 1 or may_equal(a, b)
+                for a, b in zip(reversed(shape), reversed(skip), strict=False)
+            )
         )
         if not fits:
             call.fail(f"input is {call.type(0)} and skip is {call.type(1)}; equal shapes would fit")

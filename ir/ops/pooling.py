@@ -72,17 +72,19 @@ class MaxPool(WindowPool):
         lowest = np.array(_lowest(x.dtype), x.dtype)
         padded = window.pad(first, lowest)
         inside = window.pad(np.ones(spatial, bool), False)
-        order = "F" if call.storage_order else "C"
-        places = np.arange(math.prod(spatial)).reshape(spatial, order=order)
-        places = window.pad(places)
+        count = np.arange(math.prod(spatial))
+        if call.storage_order:
+            places = window.pad(count.reshape(spatial[::-1]).T)
+        else:
+            places = window.pad(count.reshape(spatial))
         shape = (*first.shape[:2], *map(int, window.output_dims))
         best, where = np.full(shape, lowest), np.zeros(shape, np.int64)
         found = np.zeros(shape, bool)
-        for _, slices in window.taps():
-            values, valid = padded[(..., *slices)], inside[slices]
+        for _, met in window.taps():
+            values, valid = padded[met], inside[met]
             better = valid & (~found | (values > best) | ((values != values) & (best == best)))
             best = np.where(better, values, best)
-            where = np.where(better, places[slices], where)
+            where = np.where(better, places[met], where)
             found |= valid
         planes = np.arange(math.prod(shape[:2])).reshape(*shape[:2], *[1] * len(spatial))
         indices = where + planes * math.prod(spatial)
@@ -107,7 +109,7 @@ class AveragePool(WindowPool):
         window = pool_window(call)
         first = channels_first(call, widened(x))
         padded = window.pad(first)
-        total = sum(padded[(..., *slices)] for _, slices in window.taps())
+        total: Any = sum(padded[met] for _, met in window.taps())
         counts = window_counts(window, first.shape[2:], bool(call.count_include_pad))
         return as_asked(call, (total / counts).astype(x.dtype))
 
@@ -137,7 +139,7 @@ class LpPool(WindowPool):
     def reference(call: Call, x: Any) -> np.ndarray:
         window = pool_window(call)
         padded = window.pad(np.abs(channels_first(call, widened(x))) ** call.p)
-        total = sum(padded[(..., *slices)] for _, slices in window.taps())
+        total: Any = sum(padded[met] for _, met in window.taps())
         return as_asked(call, np.asarray(total ** (1.0 / call.p)).astype(x.dtype))
 
     @classmethod

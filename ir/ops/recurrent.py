@@ -133,7 +133,8 @@ class Recurrent(Op):
 
     @classmethod
     def reference(cls, call: Call, x: Any, w: Any, r: Any, *rest: Any) -> Any:  # type: ignore[override]
-        b, lengths, *initial = (*rest, *[None] * (4 + cls.states - len(rest)))
+        given: list[Any] = [*rest, *[None] * (4 + cls.states - len(rest))]
+        b, lengths, *initial = given
         peepholes = initial[cls.states]
         dtype = x.dtype
         x = widened(np.swapaxes(x, 0, 1) if call.layout else x)

@@ -104,7 +104,9 @@ class RoiAlign(Op):
                 "bad-attribute",
             )
         if call.rank(2) != 1 or not may_equal(call.shape(2)[0], regions):
-            call.fail(f"rois is {call.type(1)}, batch_indices {call.type(2)}; [{regions}] would fit")
+            call.fail(
+                f"rois is {call.type(1)}, batch_indices {call.type(2)}; [{regions}] would fit"
+            )
         pooled = (call.output_height, call.output_width)
         return [call.type(0).with_shape((regions, call.shape(0)[1], *pooled))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -187,12 +187,13 @@ def interpolation_taps(call: Call, part: AxisResize) -> tuple[np.ndarray, np.nda
     places = source_positions(part, call.coordinate_transformation_mode)
     last = part.input - 1
     if call.mode == "nearest":
-        rounded = {
+        rounding: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "round_prefer_floor": lambda x: np.ceil(x - 0.5),
             "round_prefer_ceil": lambda x: np.floor(x + 0.5),
             "floor": np.floor,
             "ceil": np.ceil,
-        }[call.nearest_mode](places)
+        }
+        rounded = rounding[call.nearest_mode](places)
         return np.clip(rounded, 0, last).astype(np.int64)[:, None], np.ones((part.output, 1))
     stretch = min(part.scale, 1.0) if call.antialias else 1.0
     support = 1 if call.mode == "linear" else 2

@@ -33,9 +33,7 @@ def linear_taps(positions: np.ndarray) -> Taps:
 def cubic_taps(positions: np.ndarray, a: float) -> Taps:
     """Four neighbours, weighted by Keys' cubic convolution kernel with parameter `a`."""
     left = np.floor(positions)
-    return [
-        (left + shift, cubic_kernel(positions - left - shift, a)) for shift in (-1, 0, 1, 2)
-    ]
+    return [(left + shift, cubic_kernel(positions - left - shift, a)) for shift in (-1, 0, 1, 2)]
 
 
 def cubic_kernel(x: np.ndarray, a: float) -> np.ndarray:

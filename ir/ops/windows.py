@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,10 @@ WINDOW_ATTRIBUTES = {
     "pads": Attr("ints", None),
     "strides": Attr("ints", None),
 }
+
+
+#: What stands between the brackets of `array[...]`; the trailing dims are the spatial ones.
+Index: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,17 @@ class Window:
         """Extent of the window with the holes that dilation makes."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
 
-    def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """For each position in the window: its index, and the slices of the padded input
-        that meet it, one element for each output element."""
+    def taps(self) -> Iterator[tuple[Index, Index]]:
+        """For each position in the window: what selects it in a kernel, and what selects the
+        elements of the padded input that meet it, one for each output element."""
         for index in itertools.product(*(range(int(k)) for k in self.kernel)):
-            slices = tuple(
+            met = tuple(
                 slice(i * d, i * d + (int(out) - 1) * s + 1 if out else i * d, s)
                 for i, d, s, out in zip(
                     index, self.dilations, self.strides, self.output_dims, strict=True
                 )
             )
-            yield index, slices
+            yield (..., *index), (..., *met)
 
     def pad(self, array: np.ndarray, fill: Any = 0) -> np.ndarray:
         """`array` with its trailing spatial dims padded so that every tap lies inside."""
@@ -72,8 +76,7 @@ class Window:
 
 
 def kernel_of(call: Call, rank: int, weight: Sequence[Dim] | None = None) -> tuple[Dim, ...]:
-    """The window's extents: `kernel_shape`, which must agree with the `weight`'s, if that is given.
-    """
+    """The window's extents: `kernel_shape`, or the dims of the `weight`, which must agree."""
     given = call.attribute("kernel_shape")
     if weight is None:
         return _per_dim(call, "kernel_shape", rank, 1, least=1)
@@ -128,14 +131,10 @@ def resolve_window(
         begins.append(begin)
         ends.append(end)
         outputs.append(out)
-    return Window(
-        tuple(kernel), strides, dilations, tuple(begins), tuple(ends), tuple(outputs)
-    )
+    return Window(tuple(kernel), strides, dilations, tuple(begins), tuple(ends), tuple(outputs))
 
 
-def resolve_transposed_window(
-    call: Call, spatial: Sequence[Dim], kernel: Sequence[Dim]
-) -> Window:
+def resolve_transposed_window(call: Call, spatial: Sequence[Dim], kernel: Sequence[Dim]) -> Window:
     """The window of a transposed convolution: `output_dims` are those of the larger side.
 
     Output element `i*stride + k*dilation - pad_begin` gets input element `i` times tap `k`.
@@ -150,8 +149,11 @@ def resolve_transposed_window(
     if asked is not None and len(asked) == rank + 2:
         asked = asked[2:]  # some exporters write the whole shape
     if asked is not None and len(asked) != rank:
-        call.fail(f"output_shape={list(asked)} has {len(asked)} sizes; {rank} would fit (one for "
-                  "each spatial dim)", "bad-attribute")
+        call.fail(
+            f"output_shape={list(asked)} has {len(asked)} sizes; {rank} would fit (one for "
+            "each spatial dim)",
+            "bad-attribute",
+        )
     begins, ends, outputs = [], [], []
     for axis, (size, k, s, d) in enumerate(zip(spatial, kernel, strides, dilations, strict=True)):
         extent = (k - 1) * d + 1
@@ -175,9 +177,7 @@ def resolve_transposed_window(
         begins.append(begin)
         ends.append(end)
         outputs.append(out)
-    return Window(
-        tuple(kernel), strides, dilations, tuple(begins), tuple(ends), tuple(outputs)
-    )
+    return Window(tuple(kernel), strides, dilations, tuple(begins), tuple(ends), tuple(outputs))
 
 
 def auto_pad_of(call: Call) -> str:
@@ -193,7 +193,9 @@ def auto_pad_of(call: Call) -> str:
 
 def _misfit(axis: int, size: Dim, begin: Dim, end: Dim, k: Dim, d: int, extent: Dim) -> str:
     padded = f"padded by {begin} + {end} to {size + begin + end}" if begin or end else "not padded"
-    window = f"a kernel of {k} with dilation {d} covers {extent}" if d != 1 else f"the kernel is {k}"
+    window = f"the kernel is {k}"
+    if d != 1:
+        window = f"a kernel of {k} with dilation {d} covers {extent}"
     return (
         f"spatial dim {axis}: the input size is {size}, {padded}, but {window}; "
         f"an input of at least {extent - begin - end} would fit"

@@ -7,29 +7,26 @@ import pytest
 
 from ir.inference import infer
 from ir.interpreter import interpret
+from ir.registry import all_ops
 from tests.ir.onnx_node_cases import NodeCase, node_cases
 
-OPS = """
-    Conv ConvTranspose ConvInteger QLinearConv DeformConv Col2Im
-    MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool MaxUnpool MaxRoiPool
-    RoiAlign
-    BatchNormalization InstanceNormalization LayerNormalization GroupNormalization
-    RMSNormalization LRN
-    RNN LSTM GRU
-    MatMul Gemm MatMulInteger QLinearMatMul
-    Attention RotaryEmbedding
-    Resize GridSample AffineGrid
-    SoftmaxCrossEntropyLoss NegativeLogLikelihoodLoss
-""".split()
-
-#: Node tests that are not met, and why.
-KNOWN: dict[str, str] = {}
+FAMILIES = (
+    "attention",
+    "convolution",
+    "losses",
+    "matrix",
+    "normalization",
+    "pooling",
+    "recurrent",
+    "regions",
+    "resizing",
+    "sampling",
+)
+OPS = [op.name for op in all_ops() if op.__module__.removeprefix("ir.ops.") in FAMILIES]
 
 
 @pytest.mark.parametrize("case", node_cases(OPS), ids=str)
-def test_node(case: NodeCase, request: pytest.FixtureRequest) -> None:
-    if case.name in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[case.name], strict=True))
+def test_node(case: NodeCase) -> None:
     found = infer(case.graph, values=case.inputs)
     assert not found.errors, found.errors
     results = interpret(case.graph, case.inputs)
