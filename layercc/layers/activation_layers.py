@@ -1,0 +1,82 @@
+"""Activation functions with settings or weights, as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from layercc.layers import activations
+from layercc.layers.initializers import Initializer
+from layercc.layers.layer import Layer
+from layercc.layers.tensor import Tensor, emit
+
+
+class ReLU(Layer):
+    """`x` at and above `threshold`, `negative_slope * (x - threshold)` below; `max_value` caps."""
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+
+    def call(self, x: Tensor) -> Tensor:
+        return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
+
+
+class LeakyReLU(Layer):
+    """`x` where positive, `negative_slope * x` elsewhere."""
+
+    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
+        super().__init__(**options)
+        self.negative_slope = negative_slope
+
+    def call(self, x: Tensor) -> Tensor:
+        return activations.leaky_relu(x, self.negative_slope)
+
+
+class PReLU(Layer):
+    """`x` where positive, `alpha * x` elsewhere; a weight a position, but on `shared_axes`."""
+
+    def __init__(
+        self,
+        alpha_initializer: Initializer = "zeros",
+        *,
+        shared_axes: int | Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.alpha_initializer = alpha_initializer
+        self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes or []
+
+    def call(self, x: Tensor) -> Tensor:
+        shape = list(x.shape)
+        for axis in self.shared_axes:
+            shape[self.axis(axis, x)] = 1
+        return emit("PRelu", x, self.weight("alpha", shape[1:], self.alpha_initializer))
+
+
+class ELU(Layer):
+    """`x` where positive, `alpha * (exp(x) - 1)` elsewhere."""
+
+    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.alpha = alpha
+
+    def call(self, x: Tensor) -> Tensor:
+        return activations.elu(x, self.alpha)
+
+
+class Softmax(Layer):
+    """`exp(x) / sum(exp(x))` along `axis`."""
+
+    def __init__(self, axis: int = -1, **options: Any) -> None:
+        super().__init__(**options)
+        self.axis_given = axis
+
+    def call(self, x: Tensor) -> Tensor:
+        return activations.softmax(x, self.axis(self.axis_given, x))

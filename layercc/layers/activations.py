@@ -1,0 +1,180 @@
+"""Activation functions by their Keras names, on tensors inside a layer's call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from layercc.layers.tensor import Tensor, emit
+
+#: A Keras name, a function of one tensor, or None for none.
+Activation = str | Callable[[Tensor], Tensor] | None
+
+
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """`activation` of `x`. ValueError for a name that is not known."""
+    if activation is None:
+        return x
+    if isinstance(activation, str):
+        try:
+            activation = ACTIVATIONS[activation.lower()]
+        except KeyError:
+            known = ", ".join(sorted(ACTIVATIONS))
+            raise ValueError(f"no activation {activation!r}; there are {known}") from None
+    return activation(x)
+
+
+def linear(x: Tensor) -> Tensor:
+    return x
+
+
+def relu(
+    x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Tensor:
+    """`x` at and above `threshold`, `negative_slope * (x - threshold)` below; `max_value` caps."""
+    if threshold:
+        below = (x - threshold) * negative_slope
+        kept = emit("Where", emit("Greater", x, threshold), x, below)
+        return kept if max_value is None else emit("Min", kept, max_value)
+    if negative_slope:
+        sloped = emit("LeakyRelu", x, alpha=float(negative_slope))
+        return sloped if max_value is None else emit("Min", sloped, max_value)
+    return emit("Relu", x) if max_value is None else clip(x, 0.0, max_value)
+
+
+def relu6(x: Tensor) -> Tensor:
+    return relu(x, max_value=6.0)
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
+    return emit("LeakyRelu", x, alpha=float(negative_slope))
+
+
+def clip(x: Tensor, low: float, high: float) -> Tensor:
+    return emit("Clip", x, low, high)
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    return emit("Softmax", x, axis=axis)
+
+
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    return emit("LogSoftmax", x, axis=axis)
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    return emit("Elu", x, alpha=float(alpha))
+
+
+def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    return emit("Celu", x, alpha=float(alpha))
+
+
+def silu(x: Tensor) -> Tensor:
+    return x * emit("Sigmoid", x)
+
+
+def gelu(x: Tensor, approximate: bool = False) -> Tensor:
+    return emit("Gelu", x, approximate="tanh" if approximate else "none")
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """relu6(x + 3) / 6"""
+    return emit("HardSigmoid", x, alpha=1 / 6, beta=0.5)
+
+
+def hard_tanh(x: Tensor) -> Tensor:
+    return clip(x, -1.0, 1.0)
+
+
+def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
+    return emit("Shrink", x, lambd=float(threshold))
+
+
+def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
+    return emit("Shrink", x, lambd=float(threshold), bias=float(threshold))
+
+
+def tanh_shrink(x: Tensor) -> Tensor:
+    return x - emit("Tanh", x)
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    return -emit("Softplus", -x)
+
+
+def sparse_sigmoid(x: Tensor) -> Tensor:
+    return clip(x * 0.5 + 0.5, 0.0, 1.0)
+
+
+def sparse_plus(x: Tensor) -> Tensor:
+    """0 below -1, x above 1, and (x + 1)² / 4 between."""
+    between = emit("Where", emit("Less", x, 1.0), (x + 1.0) * (x + 1.0) * 0.25, x)
+    return emit("Where", emit("Greater", x, -1.0), between, 0.0 * x)
+
+
+def squareplus(x: Tensor, b: float = 4.0) -> Tensor:
+    return (x + emit("Sqrt", x * x + float(b))) * 0.5
+
+
+def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
+    return emit("Where", emit("Greater", x, threshold), x, x * 0.0 + default_value)
+
+
+def glu(x: Tensor, axis: int = -1) -> Tensor:
+    """The first half along `axis`, gated by the sigmoid of the second."""
+    kept, gate = emit("Split", x, results=2, axis=axis, num_outputs=2)
+    return kept * emit("Sigmoid", gate)
+
+
+def _op(name: str, **attributes: Any) -> Callable[[Tensor], Tensor]:
+    return lambda x: emit(name, x, **attributes)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": linear,
+    "relu": relu,
+    "relu6": relu6,
+    "leaky_relu": leaky_relu,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "elu": elu,
+    "celu": celu,
+    "selu": _op("Selu"),
+    "silu": silu,
+    "swish": silu,
+    "gelu": gelu,
+    "softplus": _op("Softplus"),
+    "softsign": _op("Softsign"),
+    "sigmoid": _op("Sigmoid"),
+    "tanh": _op("Tanh"),
+    "exponential": _op("Exp"),
+    "mish": _op("Mish"),
+    "hard_sigmoid": hard_sigmoid,
+    "hard_silu": _op("HardSwish"),
+    "hard_swish": _op("HardSwish"),
+    "hard_tanh": hard_tanh,
+    "hard_shrink": hard_shrink,
+    "soft_shrink": soft_shrink,
+    "tanh_shrink": tanh_shrink,
+    "log_sigmoid": log_sigmoid,
+    "sparse_sigmoid": sparse_sigmoid,
+    "sparse_plus": sparse_plus,
+    "squareplus": squareplus,
+    "glu": glu,
+}
+
+#: Activations that ONNX's recurrent ops know: Keras name → (ONNX name, alpha, beta).
+RECURRENT = {
+    "linear": ("Affine", 1.0, 0.0),
+    "relu": ("Relu", None, None),
+    "tanh": ("Tanh", None, None),
+    "sigmoid": ("Sigmoid", None, None),
+    "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
+    "leaky_relu": ("LeakyRelu", 0.2, None),
+    "elu": ("Elu", 1.0, None),
+    "softsign": ("Softsign", None, None),
+    "softplus": ("Softplus", None, None),
+}
+
+

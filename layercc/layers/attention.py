@@ -1,0 +1,283 @@
+"""Attention layers, on `[batch, positions, features]`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import DType
+from layercc.layers.activations import softmax
+from layercc.layers.initializers import Initializer
+from layercc.layers.layer import Layer, unsupported
+from layercc.layers.tensor import Constant, Tensor, emit, ints
+from layercc.layers.weight import Layout, Weight
+
+
+def reshaped(target: Sequence[int]) -> Layout:
+    """The operand is the Keras array in another shape of the same size."""
+    made = tuple(target)
+    return Layout(
+        lambda shape: made,
+        lambda array: array.reshape(made),
+        lambda array, shape: array.reshape(shape),
+    )
+
+
+def as_mask(mask: Tensor) -> Tensor:
+    """A boolean mask; numbers other than 0 are true."""
+    return mask if mask.dtype is DType.bool else emit("Cast", mask, to=9)  # 9: ONNX's bool
+
+
+def merge_masks(
+    query: Tensor | None, keys: Sequence[Tensor | None], pairs: Tensor | None
+) -> Tensor | None:
+    """One mask `[batch, queries, keys]` from masks of queries, keys and pairs, or None."""
+    found = [emit("Unsqueeze", as_mask(query), ints(2))] if query is not None else []
+    found += [emit("Unsqueeze", as_mask(key), ints(1)) for key in keys if key is not None]
+    if pairs is not None:
+        found.append(as_mask(pairs))
+    merged = None
+    for mask in found:
+        merged = mask if merged is None else emit("And", merged, mask)
+    return merged
+
+
+class HeadsAttention(Layer):
+    """Base of attention with heads: projections to heads, attention, and a projection back."""
+
+    def __init__(
+        self,
+        heads: tuple[int, int],
+        head_dims: tuple[int, int],
+        use_bias: bool,
+        kernel_initializer: Initializer,
+        bias_initializer: Initializer,
+        *,
+        sliding_window: int | None = None,
+        use_gate: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if sliding_window is not None or use_gate:
+            raise unsupported(self, "sliding_window and use_gate are not supported")
+        self.query_heads, self.key_heads = heads
+        self.key_dim, self.value_dim = head_dims
+        self.use_bias = use_bias
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.result_dim: int | None = None
+
+    def call(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        key = value if key is None else key
+        for tensor in (query, value, key):
+            self.expect_rank(tensor, 3, "[batch, positions, features]")
+        q = self._project("query", query, self.query_heads, self.key_dim)
+        k = self._project("key", key, self.key_heads, self.key_dim)
+        v = self._project("value", value, self.key_heads, self.value_dim)
+        mask = merge_masks(query_mask, (value_mask, key_mask), attention_mask)
+        if mask is not None:
+            mask = emit("Unsqueeze", mask, ints(1))
+        made = emit(
+            "Attention",
+            q,
+            k,
+            v,
+            *([] if mask is None else [mask]),
+            results=4 if return_attention_scores else 1,
+            absent=(1, 2),
+            q_num_heads=self.query_heads,
+            kv_num_heads=self.key_heads,
+            is_causal=1 if use_causal_mask else None,
+            qk_matmul_output_mode=3 if return_attention_scores else None,
+        )
+        y = made[0] if return_attention_scores else made
+        features = int(query.shape[-1]) if self.result_dim is None else self.result_dim
+        y = self._project_back(y, features)
+        return (y, made[3]) if return_attention_scores else y
+
+    def _project(self, name: str, x: Tensor, heads: int, dim: int) -> Tensor:
+        """`[batch, positions, features]` → `[batch, positions, heads * dim]`."""
+        kernel = self.weight(
+            f"{name}.kernel",
+            (x.shape[-1], heads, dim),
+            self.kernel_initializer,
+            reshaped((x.shape[-1], heads * dim)),  # type: ignore[arg-type]
+        )
+        y = emit("MatMul", x, kernel)
+        if not self.use_bias:
+            return y
+        layout = reshaped((heads * dim,))
+        return y + self.weight(f"{name}.bias", (heads, dim), self.bias_initializer, layout)
+
+    def _project_back(self, x: Tensor, features: int) -> Tensor:
+        shape = (self.query_heads, self.value_dim, features)
+        kernel = self.weight(
+            "attention_output.kernel",
+            shape,
+            self.kernel_initializer,
+            reshaped((math.prod(shape[:2]), features)),
+        )
+        y = emit("MatMul", x, kernel)
+        if not self.use_bias:
+            return y
+        return y + self.weight("attention_output.bias", (features,), self.bias_initializer)
+
+
+class MultiHeadAttention(HeadsAttention):
+    """Multi-head attention (Vaswani et al. 2017): `layer(query, value, key=value)`.
+
+    Masks: `attention_mask` `[batch, queries, keys]`, `query_mask`, `value_mask`, `key_mask`
+    `[batch, positions]`, true where attention is allowed. A query that may see no key gives zeros
+    (Keras: the mean of all values).
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: int | Sequence[int] | None = None,
+        attention_axes: int | Sequence[int] | None = None,
+        *,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            (num_heads, num_heads),
+            (key_dim, value_dim or key_dim),
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            **options,
+        )
+        if attention_axes not in (None, 1, (1,), [1]):
+            raise unsupported(self, f"attention_axes {attention_axes}: only axis 1 is supported")
+        if output_shape is not None:
+            shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
+            if len(shape) != 1:
+                raise unsupported(self, f"output_shape {shape}: one dim is supported")
+            self.result_dim = shape[0]
+
+
+class GroupQueryAttention(HeadsAttention):
+    """Attention in which groups of query heads share a key head (Ainslie et al. 2023)."""
+
+    def __init__(
+        self,
+        head_dim: int,
+        num_query_heads: int,
+        num_key_value_heads: int,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        *,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            (num_query_heads, num_key_value_heads),
+            (head_dim, head_dim),
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            **options,
+        )
+        if num_query_heads % num_key_value_heads:
+            raise ValueError(
+                f"GroupQueryAttention: {num_query_heads} query heads are no multiple of "
+                f"{num_key_value_heads} key heads"
+            )
+
+
+class Attention(Layer):
+    """Attention without projections: `layer([query, value])` or `layer([query, value, key])`.
+
+    score_mode: `dot`, the product of query and key, times a weight with `use_scale`; or `concat`,
+    the sum of `tanh(query + key)`. `mask` is `[query_mask, value_mask]`.
+    """
+
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if score_mode not in ("dot", "concat"):
+            raise ValueError(f"Attention: score_mode {score_mode!r}; dot or concat would fit")
+        self.use_scale, self.score_mode = use_scale, score_mode
+
+    def call(
+        self,
+        inputs: Sequence[Tensor],
+        mask: Sequence[Tensor | None] | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        if isinstance(inputs, Tensor) or len(inputs) not in (2, 3):
+            self.fail("takes a list: [query, value] or [query, value, key]")
+        query, value = inputs[:2]
+        key = inputs[2] if len(inputs) > 2 else value
+        for tensor in (query, value, key):
+            self.expect_rank(tensor, 3, "[batch, positions, features]")
+        scores = self.scores(query, key)
+        query_mask, value_mask = (*mask, None)[:2] if mask else (None, None)
+        causal = self._causal(scores) if use_causal_mask else None
+        allowed = merge_masks(None, (value_mask,), causal)
+        if allowed is not None:
+            scores = emit("Where", allowed, scores, scores - 1e9)  # 1e9 as Keras has it
+        weights = softmax(scores)
+        y = emit("MatMul", weights, value)
+        if query_mask is not None:
+            y = emit("Where", emit("Unsqueeze", as_mask(query_mask), ints(2)), y, 0.0 * y)
+        return (y, weights) if return_attention_scores else y
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """`[batch, queries, keys]`."""
+        scale = self.weight("scale", (), "ones") if self.use_scale else None
+        if self.score_mode == "dot":
+            product = emit("MatMul", query, emit("Transpose", key, perm=(0, 2, 1)))
+            return product if scale is None else product * scale
+        pairs = emit("Unsqueeze", query, ints(2)) + emit("Unsqueeze", key, ints(1))
+        pairs = emit("Tanh", pairs if scale is None else pairs * scale)
+        weight = self.weight("concat_score_weight", (), "ones")
+        return weight * emit("ReduceSum", pairs, ints(3), keepdims=0)
+
+    def _causal(self, scores: Tensor) -> Tensor:
+        """True where the key does not come after the query; `[1, queries, keys]`."""
+        queries, keys = scores.shape[1:]
+        if isinstance(queries, int) and isinstance(keys, int):
+            return Constant(np.tri(queries, keys, dtype=bool)[None])
+        ones = emit("Expand", np.ones(1, bool), emit("Shape", scores, start=1))
+        return emit("Unsqueeze", emit("Trilu", ones, upper=0), ints(0))
+
+
+class AdditiveAttention(Attention):
+    """Attention with scores `sum(scale * tanh(query + key))` (Bahdanau et al. 2015)."""
+
+    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Any) -> None:
+        super().__init__(use_scale=use_scale, **options)
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        pairs = emit("Tanh", emit("Unsqueeze", query, ints(2)) + emit("Unsqueeze", key, ints(1)))
+        if self.use_scale:
+            scale: Weight = self.weight("scale", (query.shape[-1],), "glorot_uniform")
+            pairs = scale * pairs
+        return emit("ReduceSum", pairs, ints(3), keepdims=0)

@@ -1,0 +1,106 @@
+"""Transposed convolutions: the gradients of convolutions, used to upsample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layercc.layers.activations import Activation, activate
+from layercc.layers.initializers import Initializer
+from layercc.layers.tensor import Tensor, emit
+from layercc.layers.weight import transposed
+from layercc.layers.windows import Sizes, Spatial, check_padding, sizes
+
+
+class ConvTranspose(Spatial):
+    """Base of `Conv1DTranspose`, `Conv2DTranspose`, `Conv3DTranspose`.
+
+    Output size: `valid` gives (n - 1) * stride + max(kernel, stride), `same` gives n * stride;
+    `output_padding` replaces what is added at the end to get there.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        output_padding: Sizes | None = None,
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Activation = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(data_format, **options)
+        rank = self.spatial_rank
+        self.filters = filters
+        self.kernel_size = sizes(self, kernel_size, rank, "kernel_size")
+        self.strides = sizes(self, strides, rank, "strides")
+        self.dilation_rate = sizes(self, dilation_rate, rank, "dilation_rate")
+        self.padding = check_padding(self, padding, ("valid", "same"))
+        self.output_padding: tuple[int | None, ...] = (
+            (None,) * rank
+            if output_padding is None
+            else sizes(self, output_padding, rank, "output_padding", at_least=0)
+        )
+        self.activation, self.use_bias = activation, use_bias
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+
+    def call(self, x: Tensor) -> Tensor:
+        self.expect_spatial(x)
+        rank = self.spatial_rank
+        kernel = self.weight(
+            "kernel",
+            (*self.kernel_size, self.filters, self.channels(x)),
+            self.kernel_initializer,
+            # (spatial..., out, in) → (in, out, spatial...)
+            transposed(rank + 1, rank, *range(rank)),
+        )
+        bias = [self.weight("bias", (self.filters,), self.bias_initializer)] * self.use_bias
+        windows = [self._window(axis) for axis in range(rank)]
+        y = emit(
+            "ConvTranspose",
+            x,
+            kernel,
+            *bias,
+            kernel_shape=self.kernel_size,
+            strides=self.strides,
+            dilations=self.dilation_rate,
+            pads=(*(first for first, _, _ in windows), *(last for _, last, _ in windows)),
+            output_padding=tuple(extra for _, _, extra in windows),
+            **self.layout,
+        )
+        return activate(y, self.activation)
+
+    def _window(self, axis: int) -> tuple[int, int, int]:
+        """Elements cropped at the start and at the end of the full result, and added at the end."""
+        stride, given = self.strides[axis], self.output_padding[axis]
+        extent = (self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1
+        if self.padding == "valid":
+            return 0, 0, max(stride - extent, 0) if given is None else given
+        # `length` beyond (n - 1) * stride: the full result has `extent`
+        length = stride if given is None else extent % 2 + given
+        surplus = extent - length
+        first = max(surplus // 2, 0)
+        last = surplus - first
+        return first, max(last, 0), max(-last, 0)
+
+
+class Conv1DTranspose(ConvTranspose):
+    """Transposed convolution over `[batch, steps, channels]`."""
+
+    spatial_rank = 1
+
+
+class Conv2DTranspose(ConvTranspose):
+    """Transposed convolution over `[batch, height, width, channels]`."""
+
+    spatial_rank = 2
+
+
+class Conv3DTranspose(ConvTranspose):
+    """Transposed convolution over `[batch, depth, height, width, channels]`."""
+
+    spatial_rank = 3

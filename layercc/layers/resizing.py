@@ -1,0 +1,135 @@
+"""Layers that change the resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layercc.layers.layer import unsupported
+from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.windows import Sizes, Spatial, sizes
+
+#: Keras interpolation → attributes of Resize, with pixel centres at half integers.
+_MODES: dict[str, dict[str, Any]] = {
+    "nearest": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
+    "bilinear": {"mode": "linear"},
+    "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5},
+}
+
+
+class _UpSampling(Spatial):
+    """Each element repeated `size` times along each spatial axis, or interpolated."""
+
+    def __init__(
+        self,
+        size: Sizes = 2,
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **options: Any,
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.size = sizes(self, size, self.spatial_rank, "size")
+        if interpolation not in _MODES:
+            raise unsupported(self, f"interpolation {interpolation!r}; there are {list(_MODES)}")
+        self.interpolation = interpolation
+
+    def call(self, x: Tensor) -> Tensor:
+        self.expect_spatial(x)
+        if self.interpolation == "nearest":  # repetition: exact whatever the rounding of positions
+            settings: dict[str, Any] = {
+                "mode": "nearest",
+                "nearest_mode": "floor",
+                "coordinate_transformation_mode": "asymmetric",
+            }
+        else:
+            settings = _MODES[self.interpolation]
+        first = self.first_spatial_axis
+        scales = np.ones(x.rank, np.float32)
+        scales[first : first + self.spatial_rank] = self.size
+        return emit("Resize", x, None, scales, **settings, **self.layout)
+
+
+class UpSampling1D(_UpSampling):
+    """Each step repeated `size` times."""
+
+    spatial_rank = 1
+
+    def __init__(self, size: int = 2, **options: Any) -> None:
+        super().__init__(size, **options)
+
+
+class UpSampling2D(_UpSampling):
+    """Rows and columns repeated, or interpolated: `nearest`, `bilinear`, `bicubic`."""
+
+    spatial_rank = 2
+
+
+class UpSampling3D(_UpSampling):
+    """Depth, rows and columns repeated."""
+
+    spatial_rank = 3
+
+    def __init__(self, size: Sizes = 2, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(size, data_format, **options)
+
+
+class Resizing(Spatial):
+    """Images to `height` × `width`: `bilinear`, `nearest`, or `bicubic` (a = -0.5)."""
+
+    spatial_rank = 2
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = "bilinear",
+        crop_to_aspect_ratio: bool = False,
+        pad_to_aspect_ratio: bool = False,
+        *,
+        antialias: bool = False,
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_format, **options)
+        if crop_to_aspect_ratio or pad_to_aspect_ratio:
+            raise unsupported(self, "crop_to_aspect_ratio and pad_to_aspect_ratio")
+        if interpolation not in _MODES:
+            raise unsupported(self, f"interpolation {interpolation!r}; there are {list(_MODES)}")
+        self.height, self.width = height, width
+        self.interpolation, self.antialias = interpolation, antialias
+
+    def call(self, x: Tensor) -> Tensor:
+        self.expect_spatial(x)
+        first = self.first_spatial_axis
+        settings = dict(_MODES[self.interpolation], axes=(first, first + 1))
+        if self.antialias and self.interpolation != "nearest":
+            settings["antialias"] = 1
+        return emit(
+            "Resize", x, None, None, ints(self.height, self.width), **settings, **self.layout
+        )
+
+
+class CenterCrop(Spatial):
+    """The middle `height` × `width` of images that are at least that large."""
+
+    spatial_rank = 2
+
+    def __init__(
+        self, height: int, width: int, data_format: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.height, self.width = height, width
+
+    def call(self, x: Tensor) -> Tensor:
+        self.expect_spatial(x)
+        wanted: Sequence[int] = (self.height, self.width)
+        starts: list[Any] = []
+        for size, target in zip(self.spatial(x), wanted, strict=True):
+            if not isinstance(size, int) or size < target:
+                self.fail(f"the input is {x.type}; images of at least {list(wanted)} would fit")
+            starts.append((size - target) // 2)
+        first = self.first_spatial_axis
+        ends = [start + target for start, target in zip(starts, wanted, strict=True)]
+        return emit("Slice", x, ints(*starts), ints(*ends), ints(first, first + 1))
