@@ -1,0 +1,132 @@
+"""Expressions: pointwise arithmetic as plain data, for use inside kernels.
+
+An expression is a nested tuple, so that it can be part of a kernel's key::
+
+    inputs  = ("f32", "f32")                                   # data types
+    steps   = (("add", (0, 1), (), "f32"),                     # value 2
+               ("leaky_relu", (2,), (("alpha", 0.1),), "f32"))  # value 3
+    outputs = (3,)
+    expression = (inputs, steps, outputs)
+
+A step is the name of a scalar function (of `ir.scalar`, or `"module:qualname"` for any other),
+the values it takes (inputs are numbered first, then steps; `ABSENT` for an optional operand that
+is not given), its keyword arguments, and the data type of the result, to which it is converted.
+Numbers written in a function take the data type of what they meet, so that f32 stays f32.
+
+f16 and bf16 are computed in f32 and rounded where they are stored, or by an explicit cast (the
+step `identity` to that type).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+Step = tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...], str]
+Expression = tuple[tuple[str, ...], tuple[Step, ...], tuple[int, ...]]
+
+#: The value number of an optional operand that is not given.
+ABSENT = -1
+_HALF_TYPES = ("f16", "bf16")
+
+
+def passing(dtype: str) -> Expression:
+    """The expression of one input that leaves it as it is."""
+    return ((dtype,), (), (0,))
+
+
+def compute_dtype(dtype: str) -> str:
+    """The type in which elements of `dtype` are computed: f32 for f16 and bf16."""
+    return "f32" if dtype in _HALF_TYPES else dtype
+
+
+@functools.cache
+def build(expression: Expression) -> Callable[..., Any]:
+    """A helper for kernels: scalars of the inputs' compute types in; the output, or a tuple, out.
+
+    Raises AttributeError for a function that does not exist, and TypeError where one cannot be
+    applied to its operands.
+    """
+    from layercc.cpu.target import jit
+    from layercc.cpu.tracing import Symbol, Trace, as_symbol
+
+    inputs, steps, outputs = expression
+    trace = Trace()
+    dtypes = list(inputs)
+    values: list[Any] = [
+        Symbol(trace, compute_dtype(dtype), f"x{i}") for i, dtype in enumerate(inputs)
+    ]
+    for name, operands, attributes, dtype in steps:
+        given = [None if index == ABSENT else values[index] for index in operands]
+        made = _apply(trace, name, given, dict(attributes), dtype)
+        value = as_symbol(made, trace, compute_dtype(dtype))
+        if name == "identity" and dtype in _HALF_TYPES and dtypes[operands[0]] != dtype:
+            value = _rounded(trace, value, dtype)
+        values.append(value)
+        dtypes.append(dtype)
+    results = ", ".join(values[index].name for index in outputs)
+    arguments = ", ".join(f"x{i}" for i in range(len(inputs)))
+    lines = [f"def expression({arguments}):", *(f"    {line}" for line in trace.lines)]
+    lines.append(f"    return {results}")
+    exec("\n".join(lines), trace.names)
+    return jit(trace.names["expression"])
+
+
+def _apply(
+    trace: Any, name: str, operands: list[Any], attributes: dict[str, Any], dtype: str
+) -> Any:
+    """The function on symbols: traced, or where it branches on values, compiled by Numba."""
+    from layercc.cpu.target import jit
+    from layercc.cpu.tracing import BranchOnValue, replacement, resolve
+
+    function = resolve(name)
+    try:
+        return replacement(function)(*operands, **attributes)
+    except BranchOnValue:
+        if attributes or None in operands:
+            raise
+        helper = trace.name(name.rpartition(":")[2], jit(getattr(function, "py_func", function)))
+        call = f"{helper}({', '.join(operand.name for operand in operands)})"
+        return trace.convert(compute_dtype(dtype), call)
+
+
+def _rounded(trace: Any, value: Any, dtype: str) -> Any:
+    from layercc.cpu import intrinsics
+
+    to_bits = trace.name(f"{dtype}_from_f32", getattr(intrinsics, f"{dtype}_from_f32"))
+    from_bits = trace.name(f"f32_from_{dtype}", getattr(intrinsics, f"f32_from_{dtype}"))
+    return trace.emit("f32", f"{from_bits}({to_bits}({value.name}))")
+
+
+@functools.cache
+def load(dtype: str) -> Callable[..., Any]:
+    """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
+    from layercc.cpu.intrinsics import load_bf16, load_f16
+    from layercc.cpu.target import jit
+
+    if dtype in _HALF_TYPES:
+        return load_f16 if dtype == "f16" else load_bf16
+
+    def load_bool(pointer: Any, index: Any) -> Any:
+        return pointer[index] != 0
+
+    def load_plain(pointer: Any, index: Any) -> Any:
+        return pointer[index]
+
+    return jit(load_bool if dtype == "bool" else load_plain)
+
+
+@functools.cache
+def store(dtype: str) -> Callable[..., Any]:
+    """A helper `store(pointer, index, value)`: rounds a compute value to an element of `dtype`."""
+    from layercc.cpu.intrinsics import store_bf16, store_f16
+    from layercc.cpu.target import jit
+
+    if dtype in _HALF_TYPES:
+        return store_f16 if dtype == "f16" else store_bf16
+
+    def store_plain(pointer: Any, index: Any, value: Any) -> None:
+        pointer[index] = value
+
+    return jit(store_plain)

@@ -1,0 +1,393 @@
+"""Scalar functions as straight-line code: called once on symbols, they leave a trace.
+
+A scalar function (`ir.scalar`, or a user's own) branches on nothing but attributes and absent
+operands, both known here. Calling it on `Symbol`s, with each primitive (`exp`, `where`, ...) and
+NumPy's and math's functions replaced by ones that record, gives a list of typed operations. Data
+types follow NumPy's rules (NEP 50: a literal takes the type of the other operand), and integers
+wrap.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ir import primitives
+from layercc.cpu.math import FLOATS, SCALAR, primitive
+
+_NUMPY = {name: np.dtype(scalar) for name, scalar in SCALAR.items()}
+_SHORT = {dtype: name for name, dtype in _NUMPY.items()}
+
+
+class BranchOnValue(TypeError):
+    """The function asks for the truth of a symbol: it cannot be traced."""
+
+
+class Trace:
+    """Typed operations in order, as lines of Python, and the names they use."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {}
+        self._seen: dict[str, Symbol] = {}
+
+    def emit(self, dtype: str, text: str) -> Symbol:
+        """A symbol for the value of `text`; equal texts give one symbol."""
+        if text not in self._seen:
+            symbol = Symbol(self, dtype, f"t{len(self.lines)}")
+            self.lines.append(f"{symbol.name} = {text}")
+            self._seen[text] = symbol
+        return self._seen[text]
+
+    def name(self, hint: str, value: Any) -> str:
+        """A name under which the lines can use `value`."""
+        if self.names.setdefault(hint, value) is not value:
+            return self.name(hint + "_", value)
+        return hint
+
+    def constant(self, value: Any, dtype: str) -> Symbol:
+        """`value` as an element of `dtype`, by C's rules of conversion."""
+        with np.errstate(all="ignore"):
+            element = np.asarray(value).astype(_NUMPY[dtype])[()]
+        hint = f"c{len(self.names)}"
+        for known, other in self.names.items():
+            if type(other) is type(element) and other.tobytes() == element.tobytes():
+                hint, element = known, other
+        return Symbol(self, dtype, self.name(hint, element), constant=True)
+
+    def call(self, dtype: str, function: str, operand_dtype: str, *operands: Symbol) -> Symbol:
+        """A primitive on operands of `operand_dtype`."""
+        helper = primitive(function, operand_dtype)
+        name = self.name(f"{function}_{operand_dtype}", helper)
+        return self.emit(dtype, f"{name}({', '.join(symbol.name for symbol in operands)})")
+
+    def wrap(self, dtype: str, text: str) -> Symbol:
+        """`text`, whose type may be wider, as `dtype`."""
+        return self.emit(dtype, text) if dtype in FLOATS else self.convert(dtype, text)
+
+    def convert(self, dtype: str, text: str) -> Symbol:
+        """`text`, of any type, as `dtype`."""
+        return self.emit(dtype, f"{self.name(f'to_{dtype}', SCALAR[dtype])}({text})")
+
+
+class Symbol:
+    """A value of a trace, with the operators of Python."""
+
+    __slots__ = ("constant", "dtype", "name", "trace")
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None  # NumPy scalars leave the operators to us
+
+    def __init__(self, trace: Trace, dtype: str, name: str, constant: bool = False) -> None:
+        self.trace = trace
+        self.dtype = dtype
+        self.name = name
+        self.constant = constant
+
+    def __bool__(self) -> bool:
+        raise BranchOnValue("a scalar function may not branch on a value; use where(...)")
+
+    def cast(self, dtype: str) -> Symbol:
+        """Converted as by NumPy's astype on x86: narrow integers are made from int32."""
+        trace = self.trace
+        if dtype == self.dtype:
+            return self
+        if dtype == "bool":
+            return self != 0
+        if self.dtype == "bool":
+            one, zero = trace.constant(1, dtype), trace.constant(0, dtype)
+            return trace.call(dtype, "where", dtype, self, one, zero)
+        if self.dtype in FLOATS and dtype in ("i8", "u8", "i16", "u16", "u32"):
+            return self.cast("i64" if dtype == "u32" else "i32").cast(dtype)
+        return trace.convert(dtype, self.name)
+
+    def _arithmetic(self, operator: str, other: Any, swap: bool = False) -> Symbol:
+        dtype = common_dtype(self, other)
+        a, b = as_symbol(self, self.trace, dtype), as_symbol(other, self.trace, dtype)
+        if swap:
+            a, b = b, a
+        if dtype == "bool" and operator not in "&|^":
+            raise TypeError(f"no {operator!r} on bools")
+        return self.trace.wrap(dtype, f"{a.name} {operator} {b.name}")
+
+    def _compare(self, operator: str, other: Any) -> Symbol:
+        dtype = common_dtype(self, other)
+        a, b = as_symbol(self, self.trace, dtype), as_symbol(other, self.trace, dtype)
+        return self.trace.emit("bool", f"{a.name} {operator} {b.name}")
+
+    def __add__(self, other: Any) -> Symbol:
+        return self._arithmetic("+", other)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self._arithmetic("-", other)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return self._arithmetic("*", other)
+
+    def __and__(self, other: Any) -> Symbol:
+        return self._arithmetic("&", other)
+
+    def __or__(self, other: Any) -> Symbol:
+        return self._arithmetic("|", other)
+
+    def __xor__(self, other: Any) -> Symbol:
+        return self._arithmetic("^", other)
+
+    def __lshift__(self, other: Any) -> Symbol:
+        return self._arithmetic("<<", other)
+
+    def __rshift__(self, other: Any) -> Symbol:
+        return self._arithmetic(">>", other)
+
+    __radd__, __rmul__, __rand__, __ror__, __rxor__ = __add__, __mul__, __and__, __or__, __xor__
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return self._arithmetic("-", other, swap=True)
+
+    def __rlshift__(self, other: Any) -> Symbol:
+        return self._arithmetic("<<", other, swap=True)
+
+    def __rrshift__(self, other: Any) -> Symbol:
+        return self._arithmetic(">>", other, swap=True)
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return _true_divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return _true_divide(other, self)
+
+    def __floordiv__(self, other: Any) -> Symbol:
+        return _same_type("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Symbol:
+        return _same_type("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Symbol:
+        return _same_type("remainder", self, other)
+
+    def __rmod__(self, other: Any) -> Symbol:
+        return _same_type("remainder", other, self)
+
+    def __pow__(self, other: Any) -> Symbol:
+        return _power(self, other)
+
+    def __rpow__(self, other: Any) -> Symbol:
+        dtype = common_dtype(self, other)
+        return _power(as_symbol(other, self.trace, dtype), self)
+
+    def __neg__(self) -> Symbol:
+        if self.dtype in FLOATS:
+            return self.trace.emit(self.dtype, f"-{self.name}")
+        return 0 - self
+
+    def __pos__(self) -> Symbol:
+        return self
+
+    def __invert__(self) -> Symbol:
+        if self.dtype == "bool":
+            return _same_type("logical_not", self)
+        return self ^ -1 if self.dtype[0] == "i" else self ^ np.iinfo(_NUMPY[self.dtype]).max
+
+    def __abs__(self) -> Symbol:
+        return _same_type("absolute", self)
+
+    def __eq__(self, other: Any) -> Symbol:  # type: ignore[override]
+        return self._compare("==", other)
+
+    def __ne__(self, other: Any) -> Symbol:  # type: ignore[override]
+        return self._compare("!=", other)
+
+    def __lt__(self, other: Any) -> Symbol:
+        return self._compare("<", other)
+
+    def __le__(self, other: Any) -> Symbol:
+        return self._compare("<=", other)
+
+    def __gt__(self, other: Any) -> Symbol:
+        return self._compare(">", other)
+
+    def __ge__(self, other: Any) -> Symbol:
+        return self._compare(">=", other)
+
+
+def common_dtype(*values: Any) -> str:
+    """The type in which NumPy would combine symbols and literals."""
+    found = [_NUMPY[v.dtype] if isinstance(v, Symbol) else v for v in values]
+    dtype = _SHORT.get(np.result_type(*found))
+    if dtype is None:
+        raise TypeError(f"no compute type for {np.result_type(*found)}")
+    return dtype
+
+
+def as_symbol(value: Any, trace: Trace, dtype: str) -> Symbol:
+    """A symbol or literal as a symbol of `dtype`."""
+    return value.cast(dtype) if isinstance(value, Symbol) else trace.constant(value, dtype)
+
+
+def _trace_of(values: tuple[Any, ...]) -> Trace:
+    return next(value.trace for value in values if isinstance(value, Symbol))
+
+
+# --- primitives on symbols
+
+_PREDICATES = frozenset({"isnan", "isinf", "logical_not"})
+_ON_INTEGERS = frozenset(
+    {"floor", "ceil", "rint", "absolute", "sign", "minimum", "maximum", "divide", "fmod",
+     "remainder", "floor_divide"}
+)  # fmt: skip
+
+
+def _same_type(name: str, *values: Any) -> Symbol:
+    """A primitive whose operands have one type, which is the result's but for predicates."""
+    trace = _trace_of(values)
+    dtype = common_dtype(*values)
+    if dtype not in FLOATS and name not in _ON_INTEGERS | _PREDICATES:
+        dtype = "f64"
+    symbols = [as_symbol(value, trace, dtype) for value in values]
+    return trace.call("bool" if name in _PREDICATES else dtype, name, dtype, *symbols)
+
+
+def _true_divide(a: Any, b: Any) -> Symbol:
+    trace = _trace_of((a, b))
+    dtype = common_dtype(a, b)
+    dtype = dtype if dtype in FLOATS else "f64"
+    x, y = as_symbol(a, trace, dtype), as_symbol(b, trace, dtype)
+    return trace.emit(dtype, f"{x.name} / {y.name}")
+
+
+def _extremum(name: str, a: Any, b: Any) -> Symbol:
+    """Minimum or maximum. With a literal that is not NaN, one comparison is enough."""
+    if not isinstance(a, Symbol):
+        a, b = b, a
+    if isinstance(b, Symbol) or b != b or (dtype := common_dtype(a, b)) == "bool":
+        return _same_type(name, a, b)
+    x, limit = as_symbol(a, a.trace, dtype), as_symbol(b, a.trace, dtype)
+    beyond = limit < x if name == "minimum" else limit > x
+    return a.trace.call(dtype, "where", dtype, beyond, limit, x)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Symbol:
+    trace = _trace_of((condition, a, b))
+    dtype = common_dtype(a, b)
+    return trace.call(
+        dtype, "where", dtype,
+        as_symbol(condition, trace, "bool"), as_symbol(a, trace, dtype), as_symbol(b, trace, dtype),
+    )  # fmt: skip
+
+
+def _power(a: Any, b: Any) -> Symbol:
+    """`a ** b` in the type of `a`; small literal exponents become products and roots."""
+    trace = _trace_of((a, b))
+    if not isinstance(a, Symbol):
+        a = trace.constant(a, common_dtype(a, b))
+    if a.dtype in FLOATS:
+        if not isinstance(b, Symbol) and (simple := _simple_power(a, float(b))) is not None:
+            return simple
+        return trace.call(a.dtype, "power", a.dtype, a, as_symbol(b, trace, "f64"))
+    if isinstance(b, float) or (isinstance(b, Symbol) and b.dtype in FLOATS):
+        wide = trace.call("f64", "power", "f64", a.cast("f64"), as_symbol(b, trace, "f64"))
+        return wide.cast(a.dtype)
+    return trace.call(a.dtype, "power", a.dtype, a, as_symbol(b, trace, a.dtype))
+
+
+def _simple_power(x: Symbol, exponent: float) -> Symbol | None:
+    if exponent == 0.0:
+        return x.trace.constant(1, x.dtype)
+    if exponent in (1.0, 2.0, 3.0, 4.0):
+        square = x * x
+        return {1.0: x, 2.0: square, 3.0: square * x, 4.0: square * square}[exponent]
+    if exponent == -1.0:
+        return _true_divide(1, x)
+    if exponent in (0.5, -0.5):  # pow makes +0 of -0, and takes -inf as +inf
+        root = _where(x == -math.inf, math.inf, _same_type("sqrt", x + 0))
+        return root if exponent > 0 else _true_divide(1, root)
+    return None
+
+
+def _erf(x: Symbol) -> Symbol:
+    return _same_type("erf", x).cast(x.dtype)
+
+
+_TRACED: dict[str, Callable[..., Any]] = {
+    "where": _where,
+    "power": _power,
+    "minimum": functools.partial(_extremum, "minimum"),
+    "maximum": functools.partial(_extremum, "maximum"),
+    "erf": _erf,
+}
+_PRIMITIVES = {
+    name: value
+    for name, value in vars(primitives).items()
+    if callable(value) and not isinstance(value, type) and name[0] != "_"
+}
+
+
+@functools.cache
+def traced(name: str) -> Callable[..., Any]:
+    """The primitive `name`: recorded on symbols, computed by NumPy on numbers alone."""
+    record = _TRACED.get(name) or functools.partial(_same_type, name)
+
+    def call(*values: Any) -> Any:
+        if any(isinstance(value, Symbol) for value in values):
+            return record(*values)
+        return _PRIMITIVES[name](*values)
+
+    return call
+
+
+# --- functions whose globals are replaced
+
+_MATH_NAMES = {"fabs": "absolute", "pow": "power"}
+
+
+def replacement(value: Any) -> Any:
+    """What stands for the global `value` of a scalar function while it is traced."""
+    value = getattr(value, "py_func", value)  # of a Numba function
+    if isinstance(value, types.ModuleType) and value in (math, np):
+        return types.SimpleNamespace(
+            **{name: replacement(item) for name, item in vars(value).items()}
+        )
+    for name, known in _PRIMITIVES.items():
+        if value is known:
+            return traced(name)
+    if isinstance(value, types.BuiltinFunctionType) and value.__module__ == "math":
+        name = _MATH_NAMES.get(value.__name__, value.__name__)
+        return traced(name) if name in _PRIMITIVES else value
+    if isinstance(value, types.FunctionType) and not value.__module__.startswith("numpy"):
+        return traceable(value)
+    return value
+
+
+@functools.cache
+def traceable(function: types.FunctionType) -> Callable[..., Any]:
+    """`function` with its globals and closure replaced, to be called on symbols."""
+    names: dict[str, Any] = {"__builtins__": function.__globals__.get("__builtins__")}
+    made = types.FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__,
+        tuple(types.CellType(replacement(c.cell_contents)) for c in function.__closure__ or ()),
+    )  # fmt: skip
+    made.__kwdefaults__ = function.__kwdefaults__
+    for name in function.__code__.co_names:
+        if name in function.__globals__ and name != function.__name__:
+            names[name] = replacement(function.__globals__[name])
+    names[function.__name__] = made
+    return made
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """The scalar function `name`: of `ir.scalar`, or anywhere as `"module:qualified.name"`."""
+    module_name, _, path = name.rpartition(":")
+    if not module_name:
+        from ir import scalar as module
+    else:
+        __import__(module_name)
+        module = sys.modules[module_name]
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
