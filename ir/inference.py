@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.control_flow import CONTROL_FLOW
 from ir.diagnostics import Diagnostic, ShapeError
 from ir.dims import Dim, SymbolicDim, symbol
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
@@ -128,10 +129,8 @@ class _Inferrer:
         )
         try:
             check_signature(call)
-            if op.name in CONTROL_FLOW:
-                outputs = CONTROL_FLOW[op.name](self, call)
-            else:
-                outputs = tuple(op.infer(call))
+            infer_op = self.control_flow if op.name in CONTROL_FLOW else op.infer
+            outputs = tuple(infer_op(call))
             self.check_outputs(call, outputs)
         except OpError as error:
             self.report(node, error.code, str(error))
@@ -140,6 +139,26 @@ class _Inferrer:
             if name:
                 types[name] = found
         self.propagate_values(call, outputs)
+
+    def control_flow(self, call: Call) -> tuple[TensorType, ...]:
+        outputs, known, bodies = CONTROL_FLOW[call.op.name](call, self.body)
+        for body in bodies:
+            self.result.diagnostics.extend(body.diagnostics)
+        for name, value in zip(call.node.outputs, known, strict=False):
+            if name and value is not None:
+                self.result.values[name] = value
+        return outputs
+
+    def body(
+        self, graph: Graph, types: Mapping[str, TensorType], values: Mapping[str, np.ndarray]
+    ) -> Inference:
+        """Infers a subgraph, which sees all values known here, and its own inputs."""
+        outer = {name: v for name, v in self.result.values.items() if name not in types}
+        inner = Inference({**self.result.types, **types}, {**outer, **values})
+        nested = _Inferrer(inner)
+        nested.counter = self.counter
+        nested.run(graph)
+        return inner
 
     def check_outputs(self, call: Call, outputs: tuple[TensorType, ...]) -> None:
         if len(call.node.outputs) > len(outputs):
@@ -232,45 +251,6 @@ def check_signature(call: Call) -> None:
     for name, spec in op.attributes.items():
         if spec.required and name not in node.attributes:
             call.fail(f"attribute {name!r} is missing", "missing-attribute")
-
-
-def _infer_if(inferrer: _Inferrer, call: Call) -> tuple[TensorType, ...]:
-    """Types of an If: those of the branch taken where the condition is known, else of both."""
-    condition = call.value(0)
-    branches: list[Graph] = [call.then_branch, call.else_branch]
-    if condition is not None and condition.dtype != object:
-        branches = [branches[0 if condition.reshape(-1)[0] else 1]]
-    found = []
-    for branch in branches:
-        inner = Inference(dict(inferrer.result.types), dict(inferrer.result.values))
-        nested = _Inferrer(inner)
-        nested.counter = inferrer.counter
-        nested.run(branch)
-        inferrer.result.diagnostics.extend(inner.diagnostics)
-        missing = [name for name in branch.output_names if name not in inner.types]
-        if missing:
-            call.fail(f"output {missing[0]!r} of branch {branch.name!r} could not be typed")
-        found.append([inner.types[name] for name in branch.output_names])
-        if len(branches) == 1:
-            for outer, name in zip(call.node.outputs, branch.output_names, strict=False):
-                if name in inner.values:
-                    inferrer.result.values[outer] = inner.values[name]
-    merged = []
-    for alternatives in zip(*found, strict=True):
-        first, last = alternatives[0], alternatives[-1]
-        if first.dtype is not last.dtype or first.rank != last.rank:
-            call.fail(f"the branches give {first} and {last}; the same dtype and rank would fit")
-        merged.append(
-            first.with_shape(
-                a if a == b else inferrer.fresh_dim("branch")
-                for a, b in zip(first.shape, last.shape, strict=True)
-            )
-        )
-    return tuple(merged)
-
-
-#: Ops whose rule needs the inference of a subgraph.
-CONTROL_FLOW = {"If": _infer_if}
 
 
 def call_for(

@@ -1,0 +1,193 @@
+"""Shape inference through the subgraphs of If, Loop and Scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from ir.dims import Dim, symbols
+from ir.dtypes import DType
+from ir.graph import Graph
+from ir.registry import Call
+from ir.types import TensorType
+
+if TYPE_CHECKING:
+    from ir.inference import Inference
+
+#: Infers a subgraph inside its surroundings, given types and values of its own inputs.
+#: Problems found are in the result's `diagnostics` only.
+InferBody: TypeAlias = Callable[
+    [Graph, Mapping[str, TensorType], Mapping[str, np.ndarray]], "Inference"
+]
+#: Outputs' types, their values where known, and the inferences that hold for the bodies.
+Outcome: TypeAlias = tuple[
+    tuple[TensorType, ...], Sequence[np.ndarray | None], list["Inference"]
+]
+
+
+def infer_if(call: Call, infer_body: InferBody) -> Outcome:
+    """Types of the branch taken where the condition is known, else what both have in common."""
+    condition = call.value(0)
+    branches: list[Graph] = [call.then_branch, call.else_branch]
+    if condition is not None and condition.dtype != object:
+        branches = [branches[0 if condition.reshape(-1)[0] else 1]]
+    bodies = [infer_body(branch, {}, {}) for branch in branches]
+    found = [_output_types(call, g, body) for g, body in zip(branches, bodies, strict=True)]
+    if len({len(types) for types in found}) > 1:
+        call.fail("the branches have different numbers of outputs", "bad-arity")
+    merged = []
+    for alternatives in zip(*found, strict=True):
+        first, last = alternatives[0], alternatives[-1]
+        if first.dtype is not last.dtype or first.rank != last.rank:
+            call.fail(f"the branches give {first} and {last}; the same dtype and rank would fit")
+        merged.append(
+            first.with_shape(
+                a if a == b else call.fresh_dim("branch")
+                for a, b in zip(first.shape, last.shape, strict=True)
+            )
+        )
+    values: list[np.ndarray | None] = []
+    if len(branches) == 1:
+        values = [bodies[0].values.get(name) for name in branches[0].output_names]
+    return tuple(merged), values, bodies
+
+
+def infer_loop(call: Call, infer_body: InferBody) -> Outcome:
+    """Types of a Loop: final values of what is carried along, then one stack for each scan output.
+
+    A dim that the body changes becomes a new symbol, and the body is inferred again, until the
+    types that go in are those that come out.
+    """
+    body: Graph = call.body
+    carried = [call.type(i) for i in range(2, len(call.types))]
+    if len(body.inputs) != len(carried) + 2 or len(body.outputs) < len(carried) + 1:
+        call.fail(
+            f"the body has {len(body.inputs)} inputs and {len(body.outputs)} outputs;"
+            f" {len(carried) + 2} and at least {len(carried) + 1} would fit",
+            "bad-arity",
+        )
+    counter, condition, *names = body.input_names
+    changing: set[Dim] = set()
+    while True:
+        given = {
+            counter: TensorType(DType.i64, ()),
+            condition: TensorType(DType.bool, ()),
+            **dict(zip(names, carried, strict=True)),
+        }
+        # The body only runs while the condition holds.
+        inner = infer_body(body, given, {condition: np.array(True)})
+        found = _output_types(call, body, inner)
+        settled = _settle(call, carried, found[1 : len(carried) + 1], changing)
+        if settled == carried:
+            break
+        carried = settled
+    trips = _trip_count(call, inner.values.get(body.output_names[0]))
+    stacks = [
+        kind.with_shape((trips, *_outside(call, kind.shape, changing)))
+        for kind in found[len(carried) + 1 :]
+    ]
+    return (*carried, *stacks), (), [inner]
+
+
+def _settle(
+    call: Call, before: Sequence[TensorType], after: Sequence[TensorType], changing: set[Dim]
+) -> list[TensorType]:
+    """Types of carried values that hold before and after the body.
+
+    Dims that differ become new symbols, which are added to `changing`; those already there differ
+    from one iteration to the next and stay as they are.
+    """
+    settled = []
+    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old.dtype is not new.dtype or old.rank != new.rank:
+            call.fail(
+                f"the body turns carried value {index} from {old} into {new};"
+                " the same dtype and rank would fit"
+            )
+        shape = []
+        for a, b in zip(old.shape, new.shape, strict=True):
+            if a != b and a not in changing:
+                a = call.fresh_dim("loop")
+                changing.add(a)
+            shape.append(a)
+        settled.append(old.with_shape(shape))
+    return settled
+
+
+def _outside(call: Call, shape: Sequence[Dim], changing: set[Dim]) -> list[Dim]:
+    """A shape made in the body, without the symbols that stand for one iteration only."""
+    names = {str(dim) for dim in changing}
+    return [call.fresh_dim("loop") if symbols(dim) & names else dim for dim in shape]
+
+
+def _trip_count(call: Call, goes_on: np.ndarray | None) -> Dim:
+    """How often a Loop runs, where that is certain: its condition never turns false."""
+    most, start = call.value(0), call.value(1)
+    if start is not None and not start.reshape(-1)[0]:
+        return 0
+    certain = not call.has(1) or (start is not None)
+    if certain and call.has(0) and most is not None and goes_on is not None:
+        if goes_on.dtype == object or not goes_on.reshape(-1)[0]:
+            return call.fresh_dim("trips")
+        count = most.reshape(-1)[0]
+        return count if isinstance(count, str) else max(int(count), 0)
+    return call.fresh_dim("trips")
+
+
+def infer_scan(call: Call, infer_body: InferBody) -> Outcome:
+    """Types of a Scan: final states, then one stack for each scan output."""
+    body: Graph = call.body
+    states = len(call.types) - call.num_scan_inputs
+    if states < 0 or len(body.inputs) != len(call.types) or len(body.outputs) < states:
+        call.fail(
+            f"the body has {len(body.inputs)} inputs and {len(body.outputs)} outputs for"
+            f" {len(call.types)} inputs, of which {call.num_scan_inputs} are scanned",
+            "bad-arity",
+        )
+    carried = [call.type(i) for i in range(states)]
+    slices, length = [], None
+    for position in range(call.num_scan_inputs):
+        kind = call.type(states + position)
+        axis = call.axis_of((call.scan_input_axes or [0] * (position + 1))[position], kind.rank)
+        slices.append(kind.with_shape((*kind.shape[:axis], *kind.shape[axis + 1 :])))
+        length = kind.shape[axis] if length is None else length
+        if isinstance(length, int) and isinstance(kind.shape[axis], int):
+            if length != kind.shape[axis]:
+                call.fail(f"scan inputs have {length} and {kind.shape[axis]} steps")
+        elif isinstance(kind.shape[axis], int):
+            length = kind.shape[axis]
+    changing: set[Dim] = set()
+    while True:
+        given = dict(zip(body.input_names, [*carried, *slices], strict=True))
+        inner = infer_body(body, given, {})
+        found = _output_types(call, body, inner)
+        settled = _settle(call, carried, found[:states], changing)
+        if settled == carried:
+            break
+        carried = settled
+    assert length is not None
+    stacks = []
+    for position, kind in enumerate(found[states:]):
+        axis = (call.scan_output_axes or [0] * (position + 1))[position]
+        shape = _outside(call, kind.shape, changing)
+        shape.insert(call.axis_of(axis, kind.rank + 1), length)
+        stacks.append(kind.with_shape(shape))
+    return (*carried, *stacks), (), [inner]
+
+
+def _output_types(call: Call, graph: Graph, inner: Inference) -> list[TensorType]:
+    missing = [name for name in graph.output_names if name not in inner.types]
+    if missing:
+        reasons = "".join(f"\n  {problem}" for problem in inner.errors)
+        call.fail(f"output {missing[0]!r} of {graph.name!r} could not be typed{reasons}")
+    return [inner.types[name] for name in graph.output_names]
+
+
+#: Ops whose shape rule needs the inference of subgraphs.
+CONTROL_FLOW: dict[str, Callable[[Call, InferBody], Outcome]] = {
+    "If": infer_if,
+    "Loop": infer_loop,
+    "Scan": infer_scan,
+}
