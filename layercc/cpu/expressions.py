@@ -11,7 +11,8 @@ An expression is a nested tuple, so that it can be part of a kernel's key::
 A step is the name of a scalar function (of `ir.scalar`, or `"module:qualname"` for any other),
 the values it takes (inputs are numbered first, then steps; `ABSENT` for an optional operand that
 is not given), its keyword arguments, and the data type of the result, to which it is converted.
-Numbers written in a function take the data type of what they meet, so that f32 stays f32.
+Numbers written in a function take the data type of what they meet, so that f32 stays f32; so does
+the number made by the step `("constant", (), (("value", 2.0),), dtype)`.
 
 f16 and bf16 are computed in f32 and rounded where they are stored, or by an explicit cast (the
 step `identity` to that type).
@@ -58,6 +59,10 @@ def build(expression: Expression) -> Callable[..., Any]:
         Symbol(trace, compute_dtype(dtype), f"x{i}") for i, dtype in enumerate(inputs)
     ]
     for name, operands, attributes, dtype in steps:
+        if name == "constant":
+            values.append(dict(attributes)["value"])
+            dtypes.append(dtype)
+            continue
         given = [None if index == ABSENT else values[index] for index in operands]
         made = _apply(trace, name, given, dict(attributes), dtype)
         value = as_symbol(made, trace, compute_dtype(dtype))
@@ -65,7 +70,9 @@ def build(expression: Expression) -> Callable[..., Any]:
             value = _rounded(trace, value, dtype)
         values.append(value)
         dtypes.append(dtype)
-    results = ", ".join(values[index].name for index in outputs)
+    results = ", ".join(
+        as_symbol(values[index], trace, compute_dtype(dtypes[index])).name for index in outputs
+    )
     arguments = ", ".join(f"x{i}" for i in range(len(inputs)))
     lines = [f"def expression({arguments}):", *(f"    {line}" for line in trace.lines)]
     lines.append(f"    return {results}")

@@ -15,9 +15,17 @@ from typing import Any
 import numpy as np
 
 from layercc.cpu.math_intrinsics import (
-    absolute, add_i32, and_i32, as_bits, c_function, copysign, select, shift_left_i32,
-    shift_right_i32, subtract_i32,
-)  # fmt: skip
+    absolute,
+    add_i32,
+    and_i32,
+    as_bits,
+    c_function,
+    copysign,
+    select,
+    shift_left_i32,
+    shift_right_i32,
+    subtract_i32,
+)
 from layercc.cpu.target import jit
 
 _F = np.float32

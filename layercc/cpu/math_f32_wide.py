@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 
 from layercc.cpu.math_intrinsics import (
-    absolute, add_i32, and_i32, as_bits, floor, select, shift_right_i32,
+    absolute,
+    add_i32,
+    and_i32,
+    as_bits,
+    floor,
+    select,
+    shift_right_i32,
     subtract_i32,
-)  # fmt: skip
+)
 from layercc.cpu.target import jit
 
 _F, _D = np.float32, np.float64
@@ -105,11 +111,11 @@ _P3, _P4, _P5 = _D(0.4122093211183762), _D(0.3199026984568627), _D(0.28294537743
 # 2^r for |r| <= 1/2
 _Q0, _Q1, _Q2, _Q3 = (
     _D(0.9999999999610701), _D(0.693147180731073), _D(0.2402265120418949), _D(0.05550410347408271),
-)  # fmt: skip
+)
 _Q4, _Q5, _Q6, _Q7 = (
     _D(0.009618026438661997), _D(0.0013333925404063137), _D(0.00015469554050995623),
     _D(1.5201733803266481e-05),
-)  # fmt: skip
+)
 _ROOT_HALF, _MANTISSA = 0x3F3504F3, 0x7FFFFF
 _LEAST_NORMAL, _TWO_23 = _F(2.0**-126), _F(2.0**23)
 _DINF, _DNAN = _D(np.inf), _D(np.nan)

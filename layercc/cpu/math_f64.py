@@ -18,8 +18,7 @@ exp, expm1, log, log1p, tanh, erf, sin, cos, tan = (
     for name in ("exp", "expm1", "log", "log1p", "tanh", "erf", "sin", "cos", "tan")
 )
 asin, acos, atan, sinh, cosh, asinh, acosh, atanh = (
-    c_function(name)
-    for name in ("asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
+    c_function(name) for name in ("asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
 )
 power = c_function("pow", 2)
 

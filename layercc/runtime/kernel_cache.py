@@ -235,8 +235,8 @@ def _target_file() -> str:
 
 
 _IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+(layercc\.cpu[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)"
-    r"|import[ \t]+(layercc\.cpu[\w.]*))",
+    r"^[ \t]*(?:from[ \t]+((?:layercc\.cpu|ir\b)[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)"
+    r"|import[ \t]+((?:layercc\.cpu|ir\b)[\w.]*))",
     re.MULTILINE,
 )
 
@@ -259,7 +259,7 @@ def _edited(path: str) -> bool:
 
 @functools.cache
 def _closure(path: str) -> frozenset[str]:
-    """The source file ``path`` and the files in layercc/cpu that it imports, however deep."""
+    """The source file ``path`` and the files in layercc/cpu and ir that it imports, however deep."""
     seen = {path}
     todo = [path]
     while todo:
