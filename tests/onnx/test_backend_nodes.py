@@ -73,7 +73,7 @@ def read_data(case: Case) -> list[tuple[list[Any], list[Any]]]:
 
 
 def as_array(item: Any) -> Any:
-    return numpy_helper.to_array(item) if isinstance(item, TensorProto) else item
+    return numpy_helper.to_array(item) if isinstance(item, TensorProto) else np.asarray(item)
 
 
 def reason_to_skip(name: str, model: ModelProto) -> str | None:

@@ -216,7 +216,7 @@ class _Importer:
         prefix = "/".join(
             filter(None, [frame.prefix, node.name or next(filter(None, outputs), node.op_type)])
         )
-        opsets = opset_versions(function.opset_import, self.where)
+        opsets = opset_versions(function.opset_import, self.where, frame.opsets)
         inner = Frame(
             opsets,
             dict.fromkeys(function.input, ""),

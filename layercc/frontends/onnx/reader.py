@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
@@ -44,12 +44,16 @@ def check_header(model: onnx.ModelProto, where: str) -> None:
         raise InvalidModelError(f"{where}: the model imports no opset")
 
 
-def opset_versions(imports: Iterable[onnx.OperatorSetIdProto], where: str) -> dict[str, int]:
+def opset_versions(
+    imports: Iterable[onnx.OperatorSetIdProto], where: str, outer: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Domain → opset version; the default domain is "" however it is written.
 
-    Raises UnsupportedError for an opset newer than the installed onnx package knows.
+    What is not imported is taken from `outer` (of the caller, for a function). Raises
+    UnsupportedError for an opset newer than the installed onnx package knows.
     """
-    versions = {plain_domain(entry.domain): entry.version for entry in imports}
+    versions = dict(outer or {})
+    versions |= {plain_domain(entry.domain): entry.version for entry in imports}
     versions.setdefault("", 1)
     newest = onnx.defs.onnx_opset_version()
     if not 1 <= versions[""] <= newest:

@@ -60,7 +60,9 @@ class Survey:
         key = function_key(node)
         if key not in self._seen:
             self._seen.add(key)
-            self.nodes(function.node, opset_versions(function.opset_import, self.where), depth)
+            self.nodes(
+                function.node, opset_versions(function.opset_import, self.where, opsets), depth
+            )
 
 
 def unsupported_ops(where: str, unknown: Counter[str]) -> UnsupportedError:

@@ -16,14 +16,7 @@ from onnx import TensorProto, numpy_helper
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dtypes import DType, dtype_of
 from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES
-
-_BITS = {  # elements narrower than a byte are packed in files
-    DType.i4: 4,
-    DType.u4: 4,
-    DType.f4e2m1fn: 4,
-    DType.i2: 2,
-    DType.u2: 2,
-}
+from layercc.frontends.onnx.packing import PACKED_BITS, stored_bytes, unpacked
 
 
 def element_type(code: int, where: str) -> DType:
@@ -79,7 +72,7 @@ class TensorReader:
         if tensor.HasField("segment"):
             raise UnsupportedError(f"{where}: tensors stored in segments are not supported")
         count = math.prod(shape)
-        nbytes = (count * _BITS[dtype] + 7) // 8 if dtype in _BITS else count * dtype.itemsize
+        nbytes = stored_bytes(count, dtype)
         if tensor.data_location == TensorProto.EXTERNAL:
             data = self._external(tensor, nbytes, where)
         elif tensor.HasField("raw_data"):
@@ -90,7 +83,7 @@ class TensorReader:
             raise InvalidModelError(
                 f"{where}: {dtype}{list(shape)} takes {nbytes} bytes, the file has {len(data)}"
             )
-        return _from_bytes(data, dtype, shape)
+        return unpacked(data, dtype, shape)
 
     def sparse(self, tensor: onnx.SparseTensorProto, where: str) -> np.ndarray:
         """The dense array of a sparse tensor (coordinates linear, or one row an element)."""
@@ -197,32 +190,6 @@ def _shape(dims: Sequence[int], where: str) -> tuple[int, ...]:
     return shape
 
 
-def _from_bytes(data: bytes | memoryview, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
-    if dtype in _BITS:
-        bits = _BITS[dtype]
-        packed = np.frombuffer(data, np.uint8)
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        elements = (packed[:, None] >> shifts & ((1 << bits) - 1)).reshape(-1)
-        return _sign(elements[: math.prod(shape)], dtype).reshape(shape)
-    if dtype is DType.bool:  # any byte but 0 is true; NumPy expects 0 or 1
-        return (np.frombuffer(data, np.uint8) != 0).reshape(shape)
-    stored = dtype.value.newbyteorder("<") if dtype.value.isbuiltin else dtype.value
-    array = np.frombuffer(data, stored).reshape(shape)
-    if not array.dtype.isnative or not array.flags.aligned:
-        return array.astype(dtype.value)
-    return array
-
-
-def _sign(elements: np.ndarray, dtype: DType) -> np.ndarray:
-    """Small non-negative codes → elements of `dtype` (two's complement for signed types)."""
-    if dtype is DType.f4e2m1fn:
-        return elements.view(dtype.value)
-    if dtype in (DType.i4, DType.i2):
-        spare = 8 - _BITS[dtype]
-        elements = (elements << spare).view(np.int8) >> spare
-    return elements.astype(dtype.value)
-
-
 _FIELDS = {
     DType.f32: "float_data",
     DType.c64: "float_data",
@@ -238,8 +205,8 @@ def _from_field(
     tensor: TensorProto, dtype: DType, shape: tuple[int, ...], where: str
 ) -> np.ndarray:
     count = math.prod(shape)
-    if dtype in _BITS:
-        needed = (count * _BITS[dtype] + 7) // 8
+    if dtype in PACKED_BITS:
+        needed = stored_bytes(count, dtype)
     else:
         needed = 2 * count if dtype in (DType.c64, DType.c128) else count
     field = _FIELDS.get(dtype, "int32_data")
@@ -248,9 +215,9 @@ def _from_field(
         raise InvalidModelError(
             f"{where}: {dtype}{list(shape)} needs {needed} entries in {field}, it has {stored}"
         )
-    if dtype in _BITS:
+    if dtype in PACKED_BITS:
         packed = np.array(tensor.int32_data, np.int32).astype(np.uint8)
-        return _from_bytes(packed.tobytes(), dtype, shape)
+        return unpacked(packed.tobytes(), dtype, shape)
     if dtype is DType.bool:
         return (np.array(tensor.int32_data, np.int32) != 0).reshape(shape)
     return numpy_helper.to_array(tensor)

@@ -1,0 +1,180 @@
+"""Rewrites before export: what ONNX has no words for is said with its own ops.
+
+Fused groups become the nodes they stand for, channels-last nodes get Transposes around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ir.diagnostics import ShapeError
+from ir.graph import Graph, Node, Value
+from ir.inference import infer
+from ir.registry import find_op
+from ir.types import TensorType
+from layercc.frontends.onnx.scope import Names
+
+
+def to_onnx_ops(graph: Graph) -> Graph:
+    """A copy of `graph` in ONNX ops only, as far as this can be said; subgraphs included."""
+    names = Names(graph.value_names())
+    node_names = Names(set())
+    flat = _inlined(graph, names, node_names)
+    if any(_is_channels_last(node) for node in _all_nodes(flat)):
+        flat = _channels_first(flat, names, node_names, infer(flat).types)
+    return flat
+
+
+def _all_nodes(graph: Graph) -> list[Node]:
+    nodes = list(graph.nodes)
+    for node in graph.nodes:
+        for body in node.subgraphs():
+            nodes.extend(_all_nodes(body))
+    return nodes
+
+
+def _with_bodies(node: Node, change: Any) -> Node:
+    """The node with `change` applied to each subgraph."""
+    attributes = {
+        key: change(value) if isinstance(value, Graph) else value
+        for key, value in node.attributes.items()
+    }
+    return replace(node, attributes=attributes)
+
+
+def _inlined(graph: Graph, names: Names, node_names: Names) -> Graph:
+    """The graph with every fused group replaced by the nodes in it."""
+    result = graph.copy()
+    result.nodes = []
+    for node in graph.nodes:
+        if node.op == "layercc.Fused":
+            _inline_group(node, result, names, node_names)
+        else:
+            changed = _with_bodies(node, lambda body: _inlined(body, names, node_names))
+            result.nodes.append(replace(changed, name=node_names.fresh(node.name)))
+    return result
+
+
+def _inline_group(group: Node, target: Graph, names: Names, node_names: Names) -> None:
+    body: Graph = group.attributes["body"]
+    outer = dict(zip(body.input_names, group.inputs, strict=True))
+    passed_through = []
+    for inner, name in zip(body.output_names, group.outputs, strict=True):
+        if inner in outer or inner in body.constants:
+            passed_through.append((inner, name))
+        else:
+            outer[inner] = name
+    for name, array in body.constants.items():
+        outer[name] = names.fresh(name)
+        target.constants[outer[name]] = array
+    for node in body.nodes:
+        for name in node.outputs:
+            if name and name not in outer:
+                outer[name] = names.fresh(name)
+    nodes = [_renamed(node, outer) for node in body.nodes]
+    for node in nodes:
+        if node.op == "layercc.Fused":
+            _inline_group(node, target, names, node_names)
+        else:
+            target.nodes.append(replace(node, name=node_names.fresh(node.name)))
+    for inner, name in passed_through:
+        copy = Node("Identity", (outer[inner],), (name,), name=node_names.fresh(name))
+        target.nodes.append(copy)
+
+
+def _renamed(node: Node, names: dict[str, str]) -> Node:
+    def body_renamed(body: Graph) -> Graph:
+        own = {*body.input_names, *body.constants}
+        own.update(name for inner in body.nodes for name in inner.outputs)
+        visible = {old: new for old, new in names.items() if old not in own}
+        result = body.copy()
+        result.nodes = [_renamed(inner, visible) for inner in body.nodes]
+        result.outputs = [
+            replace(value, name=visible.get(value.name, value.name)) for value in body.outputs
+        ]
+        return result
+
+    changed = _with_bodies(node, body_renamed)
+    return replace(
+        changed,
+        inputs=tuple(names.get(name, name) for name in node.inputs),
+        outputs=tuple(names.get(name, name) for name in node.outputs),
+    )
+
+
+def _is_channels_last(node: Node) -> bool:
+    op = find_op(node.op)
+    return bool(op and "channels_last" in op.attributes and node.attributes.get("channels_last"))
+
+
+def _channels_first(
+    graph: Graph, names: Names, node_names: Names, types: Mapping[str, TensorType]
+) -> Graph:
+    """The graph with a Transpose before and after every channels-last node.
+
+    A Transpose that would undo the one before it is left out: a chain of channels-last nodes
+    runs channels-first as a whole.
+    """
+    result = graph.copy()
+    result.nodes = []
+    first: dict[str, str] = {}  # channels-last value → the same value, channels-first
+    wanted = {name for node in graph.nodes if not _is_channels_last(node) for name in node.reads()}
+    wanted.update(graph.output_names)
+
+    def transpose(source: str, target: str, permutation: list[int]) -> None:
+        name = node_names.fresh(f"{target}.transpose")
+        attributes = {"perm": tuple(permutation)}
+        result.nodes.append(Node("Transpose", (source,), (target,), attributes, name))
+
+    def channels_first(name: str, rank: int) -> str:
+        if name not in first:
+            first[name] = names.fresh(f"{name}.channels_first")
+            transpose(name, first[name], [0, rank - 1, *range(1, rank - 1)])
+        return first[name]
+
+    for node in graph.nodes:
+        node = _with_bodies(
+            node, lambda body: _channels_first(body, names, node_names, body_types(body, types))
+        )
+        if not _is_channels_last(node):
+            result.nodes.append(node)
+            continue
+        rank = _rank(node, types)
+        attributes = {k: v for k, v in node.attributes.items() if k != "channels_last"}
+        if rank < 3:
+            result.nodes.append(replace(node, attributes=attributes))
+            continue
+        source = channels_first(node.inputs[0], rank)
+        outputs = list(node.outputs)
+        # statistics (BatchNormalization's further outputs) are vectors without a layout
+        laid_out = [i for i, name in enumerate(outputs) if name and types[name].rank == rank]
+        for i in laid_out:
+            first[node.outputs[i]] = outputs[i] = names.fresh(f"{outputs[i]}.channels_first")
+        result.nodes.append(
+            replace(
+                node,
+                inputs=(source, *node.inputs[1:]),
+                outputs=tuple(outputs),
+                attributes=attributes,
+            )
+        )
+        for i in laid_out:
+            if node.outputs[i] in wanted:
+                transpose(outputs[i], node.outputs[i], [0, *range(2, rank), 1])
+    return result
+
+
+def _rank(node: Node, types: Mapping[str, TensorType]) -> int:
+    if any(name and name not in types for name in (node.inputs[0], *node.outputs)):
+        raise ShapeError(f"{node}: its shapes do not fit together; `lc.check` says where and why")
+    return types[node.inputs[0]].rank
+
+
+def body_types(body: Graph, outer: Mapping[str, TensorType]) -> dict[str, TensorType]:
+    """Types of the values in a subgraph, and of those that it reads from the graph around it."""
+    read = [Value(name, outer[name]) for name in body.free_names() if name in outer]
+    closed = body.copy()
+    closed.inputs = [*body.inputs, *read]
+    return {**outer, **infer(closed).types}
