@@ -98,7 +98,7 @@ def test_bad_bodies():
 def test_names_are_unique():
     def copy(): ...
 
-    with pytest.raises(ValueError, match="is already in layercc.cpu.kernels.copy"):
+    with pytest.raises(ValueError, match=r"is already in layercc\.cpu\.kernels\.copy"):
         kernel_family(copy)
 
 

@@ -72,6 +72,19 @@ def test_damage_is_found_and_mended(cache, compiled, damage, caplog, monkeypatch
     assert path.read_bytes() == compiled.to_bytes()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda code: b"", "not recognized as a valid object file"),
+        (lambda code: code[:300], "past the end of the file"),
+        (lambda code: code, "Symbols not found"),
+    ],
+)
+def test_code_that_does_not_load(compiled, change, message):
+    with pytest.raises(RuntimeError, match=message):
+        native.load_object(change(compiled.code), "no_such_function")
+
+
 def test_second_process_does_not_compile(cache, compiled, monkeypatch):
     monkeypatch.setattr(native, "compile_kernel", lambda key: compiled)
     Kernels(cache).get(KEY)

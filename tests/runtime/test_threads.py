@@ -134,6 +134,12 @@ def test_workers_take_part():
     run_table(table.ctypes.data, 1, 2)
     assert list(flags[[1, 17]]) == [1, 1]
 
+    flags[:] = 0
+    words[1] = 100_000  # patience
+    table[0, 3] = 1  # too short to share: the caller runs one task after the other
+    run_table(table.ctypes.data, 1, 2)
+    assert list(flags[[1, 17]]) == [0, 1]
+
 
 @kernel_family
 def test_meeting():
