@@ -205,7 +205,8 @@ class Attention(Op):
         weights = _softmax(biased)
         y = weights @ values
         if dims.packed:
-            y = y.transpose(0, 2, 1, 3).reshape(y.shape[0], y.shape[2], -1)
+            batch, heads, length, size = y.shape
+            y = y.transpose(0, 2, 1, 3).reshape(batch, length, heads * size)
         stages = (products, capped, biased, weights)
         shown = stages[call.qk_matmul_output_mode]
         return y.astype(dtype), k, v, shown.astype(dtype)

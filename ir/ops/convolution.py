@@ -218,8 +218,9 @@ class ConvTranspose(Op):
         batch, channels, *small = x.shape
         columns = x.reshape(batch, group, channels // group, math.prod(small))
         weights = w.reshape(group, channels // group, *w.shape[1:])
+        shape = (batch, group * weights.shape[2], *small)
         parts = [
-            (tap, (weights[tap].transpose(0, 2, 1) @ columns).reshape(batch, -1, *small))
+            (tap, (weights[tap].transpose(0, 2, 1) @ columns).reshape(shape))
             for tap, _ in window.taps()
         ]
         y = scatter_windows(parts, window)
@@ -358,7 +359,8 @@ class Col2Im(Op):
         window, image = Col2Im.windows(call)
         taps = [tap for tap, _ in window.taps()]
         counts = tuple(map(int, window.output_dims))
-        rows = widened(columns).reshape(columns.shape[0], -1, len(taps), *counts)
+        channels = columns.shape[1] // len(taps)
+        rows = widened(columns).reshape(columns.shape[0], channels, len(taps), *counts)
         parts = [(tap, rows[:, :, position]) for position, tap in enumerate(taps)]
         onto = replace(window, output_dims=tuple(map(int, image)))
         return scatter_windows(parts, onto).astype(columns.dtype)

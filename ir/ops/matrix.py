@@ -65,11 +65,11 @@ def _inner_mismatch(
     return (
         f"{_operands(call, a, b)}: inner dims must be equal{after}, but are {have} and {want}; "
         f"{names[0]} {format_shape(fit_a)} or {names[1]} {format_shape(fit_b)} would fit"
-        + _flatten_hint(have, want)
+        + _flatten_hint(names[0], have, want)
     )
 
 
-def _flatten_hint(have: Dim, want: Dim) -> str:
+def _flatten_hint(name: str, have: Dim, want: Dim) -> str:
     """Says so when the sizes look like one feature map, flattened, at two image sizes."""
     if not (isinstance(have, int) and isinstance(want, int) and have > 0 and want > 0):
         return ""
@@ -79,8 +79,8 @@ def _flatten_hint(have: Dim, want: Dim) -> str:
     if not exact or math.gcd(have, want) < 4:
         return ""
     return (
-        f". The first comes from a flattened feature map? Its sides are then {sides[0]}/{sides[1]}"
-        " of what the weight was made for: the model was built for another image size"
+        f". If {name} is a flattened feature map, its sides are {sides[0]}/{sides[1]} of those that"
+        " the weight was made for: check the size of the images"
     )
 
 

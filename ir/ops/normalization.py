@@ -151,8 +151,10 @@ class GroupNormalization(Op):
     def reference(call: Call, x: Any, scale: Any, bias: Any) -> np.ndarray:
         first = channels_first(call, widened(x))
         batch, channels = first.shape[:2]
-        groups = first.reshape(batch, call.num_groups, channels // call.num_groups, -1)
-        y = _standardized(groups, (2, 3), call.epsilon).reshape(first.shape)
+        groups = first.reshape(
+            batch, call.num_groups, channels // call.num_groups, *first.shape[2:]
+        )
+        y = _standardized(groups, tuple(range(2, groups.ndim)), call.epsilon).reshape(first.shape)
         y = y * per_channel(widened(scale), y.ndim) + per_channel(widened(bias), y.ndim)
         return as_asked(call, y.astype(x.dtype))
 

@@ -126,7 +126,8 @@ class RoiAlign(Op):
                 for column_index, column_weight in columns
             ]
             values = sum(terms) if call.mode == "avg" else np.maximum.reduce(terms)
-            samples = values.reshape(x.shape[1], height, -1, width, len(columns[0][0]) // width)
+            grid = len(rows[0][0]) // height, len(columns[0][0]) // width
+            samples = values.reshape(x.shape[1], height, grid[0], width, grid[1])
             if samples.size:
                 reduce = np.mean if call.mode == "avg" else np.max
                 y[region] = reduce(samples, axis=(2, 4))

@@ -178,8 +178,9 @@ class AffineGrid(Op):
                 axes.append((2 * np.arange(n) + 1) / n - 1)
         places = np.meshgrid(*axes, indexing="ij")
         points = np.stack([*places[::-1], np.ones(spatial)], axis=-1)
-        grid = points.reshape(1, -1, len(spatial) + 1) @ widened(theta).swapaxes(1, 2)
-        return grid.reshape(-1, *spatial, len(spatial)).astype(theta.dtype)
+        points = points.reshape(math.prod(spatial), len(spatial) + 1)
+        grid = points @ widened(theta).swapaxes(1, 2)
+        return grid.reshape(len(theta), *spatial, len(spatial)).astype(theta.dtype)
 
     @staticmethod
     def flops(call: Call) -> Dim:
