@@ -11,6 +11,7 @@ are inferred as layers are applied: an error names the layer. Keras' masks (`Mas
 `mask_zero=True`) are not supported.
 """
 
+from layercc.layers import activations
 from layercc.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from layercc.layers.attention import (
     AdditiveAttention,
@@ -207,6 +208,7 @@ __all__ = [
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",
+    "activations",
     "emit",
     "set_seed",
 ]

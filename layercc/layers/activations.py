@@ -176,5 +176,3 @@ RECURRENT = {
     "softsign": ("Softsign", None, None),
     "softplus": ("Softplus", None, None),
 }
-
-

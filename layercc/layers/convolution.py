@@ -86,9 +86,7 @@ class Conv(Spatial):
         return self.weight("bias", (size,), self.bias_initializer) if self.use_bias else None
 
 
-def convolve(
-    layer: Any, x: Tensor, kernel: Tensor, groups: int, bias: Tensor | None
-) -> Tensor:
+def convolve(layer: Any, x: Tensor, kernel: Tensor, groups: int, bias: Tensor | None) -> Tensor:
     """Conv of `x` with the window settings of `layer`."""
     pads = padding_attributes(
         layer.padding, layer.spatial(x), layer.kernel_size, layer.strides, layer.dilation_rate

@@ -262,4 +262,4 @@ def unsupported(layer: Layer, message: str) -> UnsupportedError:
 def snake_case(name: str) -> str:
     """`MaxPooling2D` → `max_pooling2d`, as Keras names layers."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().strip("_")

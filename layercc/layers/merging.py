@@ -100,9 +100,7 @@ class Dot(Layer):
     axes, which gives the cosine.
     """
 
-    def __init__(
-        self, axes: int | Sequence[int], normalize: bool = False, **options: Any
-    ) -> None:
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.dot_axes = (axes, axes) if isinstance(axes, int) else tuple(axes)
         self.normalize = normalize
@@ -121,9 +119,7 @@ class Dot(Layer):
                 f"{lengths[0]} and {lengths[1]}"
             )
         if self.normalize:
-            first, second = (
-                self._unit(x, axis) for x, axis in zip(inputs, axes, strict=True)
-            )
+            first, second = (self._unit(x, axis) for x, axis in zip(inputs, axes, strict=True))
         letters = iter("abcdefghijklm")
         left = ["z", *(next(letters) for _ in range(first.rank - 1))]
         right = ["z", *(next(letters) for _ in range(second.rank - 1))]

@@ -75,9 +75,7 @@ class BatchNormalization(Scaled):
             self.weight("moving_variance", shape, self.moving_variance_initializer),
         ]
         if axis == x.rank - 1 and x.rank > 1:
-            return emit(
-                "BatchNormalization", x, *operands, epsilon=self.epsilon, channels_last=1
-            )
+            return emit("BatchNormalization", x, *operands, epsilon=self.epsilon, channels_last=1)
         if axis == 1:
             return emit("BatchNormalization", x, *operands, epsilon=self.epsilon)
         return self.fail(f"axis {axis} of {x.type}; axis 1 or the last would fit", "bad-attribute")
@@ -172,9 +170,7 @@ class RMSNormalization(Layer):
         axes = sorted(self.axis(axis, x) for axis in self.axes)
         scale = self.weight("scale", [x.shape[axis] for axis in axes], "ones")
         if axes == list(range(axes[0], x.rank)):
-            return emit(
-                "RMSNormalization", x, scale, axis=axes[0] - x.rank, epsilon=self.epsilon
-            )
+            return emit("RMSNormalization", x, scale, axis=axes[0] - x.rank, epsilon=self.epsilon)
         mean = emit("ReduceMean", x * x, ints(*axes), keepdims=1)
         spread = ints(*(x.shape[a] if a in axes else 1 for a in range(x.rank)))
         return x / emit("Sqrt", mean + self.epsilon) * emit("Reshape", scale, spread)

@@ -64,9 +64,7 @@ class AdaptivePooling(Spatial):
     op: ClassVar[str]
     reduction: ClassVar[str]
 
-    def __init__(
-        self, output_size: Sizes, data_format: str | None = None, **options: Any
-    ) -> None:
+    def __init__(self, output_size: Sizes, data_format: str | None = None, **options: Any) -> None:
         super().__init__(data_format, **options)
         self.output_size = sizes(self, output_size, self.spatial_rank, "output_size")
 

@@ -12,7 +12,7 @@ from layercc.layers.windows import Spatial
 
 
 class Flatten(Spatial):
-    """`[batch, ...]` → `[batch, features]`; with `channels_first` channels are moved last before."""
+    """`[batch, ...]` → `[batch, features]`; `channels_first` moves the channels last before."""
 
     def call(self, x: Tensor) -> Tensor:
         if not self.channels_last and x.rank > 2:

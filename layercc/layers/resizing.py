@@ -45,10 +45,9 @@ class _UpSampling(Spatial):
             }
         else:
             settings = _MODES[self.interpolation]
-        first = self.first_spatial_axis
-        scales = np.ones(x.rank, np.float32)
-        scales[first : first + self.spatial_rank] = self.size
-        return emit("Resize", x, None, scales, **settings, **self.layout)
+        scales = np.array(self.size, np.float32)
+        axes = tuple(range(2, x.rank))  # Resize counts axes channels-first, in either layout
+        return emit("Resize", x, None, scales, **settings, axes=axes, **self.layout)
 
 
 class UpSampling1D(_UpSampling):
@@ -102,8 +101,7 @@ class Resizing(Spatial):
 
     def call(self, x: Tensor) -> Tensor:
         self.expect_spatial(x)
-        first = self.first_spatial_axis
-        settings = dict(_MODES[self.interpolation], axes=(first, first + 1))
+        settings = dict(_MODES[self.interpolation], axes=(2, 3))  # counted channels-first
         if self.antialias and self.interpolation != "nearest":
             settings["antialias"] = 1
         return emit(

@@ -195,7 +195,9 @@ def as_tensor(given: Any, like: DType | None = None) -> Tensor:
 
 def _typed_outputs(step: Step, names: Sequence[str]) -> Iterator[Tensor | None]:
     """The step's outputs, typed by the op's own shape rule."""
-    given = [(f"in{i}" if tensor is not None else "", tensor) for i, tensor in enumerate(step.inputs)]
+    given = [
+        (f"in{i}" if tensor is not None else "", tensor) for i, tensor in enumerate(step.inputs)
+    ]
     node = Node(step.op, tuple(name for name, _ in given), tuple(names), step.attributes)
     present = {name: tensor for name, tensor in given if tensor is not None}
     probe = Graph(inputs=[Value(name, t.type) for name, t in present.items()], nodes=[node])
