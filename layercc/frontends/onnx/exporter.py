@@ -123,12 +123,22 @@ class _Writer:
         model.ir_version = helper.find_min_ir_version_for(imports, ignore_unknown=True)
         return model
 
-    def graph(self, graph: Graph, types: Mapping[str, TensorType]) -> GraphProto:
+    def graph(
+        self, graph: Graph, types: Mapping[str, TensorType], is_body: bool = False
+    ) -> GraphProto:
         proto = GraphProto(name=graph.name or "graph")
-        proto.input.extend(_value_info(value.name, value.type) for value in graph.inputs)
-        proto.output.extend(
-            _value_info(value.name, types.get(value.name, value.type)) for value in graph.outputs
-        )
+        if is_body:  # shapes may change from one iteration to the next; scalars stay scalars
+            proto.input.extend(
+                _value_info(value.name, value.type, with_shape=not value.type.rank)
+                for value in graph.inputs
+            )
+            proto.output.extend(onnx.ValueInfoProto(name=name) for name in graph.output_names)
+        else:
+            proto.input.extend(_value_info(value.name, value.type) for value in graph.inputs)
+            proto.output.extend(
+                _value_info(value.name, types.get(value.name, value.type))
+                for value in graph.outputs
+            )
         for name, array in graph.constants.items():
             self.tensor(proto.initializer.add(), name, array)
         for node in graph.nodes:
@@ -158,7 +168,7 @@ class _Writer:
         self, name: str, value: Any, kind: str | None, types: Mapping[str, TensorType]
     ) -> AttributeProto:
         if isinstance(value, Graph):
-            body = self.graph(value, body_types(value, types))
+            body = self.graph(value, body_types(value, types), is_body=True)
             return AttributeProto(name=name, type=AttributeProto.GRAPH, g=body)
         if isinstance(value, np.ndarray) and kind in (None, "tensor"):
             proto = AttributeProto(name=name, type=AttributeProto.TENSOR)
@@ -187,6 +197,6 @@ def _entries(location: str, offset: int, length: int) -> Iterable[tuple[str, str
     return [("location", location), ("offset", str(offset)), ("length", str(length))]
 
 
-def _value_info(name: str, kind: TensorType) -> onnx.ValueInfoProto:
+def _value_info(name: str, kind: TensorType, with_shape: bool = True) -> onnx.ValueInfoProto:
     shape = [dim if type(dim) is int else str(dim) for dim in kind.shape]
-    return helper.make_tensor_value_info(name, type_code(kind.dtype), shape)
+    return helper.make_tensor_value_info(name, type_code(kind.dtype), shape if with_shape else None)

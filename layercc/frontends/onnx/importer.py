@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ir.graph import Graph, Node
 from ir.registry import find_op
 from ir.verifier import verify
 from layercc.frontends.onnx.attributes import read_attributes
+from layercc.frontends.onnx.bodies import body_input_types
 from layercc.frontends.onnx.functions import (
     FunctionTable,
     bound_attributes,
@@ -82,26 +84,37 @@ class _Importer:
             raise unsupported_ops(self.where, survey.unknown)
         self.names = Names(survey.names)
         self.values = ValueReader(self.model.graph, self.where)
-        graph = self.graph(self.model.graph, Frame(opsets), None)
+        graph = self.graph(self.model.graph, Frame(opsets))
         if self.unknown:
             raise unsupported_ops(self.where, self.unknown)
         verify(graph)
         return graph
 
-    def graph(self, proto: GraphProto, frame: Frame, outer: Scope | None) -> Graph:
-        """A graph, or with `outer` a subgraph, which may read names of the graphs around it."""
+    def graph(
+        self,
+        proto: GraphProto,
+        frame: Frame,
+        outer: Scope | None = None,
+        owner: NodeProto | None = None,
+    ) -> Graph:
+        """A graph; or, with `outer`, a subgraph of node `owner`, which may read outer values."""
         scope = Scope(proto.name or "graph", self.names, outer)
-        frame = Frame(frame.opsets, dict(frame.renamed), frame.bound, frame.prefix, frame.calls)
-        self.constants(proto, scope, frame)
+        inner = replace(frame, renamed=dict(frame.renamed))
+        self.constants(proto, scope, inner)
         inputs = [value for value in proto.input if value.name not in scope.initialisers]
-        names = [scope.define(value.name, frame) for value in inputs]
-        for value in self.values.inputs(inputs, names, is_body=outer is not None):
-            scope.add_input(value)
-        self.define_outputs(proto.node, scope, frame)
+        names = [scope.define(value.name, inner) for value in inputs]
+        if outer is None or owner is None:
+            scope.add_inputs(self.values.inputs(inputs, names))
+        else:
+            given = body_input_types(
+                owner, len(inputs), lambda name: outer.type_of(frame.name(name))
+            )
+            scope.add_inputs(self.values.body_inputs(inputs, names, given))
+        self.define_outputs(proto.node, scope, inner)
         for node in proto.node:
-            self.node(node, scope, frame)
+            self.node(node, scope, inner)
         scope.graph.outputs = [
-            self.values.output(value, frame.name(value.name), scope) for value in proto.output
+            self.values.output(value, inner.name(value.name), scope) for value in proto.output
         ]
         put_in_order(scope.graph)
         return scope.graph
@@ -139,7 +152,11 @@ class _Importer:
         while inputs and not inputs[-1]:
             inputs.pop()
         attributes = read_attributes(
-            proto, version, frame.bound, self.tensors, lambda g: self.graph(g, frame, scope)
+            proto,
+            version,
+            frame.bound,
+            self.tensors,
+            lambda body: self.graph(body, frame, scope, proto),
         )
         op = op_name(proto)
         if op == "Constant":

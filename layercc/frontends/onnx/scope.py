@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,9 +91,10 @@ class Scope:
         self.defined.add(new)
         return new
 
-    def add_input(self, value: Value) -> None:
-        self.graph.inputs.append(value)
-        self._types[value.name] = value.type
+    def add_inputs(self, values: Iterable[Value]) -> None:
+        for value in values:
+            self.graph.inputs.append(value)
+            self._types[value.name] = value.type
 
     # what lifting functions ask
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import onnx
 from onnx import GraphProto, TypeProto, ValueInfoProto
@@ -35,23 +35,36 @@ class ValueReader:
         }
         self._symbols = Names(used)
 
-    def inputs(
-        self, protos: Sequence[ValueInfoProto], names: Sequence[str], is_body: bool
-    ) -> Iterable[Value]:
-        """Graph inputs. In bodies of control flow the outer node says what goes in, so there
-        an undeclared type is no mistake; in the model every input needs a dtype and a shape."""
-        shapeless = [] if is_body else [p.name for p in protos if not _has_shape(p)]
+    def inputs(self, protos: Sequence[ValueInfoProto], names: Sequence[str]) -> list[Value]:
+        """Inputs of the model: every one needs a dtype and a shape."""
+        shapeless = [repr(proto.name) for proto in protos if not _has_shape(proto)]
         if shapeless:
             raise InvalidModelError(
                 f"{self.where}: no shape is declared for input(s) {', '.join(shapeless)}; "
                 'a shape such as ["N", 3, 224, 224], with names for dims that vary, would fit'
             )
-        for proto, name in zip(protos, names, strict=True):
+        return [
+            Value(
+                name, self._type(self._tensor(proto, f"input {proto.name!r}"), proto.name, "input")
+            )
+            for proto, name in zip(protos, names, strict=True)
+        ]
+
+    def body_inputs(
+        self,
+        protos: Sequence[ValueInfoProto],
+        names: Sequence[str],
+        given: Sequence[TensorType | None],
+    ) -> list[Value]:
+        """Inputs of a subgraph: what the node around it hands in, `given`, says more than what
+        is declared."""
+        found = []
+        for proto, name, kind in zip(protos, names, given, strict=True):
             tensor = self._tensor(proto, f"input {proto.name!r}")
-            if tensor.elem_type == 0 and is_body:
-                yield Value(name, TensorType(DType.f32, ()))
-            else:
-                yield Value(name, self._type(tensor, proto.name, "input"))
+            if kind is None and tensor.elem_type:
+                kind = self._type(tensor, proto.name, "input")
+            found.append(Value(name, kind or TensorType(DType.f32, ())))
+        return found
 
     def output(self, proto: ValueInfoProto, name: str, scope: Scope) -> Value:
         """A graph output with its declared type; what is not declared is inferred."""
