@@ -123,20 +123,20 @@ class GridSample(Op):
         for axis, size in enumerate(x.shape[2:]):
             normal = widened(grid)[..., x.ndim - 3 - axis]
             place = (normal + 1) / 2 * (size - 1) if corners else ((normal + 1) * size - 1) / 2
+            if call.mode == "cubic":
+                # neighbours outside are moved, not the position: as PyTorch and onnxruntime do
+                taps.append(cubic_taps(place, -0.75))
+                continue
             if call.mode == "nearest":
                 place = np.rint(place)
             if call.padding_mode == "border":
-                low, high = (0, size - 1) if corners else (-0.5, size - 0.5)
-                outside = (place < low) | (place > high)
-                place = np.where(outside, np.clip(place, 0, size - 1), place)
+                place = np.clip(place, 0, size - 1)
             elif call.padding_mode == "reflection":
                 place = reflect(place, size, corners)
             if call.mode == "nearest":
                 taps.append([(np.trunc(place), np.ones_like(place))])
-            elif call.mode == "linear":
-                taps.append(linear_taps(place))
             else:
-                taps.append(cubic_taps(place, -0.75))
+                taps.append(linear_taps(place))
         return read_image(widened(x), taps, call.padding_mode, corners).astype(x.dtype)
 
     @staticmethod

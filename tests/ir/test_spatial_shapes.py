@@ -14,7 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import ir.ops  # noqa: F401  fills the registry
-from ir.dims import evaluate, symbol
+from ir.cost import graph_cost
+from ir.dims import SymbolicDim, evaluate, symbol
 from ir.dtypes import DType, dtype_of
 from ir.graph import Graph, Node, Value
 from ir.inference import infer
@@ -192,6 +193,64 @@ def test_layouts(op: str, inputs: list[tuple[int, ...]], attributes: dict) -> No
     arrays = {"x": normal(2, 6, 3, 5)}
     arrays |= {f"i{n}": np.abs(normal(*shape)) for n, shape in enumerate(inputs)}
     check(Example(Node(op, tuple(arrays), ("y",), attributes), arrays))
+
+
+def test_max_pool_of_special_values() -> None:
+    """NaN wins, and a window of nothing but -inf gives -inf and points into itself."""
+    x = np.array([[[1, np.nan, 2, -np.inf, -np.inf, 3]]], np.float32)
+    node = Node("MaxPool", ("x",), ("y", "indices"), {"kernel_shape": (2,), "pads": (1, 0)})
+    y, indices = run_node(node, {"x": x})
+    np.testing.assert_array_equal(y[0, 0], np.float32([1, np.nan, np.nan, 2, -np.inf, 3]))
+    np.testing.assert_array_equal(indices[0, 0], [0, 1, 1, 2, 3, 5])
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "attributes"),
+    [
+        ("LSTM", [(5, 0, 3), (1, 8, 3), (1, 8, 2)], {"hidden_size": 2}),
+        ("GRU", [(0, 2, 3), (1, 6, 3), (1, 6, 2)], {"hidden_size": 2}),
+        ("Attention", [(0, 2, 3, 4)] * 3, {}),
+        ("Attention", [(2, 3, 8), (2, 0, 8), (2, 0, 8)], {"q_num_heads": 2, "kv_num_heads": 2}),
+        ("GroupNormalization", [(0, 4, 3, 3), (4,), (4,)], {"num_groups": 2}),
+        ("LayerNormalization", [(0, 4), (4,)], {}),
+        ("Gemm", [(0, 4), (4, 3)], {}),
+        ("MatMul", [(2, 0), (0, 3)], {}),
+        ("GridSample", [(0, 2, 3, 3), (0, 4, 4, 2)], {}),
+        ("DeformConv", [(0, 2, 5, 5), (3, 2, 3, 3), (0, 18, 3, 3)], {}),
+        ("RoiAlign", [(1, 2, 5, 5), (0, 4)], {}),
+    ],
+    ids=str,
+)
+def test_empty_tensors(op: str, shapes: list[tuple[int, ...]], attributes: dict) -> None:
+    arrays = {f"i{n}": normal(*shape) for n, shape in enumerate(shapes)}
+    if op == "RoiAlign":
+        arrays["batch"] = np.zeros(0, np.int64)
+    example = Example(Node(op, tuple(arrays), ("y",), attributes), arrays)
+    (y, *_) = run_node(example.node, arrays)
+    assert infer_example(example).types["y"] == value_type(y)
+    assert not np.isnan(y).any()
+
+
+N = symbol("N")
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "attributes", "flops"),
+    [
+        ("Conv", [(N, 64, 56, 56), (64, 64, 3, 3)], {"pads": (1,) * 4}, N * 231211008),
+        ("Conv", [(N, 32, 9, 9), (32, 1, 3, 3)], {"group": 32}, N * 2 * 32 * 49 * 9),
+        ("ConvTranspose", [(N, 4, 5, 5), (4, 6, 2, 2)], {"strides": (2, 2)}, N * 2 * 25 * 4 * 24),
+        ("Gemm", [(7, N), (7, 5)], {"transA": 1}, N * 70),
+        ("MatMul", [(2, 1, N, 7), (3, 7, 5)], {}, N * 6 * 70),
+        ("LSTM", [(N, 3, 8), (1, 64, 8), (1, 64, 16)], {"hidden_size": 16}, N * 6 * 64 * 24),
+        ("Attention", [(2, 3, N, 8)] * 3, {}, N * N * 6 * 32),
+    ],
+)
+def test_flops(op: str, shapes: list, attributes: dict, flops: SymbolicDim) -> None:
+    """A multiply-add counts as two."""
+    values = [Value(f"i{n}", TensorType(DType.f32, shape)) for n, shape in enumerate(shapes)]
+    graph = Graph("cost", values, [], [Node(op, tuple(v.name for v in values), ("y",), attributes)])
+    assert graph_cost(graph, infer(graph)).flops == flops
 
 
 MISFITS = [
