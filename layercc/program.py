@@ -49,6 +49,7 @@ class KernelCall:
     arguments: dict[str, Argument]
     node: str = ""
     flops: int = 0
+    alone: bool = False  # too little work to share: all tasks run on the calling thread
 
     def buffers(self) -> list[Buffer]:
         """Every buffer that the call reads or writes."""

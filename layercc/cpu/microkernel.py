@@ -21,22 +21,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 _ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
-
-
-def tile_rows(vectors: int) -> int:
-    """Rows of the register tile that is `vectors` vectors wide, for the host's registers."""
-    by_width = {1: 8, 2: 8, 3: 8, 4: 6} if host_isa().vector_registers >= 32 else {1: 6, 2: 6}
-    return by_width[vectors]
-
-
-def tile_widths() -> tuple[int, ...]:
-    """Tile widths the host's registers allow, in vectors."""
-    return (1, 2, 3, 4) if host_isa().vector_registers >= 32 else (1, 2)
 
 
 def make_accumulate(dtype: str, vectors: int) -> Any:
@@ -47,7 +36,6 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
     rows × vectors × lanes accumulators, aligned to a vector; where `fresh` (bool) is true they
     start from zero.
     """
-    lanes = host_isa().vector_bytes // (4 if dtype == "f32" else 8)
     most = tile_rows(vectors)
 
     @intrinsic
@@ -61,7 +49,7 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
                 block = builder.append_basic_block(f"tile.{size}")
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
-                    function = _tile_function(module, dtype, size, vectors, lanes)
+                    function = _tile_function(module, dtype, size, vectors)
                     builder.call(function, operands)
                     builder.branch(done)
             builder.position_at_end(done)
@@ -72,13 +60,14 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
     return accumulate
 
 
-def _tile_function(module: Any, dtype: str, rows: int, vectors: int, lanes: int) -> Any:
+def _tile_function(module: Any, dtype: str, rows: int, vectors: int) -> Any:
     """The microkernel for exactly `rows` rows, as an internal function of `module`."""
-    name = f"brgemm_{dtype}_{rows}x{vectors * lanes}"
+    length = lanes(dtype)
+    name = f"brgemm_{dtype}_{rows}x{vectors * length}"
     if name in module.globals:
         return module.globals[name]
     element = _ELEMENTS[dtype]
-    vector = ir.VectorType(element, lanes)
+    vector = ir.VectorType(element, length)
     signature = ir.FunctionType(
         ir.VoidType(),
         [_I64.as_pointer(), element.as_pointer(), _I64, element.as_pointer(), ir.IntType(1)],
@@ -91,10 +80,10 @@ def _tile_function(module: Any, dtype: str, rows: int, vectors: int, lanes: int)
     for argument in (addresses, panel, tile):
         argument.add_attribute("noalias")
     fma = cgutils.get_or_insert_function(
-        module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}{dtype}"
+        module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{length}{dtype}"
     )
-    width = vectors * lanes
-    alignment = lanes * (4 if dtype == "f32" else 8)
+    width = vectors * length
+    alignment = length * ITEMSIZE[dtype]
 
     entry = function.append_basic_block("entry")
     resume = function.append_basic_block("resume")
@@ -104,7 +93,7 @@ def _tile_function(module: Any, dtype: str, rows: int, vectors: int, lanes: int)
     builder = ir.IRBuilder(entry)
 
     def place(i: int, v: int) -> Any:
-        at = builder.gep(tile, [_I64(i * width + v * lanes)])
+        at = builder.gep(tile, [_I64(i * width + v * length)])
         return builder.bitcast(at, vector.as_pointer())
 
     sources = [
@@ -120,7 +109,7 @@ def _tile_function(module: Any, dtype: str, rows: int, vectors: int, lanes: int)
     builder.branch(begin)
 
     builder.position_at_end(begin)
-    nothing = ir.Constant(vector, [0.0] * lanes)
+    nothing = ir.Constant(vector, [0.0] * length)
     start = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
     for i in range(rows):
         for v in range(vectors):
@@ -134,12 +123,12 @@ def _tile_function(module: Any, dtype: str, rows: int, vectors: int, lanes: int)
     row_of_b = builder.gep(panel, [builder.mul(k, _I64(width))])
     b = [
         builder.load(
-            builder.bitcast(builder.gep(row_of_b, [_I64(v * lanes)]), vector.as_pointer()),
+            builder.bitcast(builder.gep(row_of_b, [_I64(v * length)]), vector.as_pointer()),
             align=alignment,
         )
         for v in range(vectors)
     ]
-    zero = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    zero = ir.Constant(ir.VectorType(_I32, length), [0] * length)
     undefined = ir.Constant(vector, ir.Undefined)
     new = []
     for i in range(rows):

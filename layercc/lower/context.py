@@ -18,6 +18,10 @@ from layercc.lower.weights import Weights
 from layercc.program import Address, Argument, Buffer, KernelCall, Program
 
 ALIGNMENT = 64
+# Rough figures of one core, to tell calls that are too short to share between threads.
+BYTES_PER_SECOND = 20e9
+FLOPS_PER_SECOND = 60e9
+WORTH_SHARING = 4e-6  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class Tensor:
     def address(self) -> Address:
         return Address(self.buffer, self.offset)
 
+    def moved(self, nbytes: int) -> Tensor:
+        """The tensor that starts `nbytes` further on."""
+        return replace(self, offset=self.offset + nbytes)
+
     def reshaped(self, shape: tuple[int, ...]) -> Tensor:
         """The same memory under another shape of the same size."""
         return replace(self, shape=shape)
@@ -60,9 +68,8 @@ class Context:
         self.node: Node | None = None  # being lowered
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[int, Tensor] = {}
-        self._unread = Counter(
-            name for node in graph.nodes for name in dict.fromkeys(node.reads())
-        )
+        self._copies: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # given, aligned; by id
+        self._unread = Counter(name for node in graph.nodes for name in dict.fromkeys(node.reads()))
         for name in graph.output_names:
             self._unread[name] += 1
         self._holders: dict[int, set[str]] = {}  # buffer id → values that lie in it
@@ -125,12 +132,11 @@ class Context:
 
     def constant(self, array: np.ndarray) -> Tensor:
         """A constant of this program alone. For weights use `packed`, which plans share."""
-        array = _aligned(np.ascontiguousarray(array))
-        return self._place(array)
+        if id(array) not in self._copies:
+            self._copies[id(array)] = (array, _aligned(np.ascontiguousarray(array)))
+        return self._place(self._copies[id(array)][1])
 
-    def packed(
-        self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]
-    ) -> Tensor:
+    def packed(self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]) -> Tensor:
         """A graph constant in the form a kernel wants, made once for all plans of the model.
 
         `recipe` names the form: equal recipes must give equal arrays. It may depend on the
@@ -144,9 +150,7 @@ class Context:
         if found is None:
             slot = len(self.program.constants)
             self.program.constants.append(array)
-            found = Tensor(
-                Buffer("constant", array.nbytes, slot), dtype_of(array), array.shape
-            )
+            found = Tensor(Buffer("constant", array.nbytes, slot), dtype_of(array), array.shape)
             self._constants[id(array)] = found
         return found
 
@@ -165,14 +169,20 @@ class Context:
     def call(
         self, key: KernelKey, tasks: int, *, flops: int = 0, **arguments: Argument | Tensor
     ) -> None:
-        """Appends one kernel call. Tensors stand for their addresses."""
+        """Appends one kernel call. Tensors stand for their addresses.
+
+        `flops` are the arithmetic operations of the whole call: with the bytes of the tensors they
+        tell whether the call is worth sharing between threads.
+        """
         words = {
             name: word.address if isinstance(word, Tensor) else word
             for name, word in arguments.items()
         }
         name = self.node.name if self.node else ""
+        moved = sum(word.nbytes for word in arguments.values() if isinstance(word, Tensor))
+        alone = moved / BYTES_PER_SECOND + flops / FLOPS_PER_SECOND < WORTH_SHARING
         if tasks > 0:
-            self.program.calls.append(KernelCall(key, tasks, words, name, flops))
+            self.program.calls.append(KernelCall(key, tasks, words, name, flops, alone))
 
     def finish(self, node: Node) -> None:
         """Called after each node: its inputs have one reader less."""

@@ -1,20 +1,32 @@
-"""Lowering of ops that move data: copies, views, transposes, joins and slices."""
+"""Lowering of ops that move data: copies, views, transposes, padding."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+from ir.dtypes import DType
 from ir.graph import Node
+from layercc.cpu.kernels import movement as kernels
 from layercc.cpu.kernels.copy import copy as copy_kernel
 from layercc.lower.context import Context, Tensor
 from layercc.lower.registry import lowering
 
 #: Elements a task of a simple loop takes: large enough to hide the cost of a task.
-CHUNK = 1 << 16
+CHUNK = 1 << 15
+_OUTER_DIMS = 5
+_BY_SIZE = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
+
+
+def moved_as(dtype: DType) -> str:
+    """The unsigned type under which movement kernels handle elements of `dtype`."""
+    return _BY_SIZE[dtype.itemsize]
 
 
 def copy(context: Context, source: Tensor, target: Tensor) -> None:
     """Copies a dense tensor into another place of the same size."""
     context.call(
-        copy_kernel.key(str(source.dtype)),
+        copy_kernel.key(moved_as(source.dtype)),
         tasks=-(-source.size // CHUNK),
         x=source,
         y=target,
@@ -23,8 +35,146 @@ def copy(context: Context, source: Tensor, target: Tensor) -> None:
     )
 
 
+def strided_copy(
+    context: Context,
+    source: Tensor,
+    target: Tensor,
+    shape: Sequence[int],
+    source_strides: Sequence[int],
+    target_strides: Sequence[int],
+    source_start: int = 0,
+    target_start: int = 0,
+) -> None:
+    """Copies an index space of `shape` between two tensors; starts and strides in elements.
+
+    Strides may be negative or 0. Dims that both sides walk through as one are collapsed.
+    """
+    if 0 in shape:
+        return
+    dims = _collapsed(shape, source_strides, target_strides)
+    *outer, (n, sx, ty) = dims
+    if len(outer) > _OUTER_DIMS:
+        raise ValueError(f"a copy over {len(dims)} dims; {_OUTER_DIMS + 1} at most fit")
+    outer = [(1, 0, 0)] * (_OUTER_DIMS - len(outer)) + outer
+    positions = math.prod(size for size, _, _ in outer)
+    chunk = max(CHUNK // n, 1)
+    itemsize = source.dtype.itemsize
+    words: dict[str, int] = {}
+    for i, (size, s, t) in enumerate(outer):
+        words |= {f"n{i}": size, f"s{i}": s, f"t{i}": t}
+    context.call(
+        kernels.strided_copy.key(moved_as(source.dtype), sx == 1 and ty == 1),
+        tasks=-(-positions // chunk),
+        x=source.moved(source_start * itemsize),
+        y=target.moved(target_start * itemsize),
+        n=n,
+        sx=sx,
+        ty=ty,
+        chunk=chunk,
+        **words,
+    )
+
+
+def _collapsed(
+    shape: Sequence[int], source: Sequence[int], target: Sequence[int]
+) -> list[tuple[int, int, int]]:
+    """(size, source stride, target stride) a dim, neighbours joined where both sides allow it."""
+    dims: list[tuple[int, int, int]] = []
+    for size, s, t in zip(shape, source, target, strict=True):
+        if size == 1:
+            continue
+        if dims and dims[-1][1] == s * size and dims[-1][2] == t * size:
+            dims[-1] = (dims[-1][0] * size, s, t)
+        else:
+            dims.append((size, s, t))
+    return dims or [(1, 1, 1)]
+
+
+def strides_of(shape: Sequence[int]) -> list[int]:
+    """Row-major strides in elements."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return strides
+
+
+def transposed(context: Context, x: Tensor, permutation: Sequence[int], y: Tensor) -> None:
+    """y = x with its dims permuted as `numpy.transpose` does it."""
+    source = [strides_of(x.shape)[axis] for axis in permutation]
+    dims = _collapsed(y.shape, source, strides_of(y.shape))
+    matrices = dims if len(dims) == 3 else [(1, x.size, x.size), *dims]
+    if len(matrices) == 3:
+        (batch, between, _), (columns, step, _), (rows, stride, _) = matrices
+        whole = batch == 1 or between == rows * columns
+        if whole and step == 1 and stride == columns:
+            _transpose_matrices(context, x, y, batch, rows, columns)
+            return
+    strided_copy(context, x, y, y.shape, source, strides_of(y.shape))
+
+
+def _transpose_matrices(
+    context: Context, x: Tensor, y: Tensor, batch: int, rows: int, columns: int
+) -> None:
+    block = -(-max(CHUNK // columns, 1) // kernels.TILE) * kernels.TILE
+    blocks = -(-rows // block)
+    context.call(
+        kernels.transpose.key(moved_as(x.dtype)),
+        tasks=batch * blocks,
+        x=x,
+        y=y,
+        rows=rows,
+        columns=columns,
+        block=block,
+        blocks=blocks,
+    )
+
+
+def pad_spatial(context: Context, x: Tensor, begins: Sequence[int], ends: Sequence[int]) -> Tensor:
+    """A channels-last tensor with zeros around its spatial dims, in scratch memory."""
+    batch, *spatial, channels = x.shape
+    padded = [b + dim + e for b, dim, e in zip(begins, spatial, ends, strict=True)]
+    y = context.scratch(x.dtype, (batch, *padded, channels))
+    missing = 3 - len(spatial)
+    in_d, in_h, in_w = [1] * missing + list(spatial)
+    out_d, out_h, out_w = [1] * missing + padded
+    begin_d, begin_h, begin_w = [0] * missing + list(begins)
+    rows = batch * out_d * out_h
+    chunk = max(CHUNK // max(out_w * channels, 1), 1)
+    context.call(
+        kernels.pad_rows.key(moved_as(x.dtype)),
+        tasks=-(-rows // chunk),
+        x=x,
+        y=y,
+        rows=rows,
+        chunk=chunk,
+        in_d=in_d,
+        in_h=in_h,
+        out_d=out_d,
+        out_h=out_h,
+        begin_d=begin_d,
+        begin_h=begin_h,
+        before=begin_w * channels,
+        inside=in_w * channels,
+        row=out_w * channels,
+    )
+    return y
+
+
 @lowering("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 def view(context: Context, node: Node) -> None:
     """Another shape over the same memory: no kernel at all."""
     shape = context.shape(node.outputs[0])
     context.bind(node.outputs[0], context.tensor(node.inputs[0]).reshaped(shape))
+
+
+@lowering("Transpose")
+def transpose(context: Context, node: Node) -> None:
+    """A permutation of dims; one that moves only dims of size 1 is a view."""
+    x = context.tensor(node.inputs[0])
+    permutation = context.call_of(node).perm or tuple(reversed(range(len(x.shape))))
+    shape = context.shape(node.outputs[0])
+    moved = [axis for axis in permutation if x.shape[axis] != 1]
+    if moved == sorted(moved):
+        context.bind(node.outputs[0], x.reshaped(shape))
+    else:
+        transposed(context, x, permutation, context.output(node.outputs[0]))

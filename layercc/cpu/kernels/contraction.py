@@ -32,12 +32,13 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
     """
     from layercc.cpu.expressions import build
     from layercc.cpu.intrinsics import address, offset, stack_array
-    from layercc.cpu.isa import host_isa
-    from layercc.cpu.microkernel import make_accumulate, tile_rows
+    from layercc.cpu.microkernel import make_accumulate
+    from layercc.cpu.target import jit
+    from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
 
-    itemsize = 4 if dtype == "f32" else 8
+    itemsize = ITEMSIZE[dtype]
     rows = tile_rows(vectors)
-    width = vectors * host_isa().vector_bytes // itemsize
+    width = vectors * lanes(dtype)
     block_rows = BLOCK_TILES * rows
     scratch_size = block_rows * width
     accumulate = make_accumulate(dtype, vectors)
@@ -71,8 +72,6 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
 
         def finish(value, p0, p1, p2, p3, j):
             return epilogue(value, p0[j * c0], p1[j * c1], p2[j * c2], p3[j * c3])
-
-    from layercc.cpu.target import jit
 
     finish = jit(finish)
 

@@ -1,0 +1,39 @@
+"""Register tiles of the contraction microkernel: shapes that fit the host's vector registers.
+
+Known to lowering (which packs weights in panels of a tile's width) as well as to the microkernel.
+"""
+
+from __future__ import annotations
+
+from layercc.cpu.isa import host_isa
+
+ITEMSIZE = {"f32": 4, "f64": 8}
+
+# Width in vectors → rows, and the share of the multiply-add peak that such a tile reaches, measured
+# on Zen 4 (32 registers); narrow tiles are bound by loads.
+_TILES_32 = {1: (8, 0.55), 2: (8, 0.85), 3: (8, 0.97), 4: (6, 1.0)}
+_TILES_16 = {1: (6, 0.7), 2: (6, 1.0)}
+
+
+def _tiles() -> dict[int, tuple[int, float]]:
+    return _TILES_32 if host_isa().vector_registers >= 32 else _TILES_16
+
+
+def lanes(dtype: str) -> int:
+    """Elements of `dtype` in a vector register."""
+    return host_isa().vector_bytes // ITEMSIZE[dtype]
+
+
+def tile_rows(vectors: int) -> int:
+    """Rows of the register tile that is `vectors` vectors wide."""
+    return _tiles()[vectors][0]
+
+
+def choose_vectors(columns: int, dtype: str) -> int:
+    """The tile width, in vectors, that computes `columns` columns in the least time."""
+
+    def time(vectors: int) -> float:
+        width = vectors * lanes(dtype)
+        return -(-columns // width) * width / _tiles()[vectors][1]
+
+    return min(_tiles(), key=time)

@@ -1,0 +1,207 @@
+"""Convolution and matrix product as calls of the contraction kernel.
+
+This file knows the kernel's argument block. What an op means in these terms is said in
+`convolution.py` and `matmul.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from layercc.cpu.kernels.contraction import BLOCK_TILES, contraction
+from layercc.cpu.kernels.packing import pack_panels
+from layercc.cpu.tiles import choose_vectors, lanes, tile_rows
+from layercc.lower.context import Context, Tensor
+from layercc.lower.epilogue import Epilogue
+
+#: Panels of weights beyond this size are each used for all rows before the next is read.
+_CACHED_WEIGHTS = 1 << 19
+#: Tasks a call is split into at least, if it has so many tiles. Depends on shapes only, so that
+#: results do not depend on the number of threads.
+_LEAST_TASKS = 16
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A tensor seen as [outer, inner, rows, columns], columns dense; strides in elements."""
+
+    tensor: Tensor
+    outer: int
+    inner: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights in panels: `[group][panel][tap][depth][width]`, and strides between the groups."""
+
+    tensor: Tensor
+    vectors: int
+    outer: int = 0
+    inner: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """How rows of the output meet pixels of the input, over depth, height and width."""
+
+    inputs: tuple[int, int, int] = (1, 1, 1)
+    outputs: tuple[int, int, int] = (1, 1, 1)
+    kernel: tuple[int, int, int] = (1, 1, 1)
+    strides: tuple[int, int, int] = (1, 1, 1)
+    pads: tuple[int, int, int] = (0, 0, 0)
+    dilations: tuple[int, int, int] = (1, 1, 1)
+
+    @staticmethod
+    def rows(count: int) -> Window:
+        """The rows of a matrix: pixels along the width, one tap."""
+        return Window(inputs=(1, 1, count), outputs=(1, 1, count))
+
+    @property
+    def taps(self) -> int:
+        return self.kernel[0] * self.kernel[1] * self.kernel[2]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """Y[g, m, n] = epilogue(Σ_t Σ_k X[g, row(m, t), k] · W[g, t, k, n])."""
+
+    x: Strided
+    weights: Packed
+    y: Strided
+    rows: int
+    columns: int
+    depth: int
+    outer: int = 1
+    inner: int = 1
+    window: Window | None = None  # None: the rows of a matrix
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+
+def emit(context: Context, job: Contraction) -> None:
+    """Appends the kernel call of a contraction."""
+    dtype = str(job.x.tensor.dtype)
+    vectors = job.weights.vectors
+    width = vectors * lanes(dtype)
+    rows = tile_rows(vectors)
+    window = job.window or Window.rows(job.rows)
+    panels = -(-job.columns // width)
+    groups = job.outer * job.inner
+    block = _block(job.rows, rows, panels * groups)
+    blocks = -(-job.rows // block)
+    taps = window.taps
+    stream = panels * taps * job.depth * width * 4 > _CACHED_WEIGHTS
+    arguments: dict[str, int | Tensor] = {
+        "x": job.x.tensor,
+        "w": job.weights.tensor,
+        "zeros": context.constant(_zeros(_rounded(job.depth), dtype)),
+        "y": job.y.tensor,
+        "panels": panels,
+        "panel_step": blocks if stream else 1,
+        "blocks": blocks,
+        "block_step": 1 if stream else panels,
+        "group_step": panels * blocks,
+        "inner_groups": job.inner,
+        "x_outer": job.x.outer,
+        "x_inner": job.x.inner,
+        "w_outer": job.weights.outer,
+        "w_inner": job.weights.inner,
+        "y_outer": job.y.outer,
+        "y_inner": job.y.inner,
+        "pixels": job.rows,
+        "block": block,
+        "channels": job.columns,
+        "depth": job.depth,
+        "x_pixel": job.x.row,
+        "y_pixel": job.y.row,
+    }
+    for name, values in (
+        ("in", window.inputs),
+        ("out", window.outputs),
+        ("window", window.kernel),
+        ("stride", window.strides),
+        ("pad", window.pads),
+        ("dilation", window.dilations),
+    ):
+        for axis, value in zip("dhw", values, strict=True):
+            arguments[f"{name}_{axis}"] = value
+    for i, operand in enumerate(job.epilogue.operands):
+        arguments[f"p{i}"] = operand.tensor
+        arguments[f"p{i}_row"] = operand.row
+        arguments[f"p{i}_outer"] = operand.outer
+        arguments[f"p{i}_inner"] = operand.inner
+    columns = tuple(operand.column for operand in job.epilogue.operands)
+    context.call(
+        contraction.key(dtype, vectors, job.epilogue.expression(dtype), columns),
+        tasks=groups * panels * blocks if job.rows and job.columns else 0,
+        flops=2 * groups * job.rows * job.columns * job.depth * taps,
+        **arguments,
+    )
+
+
+def pack_weights(array: np.ndarray, vectors: int) -> np.ndarray:
+    """`[group, taps, depth, columns]` → `[group, panel, taps, depth, width]`, zero beyond."""
+    groups, taps, depth, columns = array.shape
+    width = vectors * lanes({4: "f32", 8: "f64"}[array.itemsize])
+    panels = -(-columns // width)
+    packed = np.zeros((groups, panels, taps, depth, width), array.dtype)
+    for panel in range(panels):
+        part = array[..., panel * width : (panel + 1) * width]
+        packed[:, panel, ..., : part.shape[-1]] = part
+    return packed
+
+
+def pack_at_run_time(
+    context: Context,
+    b: Tensor,
+    groups: tuple[int, int],
+    strides: tuple[int, int, int, int],
+    depth: int,
+    columns: int,
+) -> Packed:
+    """Packs groups of matrices depth × columns; `strides`: outer, inner, row, column."""
+    dtype = str(b.dtype)
+    vectors = choose_vectors(columns, dtype)
+    width = vectors * lanes(dtype)
+    panels = -(-columns // width)
+    size = panels * depth * width
+    outer, inner = groups
+    packed = context.scratch(b.dtype, (outer * inner, size))
+    context.call(
+        pack_panels.key(dtype),
+        tasks=outer * inner * panels,
+        b=b,
+        packed=packed,
+        inner_groups=inner,
+        b_outer=strides[0],
+        b_inner=strides[1],
+        panels=panels,
+        width=width,
+        depth=depth,
+        columns=columns,
+        row=strides[2],
+        column=strides[3],
+    )
+    return Packed(packed, vectors, inner * size, size)
+
+
+def _block(pixels: int, rows: int, others: int) -> int:
+    """Rows of a task: whole tiles, as even as possible, enough tasks for several threads."""
+    most = BLOCK_TILES * rows
+    tiles = -(-pixels // rows)
+    blocks = max(-(-pixels // most), min(tiles, -(-_LEAST_TASKS // max(others, 1))), 1)
+    return max(-(-tiles // blocks), 1) * rows
+
+
+@functools.cache
+def _zeros(size: int, dtype: str) -> np.ndarray:
+    """What the kernel reads where the window is outside the input; shared by all programs."""
+    return np.zeros(size, {"f32": np.float32, "f64": np.float64}[dtype])
+
+
+def _rounded(depth: int) -> int:
+    """A few sizes of zeros serve all calls."""
+    return 1 << max(depth - 1, 1023).bit_length()

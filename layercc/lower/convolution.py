@@ -1,0 +1,122 @@
+"""Lowering of convolutions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ir.graph import Node
+from ir.ops.convolution import conv_window
+from ir.ops.windows import Window as OpWindow
+from layercc.cpu.tiles import choose_vectors
+from layercc.lower.context import Context, Tensor
+from layercc.lower.contraction import Contraction, Packed, Strided, Window, emit, pack_weights
+from layercc.lower.depthwise import depthwise
+from layercc.lower.epilogue import Group, epilogue_of, group_of, with_bias
+from layercc.lower.movement import pad_spatial
+from layercc.lower.registry import lowering
+
+#: With fewer input channels than this, the taps along the width are joined into one long tap:
+#: a row of zeros-padded pixels is read as width × channels consecutive elements.
+_FEW_CHANNELS = 16
+
+
+@lowering("Conv")
+def conv(context: Context, node: Node) -> None:
+    """Channels-last convolution, with the epilogue of its fused group."""
+    convolution(context, group_of(context, node))
+
+
+def convolution(context: Context, group: Group) -> None:
+    """Emits the kernels of a convolution and its epilogue."""
+    call = group.call()
+    if len(group.anchor.inputs) > 2 and group.anchor.inputs[2]:
+        group = with_bias(group, group.anchor.inputs[2])
+    x = context.tensor(group.anchor.inputs[0])
+    weight = group.anchor.inputs[1]
+    filters, channels, *kernel = context.shape(weight)
+    window = conv_window(call)
+    if channels == 1 and call.group > 1:
+        depthwise(context, group, window)
+        return
+    y = context.output(group.output)
+    groups = call.group
+    columns = filters // groups
+    vectors = choose_vectors(columns, str(x.dtype))
+    joined = groups == 1 and channels < _FEW_CHANNELS and window.dilations[-1:] == (1,)
+    if joined:
+        x, place = _joined(context, x, window)
+    else:
+        place = _window(x.shape[1:-1], window)
+    packed = context.packed(
+        weight,
+        f"conv panels {vectors} groups {groups} joined {joined}",
+        lambda array: pack_weights(_matrix(array, groups, joined), vectors),
+    )
+    taps, depth = place.taps, channels * (kernel[-1] if joined else 1)
+    rows = math.prod(y.shape[:-1])
+    emit(
+        context,
+        Contraction(
+            x=Strided(x, 0, channels, x.shape[-1]),
+            weights=Packed(packed, vectors, 0, packed.size // groups),
+            y=Strided(y, 0, columns, filters),
+            rows=rows,
+            columns=columns,
+            depth=depth,
+            inner=groups,
+            window=place,
+            epilogue=epilogue_of(context, group, (0, columns, filters, 1), columns),
+        ),
+    )
+    assert packed.shape[2] == taps
+
+
+def _matrix(weight: np.ndarray, groups: int, joined: bool) -> np.ndarray:
+    """`[M, C/g, kernel...]` → `[g, taps, depth, M/g]`; `joined`: the last kernel dim is depth."""
+    filters, channels, *kernel = weight.shape
+    last_first = weight.reshape(groups, filters // groups, channels, *kernel)
+    ordered = np.moveaxis(last_first, (1, 2), (-1, -2))  # g, kernel..., C/g, M/g
+    depth = channels * (kernel[-1] if joined else 1)
+    return ordered.reshape(groups, -1, depth, filters // groups)
+
+
+def _window(spatial: tuple[int, ...], window: OpWindow) -> Window:
+    def three(values: tuple, fill: int) -> tuple[int, int, int]:
+        return (*(fill,) * (3 - len(values)), *map(int, values))  # type: ignore[return-value]
+
+    return Window(
+        three(spatial, 1),
+        three(window.output_dims, 1),
+        three(window.kernel, 1),
+        three(window.strides, 1),
+        three(window.pads_begin, 0),
+        three(window.dilations, 1),
+    )
+
+
+def _joined(context: Context, x: Tensor, window: OpWindow) -> tuple[Tensor, Window]:
+    """A zero-padded copy of `x`, and the window over it with all taps along the width as one."""
+    begins = [int(pad) for pad in window.pads_begin]
+    needed = [
+        (int(out) - 1) * stride + int(extent)
+        for out, stride, extent in zip(
+            window.output_dims, window.strides, window.effective_kernel, strict=True
+        )
+    ]
+    ends = [
+        max(size - begin - dim, 0)
+        for size, begin, dim in zip(needed, begins, x.shape[1:-1], strict=True)
+    ]
+    if any(begins) or any(ends):
+        x = pad_spatial(context, x, begins, ends)
+    plain = OpWindow(
+        (*window.kernel[:-1], 1),
+        window.strides,
+        window.dilations,
+        (0,) * len(begins),
+        (0,) * len(begins),
+        window.output_dims,
+    )
+    return x, _window(x.shape[1:-1], plain)
