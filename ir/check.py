@@ -17,6 +17,8 @@ from ir.types import TensorType, format_shape
 from ir.verifier import problems
 
 Shapes: TypeAlias = dict[str, tuple[Dim, ...]]
+#: Codes of problems with the dims given to `check`, rather than with the model.
+INPUT_FAULTS = frozenset({"unknown-input", "wrong-rank", "bad-dim", "conflicting-dim"})
 
 
 def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -> Report:

@@ -24,18 +24,21 @@ _NATIVE = frozenset(
 
 
 def save_text(graph: Graph, folder: str | Path) -> None:
-    """Writes `model.graph` and `model.safetensors` into `folder`, which is made if missing."""
+    """Writes `model.graph` and, if there are weights to refer to, `model.safetensors`.
+
+    `folder` is made if missing.
+    """
     from safetensors.numpy import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text, weights = print_with_weights(graph)
-    stored = {key: _to_stored(array) for key, array in weights.items()}
-    save_file(
-        stored,
-        folder / WEIGHTS_FILE,
-        metadata={key: str(dtype_of(a)) for key, a in weights.items()},
-    )
+    if weights:
+        stored = {key: _to_stored(array) for key, array in weights.items()}
+        dtypes = {key: str(dtype_of(array)) for key, array in weights.items()}
+        save_file(stored, folder / WEIGHTS_FILE, metadata=dtypes)
+    else:
+        (folder / WEIGHTS_FILE).unlink(missing_ok=True)
     (folder / TEXT_FILE).write_text(text, encoding="utf-8")
 
 
@@ -47,13 +50,15 @@ def load_text(folder: str | Path) -> Graph:
     from safetensors import SafetensorError, safe_open
 
     folder = Path(folder)
+    dtypes: dict[str, str] = {}
+    stored: dict[str, np.ndarray] = {}
     try:
         text = (folder / TEXT_FILE).read_text(encoding="utf-8")
-        with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
-            dtypes = file.metadata() or {}
-            stored = {key: file.get_tensor(key) for key in dtypes}
-
-    except (SafetensorError, UnicodeDecodeError) as error:
+        if (folder / WEIGHTS_FILE).exists():
+            with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
+                dtypes = file.metadata() or {}
+                stored = {key: file.get_tensor(key) for key in dtypes}
+    except (SafetensorError, UnicodeDecodeError, OSError) as error:
         raise InvalidModelError(f"cannot read the graph in {folder}: {error}") from error
     weights = {key: _from_stored(array, dtypes[key], key) for key, array in stored.items()}
     graph = parse_graph(text, weights=weights, file=TEXT_FILE)

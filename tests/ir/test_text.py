@@ -106,6 +106,8 @@ def test_every_dtype_inline_and_stored(dtype: DType, tmp_path: Path) -> None:
     empty = np.zeros((0, 3), dtype.value)
     graph = Graph("g", constants={"small": small, "scalar": scalar, "empty": empty})
     assert list(graph_differences(parse_graph(print_graph(graph)), graph)) == []
+    save_text(graph, tmp_path)
+    assert list(graph_differences(load_text(tmp_path), graph)) == []
     graph.constants["big"] = random_array(TensorType(dtype, (5, 2, 7)), generator)
     graph.constants["transposed"] = graph.constants["big"].T
     save_text(graph, tmp_path)

@@ -1,0 +1,1 @@
+"""What surrounds the compiler: command line, benchmark, reports."""

@@ -1,0 +1,182 @@
+"""Timing a compiled model, side by side with other runtimes.
+
+Runtimes take turns in short rounds, so that a change of clock speed or of load meets all alike; a
+pause before each turn lets the threads of the one before go to sleep. Figures are medians of single
+calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ir.diagnostics import InputError
+from ir.units import align
+from ir.units import seconds as readable
+from layercc.tools.arrays import make_inputs
+from layercc.tools.peers import PEERS, Runner, installed_peers
+
+__all__ = ["PEERS", "Benchmark", "Timing", "benchmark", "installed_peers"]
+
+ROUND_SECONDS = 0.1
+PAUSE_SECONDS = 0.02
+MIN_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One runtime's figures. Times are seconds a call.
+
+    `ratio`: its median over layercc's. `difference`: the largest, over the outputs, of
+    max|a - b| / max|b| with layercc's output a and this runtime's b.
+    """
+
+    runtime: str
+    median: float
+    best: float
+    p90: float
+    calls: int
+    ratio: float
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """The result of `benchmark`; `str` of it is a table."""
+
+    graph: str
+    threads: int
+    inputs: dict[str, tuple[int, ...]]
+    timings: list[Timing]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON data; seconds."""
+        return {
+            "graph": self.graph,
+            "threads": self.threads,
+            "inputs": {name: list(shape) for name, shape in self.inputs.items()},
+            "timings": [asdict(timing) for timing in self.timings],
+        }
+
+    def __str__(self) -> str:
+        rows = [["runtime", "median", "best", "90 %", "calls", "time ratio", "difference"]]
+        for timing in self.timings:
+            times = (readable(t) for t in (timing.median, timing.best, timing.p90))
+            own = timing is self.timings[0]
+            compared = ["", ""] if own else [f"{timing.ratio:.2f}", f"{timing.difference:.1e}"]
+            rows.append([timing.runtime, *times, str(timing.calls), *compared])
+        lines = align(rows, right=range(1, 7))
+        plural = "s" * (self.threads != 1)
+        title = f"{self.graph}, {self.threads} thread{plural}"
+        return "\n".join([title, "", lines[0], "─" * max(map(len, lines)), *lines[1:]])
+
+
+def benchmark(
+    fn: Any,
+    *inputs: Any,
+    against: Sequence[str] = (),
+    seconds: float = 2.0,
+) -> Benchmark:
+    """Times a compiled model on the given inputs, in turns with the runtimes named in `against`.
+
+    `inputs`: arrays by position, or one mapping of arrays by name. `seconds` is spent on each
+    runtime, in at least `MIN_ROUNDS` rounds. The others get the same model as ONNX, the same
+    arrays and as many threads, and compute in f32.
+    Raises ValueError for an unknown runtime, ImportError for one not installed, InputError for
+    inputs that do not fit.
+    """
+    unknown = [name for name in against if name not in PEERS]
+    if unknown:
+        raise ValueError(f"unknown runtime {unknown[0]!r}; there are {', '.join(PEERS)}")
+    arrays = _by_name(fn, inputs)
+    names = fn.graph.output_names
+
+    def own() -> list[np.ndarray]:
+        made = fn.run(arrays)
+        return [made[name] for name in names]
+
+    runners: dict[str, Runner] = {"layercc": own}
+    if against:
+        from layercc.frontends.onnx import to_onnx
+
+        model = to_onnx(fn.graph).SerializeToString()
+        for name in against:
+            runners[name] = PEERS[name](model, arrays, fn.threads)
+    reference = own()
+    differences = {
+        name: max(map(difference, reference, run()), default=0.0) for name, run in runners.items()
+    }
+    samples = interleaved(runners, seconds)
+    own_median = float(np.median(samples["layercc"]))
+    timings = [
+        Timing(
+            name,
+            float(np.median(times)),
+            min(times),
+            float(np.quantile(times, 0.9)),
+            len(times),
+            float(np.median(times)) / own_median,
+            differences[name],
+        )
+        for name, times in samples.items()
+    ]
+    shapes = {name: array.shape for name, array in arrays.items()}
+    return Benchmark(fn.graph.name, fn.threads, shapes, timings)
+
+
+def interleaved(
+    runners: Mapping[str, Callable[[], object]], seconds: float
+) -> dict[str, list[float]]:
+    """Seconds of single calls, by runner, measured in rounds in which each has its turn.
+
+    The order alternates, so that none is always measured after the same other.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in runners}
+    spent = dict.fromkeys(runners, 0.0)
+    rounds = 0
+    while rounds < MIN_ROUNDS or min(spent.values()) < seconds:
+        for name in list(runners)[:: 1 if rounds % 2 else -1]:
+            time.sleep(PAUSE_SECONDS)
+            runners[name]()  # wakes threads and warms caches
+            start = now = time.perf_counter()
+            limit = start + min(ROUND_SECONDS, seconds)
+            while now < limit:
+                runners[name]()
+                after = time.perf_counter()
+                samples[name].append(after - now)
+                now = after
+            spent[name] += now - start
+        rounds += 1
+    return samples
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """max|a - b| / max|b|; infinite where shapes, or the places of NaN and Inf, differ."""
+    if a.shape != b.shape:
+        return float("inf")
+    wide = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
+    x, y = a.astype(wide), b.astype(wide)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return float("inf")
+    error = float(np.max(np.abs(x[finite] - y[finite]), initial=0.0))
+    scale = float(np.max(np.abs(y[finite]), initial=0.0))
+    return error / scale if scale else error
+
+
+def _by_name(fn: Any, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        given = dict(inputs[0])
+    else:
+        given = dict(zip(fn.graph.input_names, inputs, strict=False))
+    arrays = {name: np.asarray(array) for name, array in given.items()}
+    missing = [name for name in fn.graph.input_names if name not in arrays]
+    if missing or len(inputs) > max(len(given), 1):
+        raise InputError(
+            f"{len(inputs)} arrays given; the inputs are {', '.join(fn.graph.input_names)}"
+        )
+    return make_inputs(fn.graph, arrays)

@@ -1,0 +1,70 @@
+"""What the commands that compile have in common: load, compile with progress, make inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from layercc.tools.options import dims, load_model, named
+
+
+@dataclass
+class Session:
+    """A compiled model, arrays to run it on, and the seconds that loading and compiling took."""
+
+    model: Any
+    inputs: dict[str, np.ndarray]
+    load_seconds: float
+    compile_seconds: float
+
+
+def compile_file(
+    path: Path,
+    inputs: Sequence[str],
+    seed: int,
+    precision: str,
+    threads: int | None,
+    show_progress: bool,
+) -> Session:
+    """Loads and compiles a model file and plans it for the inputs asked for on the command line.
+
+    Raises LayerccError as compiling does, UsageError for options that do not fit.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=not show_progress)
+    with console.status(f"loading {path.name}") as status:
+        start = time.perf_counter()
+        graph = load_model(path)
+        loaded = time.perf_counter()
+        arrays = _inputs(graph, inputs, seed)
+        status.update(f"compiling {graph.name}: {len(graph.nodes)} nodes")
+        compiling = time.perf_counter()
+        from layercc.compiler import compile
+
+        model = compile(graph, precision=precision, threads=threads)
+        model.plan({name: array.shape for name, array in arrays.items()})
+        done = time.perf_counter()
+    return Session(model, arrays, loaded - start, done - compiling)
+
+
+def _inputs(graph: Any, options: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    from layercc.tools.arrays import load_array, make_inputs
+
+    arrays: dict[str, np.ndarray] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, text in named(options).items():
+        if text.endswith(".npy"):
+            arrays[name] = load_array(Path(text))
+            continue
+        sizes = tuple(dim for dim in dims(text) if isinstance(dim, int) and dim >= 0)
+        if len(sizes) != len(dims(text)):
+            raise click.UsageError(f"--input {name}={text}: integers >= 0 or a .npy file would fit")
+        shapes[name] = sizes
+    return make_inputs(graph, arrays, shapes, seed)

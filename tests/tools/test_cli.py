@@ -1,0 +1,289 @@
+"""The command line: exit codes, JSON, messages. Compilation is stood in for by the reference
+interpreter, except in the last test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+
+import ir
+from layercc.cpu.kernel import KernelKey
+from layercc.passes import PIPELINE
+from layercc.program import KernelCall, Program
+from layercc.tools.cli import main
+from layercc.tools.options import dims
+
+GOOD = """
+graph tiny(x: f32[N, 4]) -> (y) {
+  const w: f32[4] = [1, -2, 3, -4]
+  a = Add(x, w)
+  y = Relu(a)
+}"""
+BAD = """
+graph bad(x: f32[N, 4]) -> (y: f32[N, 3]) {
+  const w: f32[5, 3] = fill(1)
+  y = MatMul(x, w)
+}"""
+
+
+class Reference:
+    """Has what commands use of a compiled model, and computes with `ir.interpret`."""
+
+    def __init__(self, graph: ir.Graph, precision: str, threads: int | None) -> None:
+        self.graph, self.precision, self.threads = graph, precision, threads or 1
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return ir.interpret(self.graph, inputs)
+
+    def plan(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        calls = [KernelCall(KernelKey(op, ("f32",)), 1, {}, flops=2000) for op in ("add", "add")]
+        weights = [np.zeros(16, np.float32)]
+        return types.SimpleNamespace(program=Program([], [], calls, weights, arena_bytes=128))
+
+
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = types.ModuleType("layercc.compiler")
+    stand_in.compile = Reference  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "layercc.compiler", stand_in)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.graph"
+    path.write_text(GOOD)
+    return str(path)
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> str:
+    path = tmp_path / "bad.graph"
+    path.write_text(BAD)
+    return str(path)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+COMMANDS = ["bench", "check", "compile", "demo", "inspect", "run"]
+
+
+def test_help_lists_the_commands() -> None:
+    result = invoke("--help")
+    assert result.exit_code == 0
+    assert all(f"\n  {name} " in result.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_has_an_example(name: str) -> None:
+    result = invoke(name, "--help")
+    assert result.exit_code == 0
+    assert f"layercc {name}" in result.output.partition("Example")[2]
+    assert "--json" in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("numpy", "numba", "onnx", "networkx", "rich")
+    code = (
+        "import sys, layercc.tools.cli as cli\n"
+        "try: cli.main(['--help'])\n"
+        f"finally: print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "No such command"),
+        (["check"], "Missing argument 'MODEL'"),
+        (["inspect"], "Missing argument 'MODEL'"),
+        (["check", "no/such/file.onnx"], "does not exist"),
+        (["check", "MODEL", "--input", "x"], "NAME=VALUE would fit"),
+        (["check", "MODEL", "--input", "x=1,,4"], "a list such as N,3,224,224 would fit"),
+        (["check", "MODEL", "--input", "x=1,4", "--input", "x=2,4"], "given twice"),
+        (["inspect", "MODEL", "--after", "magic"], "no pass is called 'magic'; there are"),
+        (["run", "MODEL", "--input", "x=N,4"], "integers >= 0 or a .npy file would fit"),
+        (["run", "MODEL", "--input", "z=1,4"], "no input 'z'; the inputs are x"),
+        (["run", "MODEL", "--input", "x=1,5"], "declared f32[N, 4]; [1, 5] does not fit"),
+        (["run", "MODEL", "--input", "x=no.npy"], "cannot read no.npy"),
+        (["run", "MODEL", "--threads", "0"], "x>=1"),
+        (
+            ["bench", "MODEL", "--against", "abacus"],
+            "unknown runtime abacus; there are onnxruntime",
+        ),
+    ],
+)
+def test_usage_errors(reference: None, model: str, arguments: list[str], said: str) -> None:
+    result = invoke(*(model if word == "MODEL" else word for word in arguments))
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+def test_check_of_a_good_model(model: str) -> None:
+    result = invoke("check", model, "--input", "x=2*B,4")
+    assert result.exit_code == 0
+    assert "f32[2*B, 4]" in result.output
+
+
+def test_check_of_a_bad_model(bad: str) -> None:
+    result = invoke("check", bad)
+    assert result.exit_code == 1
+    assert "error[shape-mismatch] in MatMul 'y'" in result.output
+
+
+def test_check_as_json(model: str, bad: str) -> None:
+    assert json.loads(invoke("check", model, "--json").output)["ok"] is True
+    result = invoke("check", bad, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.output)["diagnostics"][0]["node"] == "y"
+
+
+def test_check_of_an_unknown_input_is_a_usage_error(model: str) -> None:
+    result = invoke("check", model, "--input", "y=1")
+    assert result.exit_code == 2
+    assert "there is no input 'y'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("broken.graph", b"graph g(", "line 1, column 9: expected"),
+        ("broken.graph", b"\xff\xfe", "cannot read"),
+        ("broken.onnx", b"no protobuf at all", "broken.onnx"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "inspect", "run"])
+def test_a_malformed_file(
+    tmp_path: Path, command: str, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = invoke(command, str(tmp_path / name))
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+
+
+def test_a_folder_and_an_onnx_file_are_models_too(tmp_path: Path) -> None:
+    graph = ir.parse_graph(GOOD)
+    ir.save_text(graph, tmp_path / "saved")
+    assert invoke("check", str(tmp_path / "saved")).exit_code == 0
+    assert invoke("check", str(tmp_path)).exit_code == 1
+    kind = onnx.TensorProto.FLOAT
+    proto = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [onnx.helper.make_node("Relu", ["x"], ["y"])],
+            "small",
+            [onnx.helper.make_tensor_value_info("x", kind, ["N", 3])],
+            [onnx.helper.make_tensor_value_info("y", kind, ["N", 3])],
+        )
+    )
+    onnx.save(proto, tmp_path / "small.onnx")
+    result = invoke("inspect", str(tmp_path / "small.onnx"))
+    assert result.exit_code == 0
+    assert "y: f32[N, 3] = Relu(x)" in result.output
+
+
+def test_inspect_prints_the_text_form(model: str) -> None:
+    result = invoke("inspect", model)
+    assert result.output == ir.print_graph(ir.parse_graph(GOOD))
+    after = invoke("inspect", model, "--after", "all")
+    assert after.exit_code == 0
+    assert "layercc.Fused" in after.output
+    assert json.loads(invoke("inspect", model, "--json").output)["text"] == result.output
+    assert "# tiny.graph:4" in invoke("inspect", model, "--sources").output
+
+
+def test_inspect_lists_the_passes() -> None:
+    result = invoke("inspect", "--passes")
+    assert [line.split()[0] for line in result.output.splitlines()] == [p.name for p in PIPELINE]
+    assert [row["name"] for row in json.loads(invoke("inspect", "--passes", "--json").output)] == [
+        each.name for each in PIPELINE
+    ]
+
+
+def test_compile_shows_kernels_and_memory(reference: None, model: str) -> None:
+    result = invoke("compile", model)
+    assert result.exit_code == 0, result.output
+    assert "1 for 2 calls" in result.output
+    assert "128 B in one arena" in result.output
+    data = json.loads(invoke("compile", model, "--json", "--input", "x=3,4").output)
+    assert data["inputs"] == {"x": [3, 4]}
+    assert data["kernels"] == [
+        {"kernel": str(KernelKey("add", ("f32",))), "calls": 2, "flops": 4000}
+    ]
+    assert (data["arena_bytes"], data["constant_bytes"]) == (128, 64)
+
+
+def test_run_on_a_file_and_write_the_output(reference: None, model: str, tmp_path: Path) -> None:
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    np.save(tmp_path / "x.npy", x)
+    folder = tmp_path / "made" / "here"
+    result = invoke("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--output", str(folder))
+    assert result.exit_code == 0, result.output
+    assert np.array_equal(np.load(folder / "y.npy"), np.maximum(x + np.array([1, -2, 3, -4]), 0))
+
+
+def test_run_on_random_inputs_depends_on_the_seed_alone(reference: None, model: str) -> None:
+    def run(seed: str) -> Any:
+        return json.loads(invoke("run", model, "--input", "x=3,4", "--seed", seed, "--json").output)
+
+    assert run("1") == run("1") != run("2")
+    assert run("1")[0]["shape"] == [3, 4]
+
+
+def test_numbers_that_json_lacks_become_null(reference: None, model: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((1, 4), np.nan, np.float32))
+    result = invoke("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--json")
+    assert json.loads(result.output)[0]["max"] is None
+    empty = json.loads(invoke("run", model, "--input", "x=0,4", "--json").output)
+    assert (empty[0]["shape"], empty[0]["mean"]) == ([0, 4], None)
+
+
+def test_pickled_input_is_refused(reference: None, model: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([{}]), allow_pickle=True)
+    result = invoke("run", model, "--input", f"x={tmp_path / 'x.npy'}")
+    assert result.exit_code == 2
+    assert "cannot read" in result.stderr
+
+
+def test_bench_alone(reference: None, model: str) -> None:
+    arguments = ["bench", model, "--against", "none", "--seconds", "0.005"]
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "tiny, 1 thread" in result.output
+    data = json.loads(invoke(*arguments, "--threads", "2", "--json").output)
+    assert data["threads"] == 2
+    assert [timing["runtime"] for timing in data["timings"]] == ["layercc"]
+    assert data["timings"][0]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("N,3,224,-1", ["N", 3, 224, -1]),
+        ("", []),
+        ("5", [5]),
+        ("max(A, B),2*N + 1", ["max(A, B)", "2*N + 1"]),
+    ],
+)
+def test_dims(text: str, expected: list[Any]) -> None:
+    assert dims(text) == expected
+
+
+def test_the_real_compiler_behind_run(model: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((2, 4), np.float32))
+    result = invoke("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)[0]["max"] == 4.0
