@@ -38,15 +38,16 @@ def eliminate_dead_code(graph: Graph) -> Graph:
 
 
 def _without_unread_outputs(node: Node, alive: set[str]) -> Node:
+    """The node with unread outputs left out; the first one, and variadic ones, stay."""
     op = definition(node)
     if op is None or all(name in alive for name in node.outputs):
         return node
     parameters = op.output_parameters
+    fixed = len(parameters) - (bool(parameters) and parameters[-1].variadic)
     outputs = [
-        "" if name and name not in alive and index < len(parameters) and parameters[index].optional
-        else name
+        "" if 0 < index < fixed and name not in alive else name
         for index, name in enumerate(node.outputs)
     ]
-    while outputs and not outputs[-1] and parameters[len(outputs) - 1].optional:
+    while not outputs[-1] and len(outputs) <= fixed:
         outputs.pop()
     return node if tuple(outputs) == node.outputs else replace(node, outputs=tuple(outputs))

@@ -16,7 +16,6 @@ import math
 import numpy as np
 
 from ir.diagnostics import LayerccError
-from ir.dtypes import DType
 from ir.graph import Graph, Node
 from ir.inference import infer
 from ir.interpreter import run_node
@@ -95,14 +94,13 @@ def _is_weight(editor: GraphEditor, name: str, depth: int = 3) -> bool:
 
 
 def _run(editor: GraphEditor, node: Node) -> list[np.ndarray] | None:
+    kind = editor.types[next(filter(None, node.outputs))]
     if node.op == "ConstantOfShape":
-        kind = editor.types[node.outputs[0]]
         value = node.attributes.get("value")
         fill = np.zeros(1, kind.dtype.value) if value is None else np.asarray(value)
-        return [np.broadcast_to(fill.reshape(()), kind.shape)]
+        return [np.broadcast_to(fill.reshape(()), static_shape(kind))]
     if node.op == "Expand":
-        shape = editor.shape(node.outputs[0])
-        return [np.broadcast_to(editor.constants[node.inputs[0]], shape)]
+        return [np.broadcast_to(editor.constants[node.inputs[0]], static_shape(kind))]
     try:
         with np.errstate(all="ignore"):
             made = run_node(node, editor.constants)
@@ -123,6 +121,10 @@ def _replace(editor: GraphEditor, node: Node, arrays: dict[str, np.ndarray]) -> 
             editor.set_constant(name, arrays[name])
 
 
+def static_shape(kind: TensorType) -> tuple[int, ...]:
+    """The shape of a type whose dims are all known integers."""
+    return tuple(dim for dim in kind.shape if isinstance(dim, int))
+
+
 def _nbytes(kind: TensorType) -> int:
-    dtype: DType = kind.dtype
-    return math.prod(kind.shape) * dtype.itemsize  # type: ignore[arg-type]
+    return math.prod(static_shape(kind)) * kind.dtype.itemsize

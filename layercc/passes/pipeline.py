@@ -7,26 +7,42 @@ from collections.abc import Iterable
 from ir.graph import Graph
 from layercc.passes.channels_last import channels_last
 from layercc.passes.clean_imports import clean_imports
+from layercc.passes.decompose_batch_normalization import decompose_batch_normalization
+from layercc.passes.decompose_contributed import decompose_contributed
 from layercc.passes.decompose_gemm import decompose_gemm
 from layercc.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from layercc.passes.eliminate_dead_code import eliminate_dead_code
-from layercc.passes.fold_batch_normalization import fold_batch_normalization
 from layercc.passes.fold_constants import fold_constants
 from layercc.passes.fold_padding import fold_padding
+from layercc.passes.fold_scale_and_shift import fold_scale_and_shift
 from layercc.passes.fuse_epilogues import fuse_epilogues
 from layercc.passes.fuse_pointwise import fuse_pointwise
 from layercc.passes.infrastructure import Observer, Pass, run_sequence
+from layercc.passes.recognize_activations import recognize_activations
+from layercc.passes.recognize_attention import recognize_attention
+from layercc.passes.recognize_gelu import recognize_gelu
+from layercc.passes.recognize_global_pooling import recognize_global_pooling
+from layercc.passes.recognize_normalization import recognize_normalization
+from layercc.passes.simplify_arithmetic import simplify_arithmetic
 from layercc.passes.simplify_shapes import simplify_shapes
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
     clean_imports,
+    decompose_contributed,
     fold_constants,
     simplify_shapes,
+    simplify_arithmetic,
     eliminate_common_subexpressions,
     eliminate_dead_code,
+    recognize_normalization,
+    recognize_gelu,
+    recognize_activations,
+    recognize_attention,
+    recognize_global_pooling,
     decompose_gemm,
-    fold_batch_normalization,
+    decompose_batch_normalization,
+    fold_scale_and_shift,
     fold_padding,
 )
 #: Preparation for the target, once.
