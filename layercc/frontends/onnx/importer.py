@@ -106,9 +106,8 @@ class _Importer:
         if outer is None or owner is None:
             scope.add_inputs(self.values.inputs(inputs, names))
         else:
-            given = body_input_types(
-                owner, len(inputs), lambda name: outer.type_of(frame.name(name))
-            )
+            handed = [outer.type_of(frame.name(name)) if name else None for name in owner.input]
+            given = body_input_types(owner, len(inputs), handed)
             scope.add_inputs(self.values.body_inputs(inputs, names, given))
         self.define_outputs(proto.node, scope, inner)
         for node in proto.node:
