@@ -1,0 +1,174 @@
+"""Lowering of pointwise ops, alone or in groups, to one loop nest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ir.graph import Graph, Node
+from ir.inference import infer
+from ir.registry import all_ops, find_op
+from ir.types import TensorType
+from layercc.cpu.kernels.pointwise import pointwise as pointwise_kernel
+from layercc.lower.context import Context, Tensor
+from layercc.lower.expressions import expression_of
+from layercc.lower.registry import lowering
+
+#: Elements of a task: cheap expressions are bound by memory, costly ones by arithmetic.
+_CHEAP_TASK, _COSTLY_TASK = 1 << 15, 1 << 13
+_COSTLY_FLOPS = 8  # an element
+
+
+def row_major_strides(shape: Sequence[int], rank: int) -> list[int]:
+    """Element strides of a dense tensor broadcast to `rank` dims; 0 where it is broadcast."""
+    strides = [0] * rank
+    step = 1
+    for axis in range(1, len(shape) + 1):
+        if shape[-axis] != 1:
+            strides[-axis] = step
+        step *= shape[-axis]
+    return strides
+
+
+def collapse(
+    shape: Sequence[int], strides: Sequence[Sequence[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Fewer, longer dims: those that every operand walks as if they were one are merged.
+
+    `strides[k]` are the element strides of operand k over `shape`. At least one dim remains.
+    """
+    sizes: list[int] = []
+    merged: list[list[int]] = [[] for _ in strides]
+    for axis, size in enumerate(shape):
+        if size == 1:
+            continue
+        steps = [operand[axis] for operand in strides]
+        if sizes and all(
+            walked[-1] == step * size for walked, step in zip(merged, steps, strict=True)
+        ):
+            sizes[-1] *= size
+            for walked, step in zip(merged, steps, strict=True):
+                walked[-1] = step
+            continue
+        sizes.append(size)
+        for walked, step in zip(merged, steps, strict=True):
+            walked.append(step)
+    if not sizes:
+        return [1], [[0] for _ in strides]
+    return sizes, merged
+
+
+def emit_pointwise(
+    context: Context,
+    expression: tuple,
+    operands: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    shape: tuple[int, ...],
+    flops: int = 0,
+) -> None:
+    """Appends the call that computes `expression` of broadcast `operands` into dense `outputs`.
+
+    `flops` are the operations for one element.
+    """
+    rank = len(shape)
+    dense = row_major_strides(shape, rank)
+    walks = [row_major_strides(tensor.shape, rank) for tensor in operands]
+    sizes, merged = collapse(shape, [*walks, dense])
+    merged.pop()  # the outputs
+    *outer, inner = sizes
+    rows = math.prod(outer)
+    chunk = _COSTLY_TASK if flops >= _COSTLY_FLOPS else _CHEAP_TASK
+    inner_block = inner if inner < 2 * chunk else chunk
+    row_block = max(1, chunk // max(inner_block, 1))
+    arguments: dict[str, int | Tensor] = {
+        **{f"x{k}": tensor for k, tensor in enumerate(operands)},
+        **{f"y{k}": tensor for k, tensor in enumerate(outputs)},
+        "rows": rows,
+        "row_block": row_block,
+        "inner": inner,
+        "inner_block": max(inner_block, 1),
+    }
+    for d, size in enumerate(outer):
+        arguments[f"size{d}"] = size
+        for k, walk in enumerate(merged):
+            arguments[f"x{k}_stride{d}"] = walk[d]
+    strides = tuple(walk[-1] for walk in merged)
+    tasks = -(-rows // row_block) * -(-inner // max(inner_block, 1))
+    context.call(
+        pointwise_kernel.key(expression, strides, len(outer)),
+        tasks=tasks,
+        flops=flops * rows * inner,
+        **arguments,
+    )
+
+
+def _lower_nodes(
+    context: Context,
+    nodes: Sequence[Node],
+    types: dict[str, TensorType],
+    results: Sequence[str],
+) -> None:
+    """Lowers pointwise nodes whose free names and `results` the context knows."""
+    expression, names = expression_of(nodes, types, [], results, context.value)
+    operands = [context.tensor(name) for name in names]
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, name in enumerate(results):
+        by_shape.setdefault(context.shape(name), []).append(index)
+    for shape, indices in by_shape.items():
+        reuse = None
+        if len(by_shape) == 1:
+            reuse = _reusable(operands, context, results[indices[0]])
+        outputs = [
+            context.output(results[i], reuse=reuse if i == indices[0] else None) for i in indices
+        ]
+        inputs, steps, values = expression
+        part = (inputs, steps, tuple(values[i] for i in indices))
+        emit_pointwise(context, part, operands, outputs, shape, _flops(nodes))
+
+
+def _reusable(operands: Sequence[Tensor], context: Context, result: str) -> Tensor | None:
+    """An operand that the first output may overwrite: of its shape and type, its only view."""
+    shape, dtype = context.shape(result), context.dtype(result)
+    for tensor in operands:
+        views = sum(other.buffer is tensor.buffer for other in operands)
+        if tensor.shape == shape and tensor.dtype == dtype and views == 1:
+            return tensor
+    return None
+
+
+@lowering("layercc.Fused:pointwise")
+def fused(context: Context, node: Node) -> None:
+    """A group of pointwise ops: one kernel."""
+    body: Graph = node.attributes["body"]
+    renamed = dict(zip(body.input_names, node.inputs, strict=True))
+    renamed.update(zip(body.output_names, node.outputs, strict=True))
+    prefix = f"{node.outputs[0]}/"  # keeps names of the body apart from the graph's
+
+    def outer(name: str) -> str:
+        return renamed.get(name) or (prefix + name if name else "")
+
+    found = infer(body, {i.name: context.shape(renamed[i.name]) for i in body.inputs})
+    types = {outer(name): kind for name, kind in found.types.items()}
+    for name, array in body.constants.items():
+        context.bind(outer(name), context.constant(array))
+    nodes = [
+        replace(
+            item, inputs=tuple(map(outer, item.inputs)), outputs=tuple(map(outer, item.outputs))
+        )
+        for item in body.nodes
+    ]
+    _lower_nodes(context, nodes, types, node.outputs)
+
+
+@lowering(*(op.name for op in all_ops() if op.scalar is not None))
+def single(context: Context, node: Node) -> None:
+    """One pointwise op."""
+    names = [name for name in (*node.inputs, *node.outputs) if name]
+    types = {name: context.inference.types[name] for name in names}
+    _lower_nodes(context, [node], types, node.outputs)
+
+
+def _flops(nodes: Sequence[Node]) -> int:
+    """Operations for one element."""
+    return sum(getattr(find_op(node.op), "flops_per_element", 1) for node in nodes)
