@@ -16,6 +16,7 @@ import numpy as np
 from ir.dims import (
     Dim,
     SymbolicDim,
+    ceil_div,
     definitely_equal,
     exact_div,
     is_non_negative,
@@ -148,7 +149,7 @@ def floor(a: Any) -> Dim:
 
 def ceil(a: Any) -> Dim:
     p, q = _fraction(a)
-    return -(-p // q)
+    return ceil_div(p, q)
 
 
 def to_integer(a: Any) -> Dim:

@@ -226,16 +226,9 @@ class Pad(Op):
             call.fail(f"pads has {len(pads)} elements; {2 * len(axes)}, two an axis, would fit")
         for position, axis in enumerate(axes):
             before, after = pads[position], pads[position + len(axes)]
+            if all(map(is_known, (before, after, shape[axis]))):
+                _check_padding(call, axis, int(before), int(after))
             size = shape[axis] + before + after
-            if isinstance(size, int) and size < 0:
-                call.fail(f"pads {before} and {after} take more than dim {axis} of {call.type(0)}")
-            if call.mode == "reflect" and all(map(is_known, (before, after, shape[axis]))):
-                most = max(before, after)  # type: ignore[type-var]
-                if most > 0 and most >= shape[axis]:  # type: ignore[operator]
-                    call.fail(
-                        f"reflection by {most} needs more than {shape[axis]} elements in dim"
-                        f" {axis} of {call.type(0)}"
-                    )
             shape[axis] = size
         return [call.type(0).with_shape(shape)]
 
@@ -247,6 +240,7 @@ class Pad(Op):
         constant_value: np.ndarray | None = None,
         axes: np.ndarray | None = None,
     ) -> np.ndarray:
+        Pad.infer(call)  # refuses what does not fit
         chosen = list(range(x.ndim)) if axes is None else [int(a) % x.ndim for a in axes]
         added, cut = [(0, 0)] * x.ndim, [slice(None)] * x.ndim
         for position, axis in enumerate(chosen):
@@ -261,6 +255,18 @@ class Pad(Op):
         made = made.astype(x.dtype)
         made[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, added, strict=True))] = x
         return made
+
+
+def _check_padding(call: Call, axis: int, before: int, after: int) -> None:
+    kind = call.type(0)
+    left = int(kind.shape[axis]) + min(before, 0) + min(after, 0)
+    added = max(before, after)
+    if left < 0:
+        call.fail(f"pads {before} and {after} take more than dim {axis} of {kind} has")
+    if added > 0 and call.mode != "constant" and left == 0:
+        call.fail(f"dim {axis} of {kind} has no element left to repeat")
+    if added > 0 and call.mode == "reflect" and added >= left:
+        call.fail(f"reflection by {added} in dim {axis} of {kind} needs {added + 1} elements there")
 
 
 @register

@@ -138,7 +138,7 @@ class Dropout(Op):
 
     inputs = ("data: T", "ratio: T1?", "training_mode: bool?")
     outputs = ("output: T", "mask: bool?")
-    constraints = {"T": "float", "T1": "float"}
+    constraints = {"T": "any_float", "T1": "any_float"}
     attributes = {"seed": Attr("int", None)}
 
     @staticmethod

@@ -132,6 +132,8 @@ class Reshape(Op):
         target = [int(dim) for dim in shape]
         if not call.allowzero:
             target = [x.shape[i] if dim == 0 else dim for i, dim in enumerate(target)]
+        if any(dim < -1 for dim in target):
+            call.fail(f"shape {target} has a negative dim", "bad-attribute")
         return x.reshape(target)
 
 
