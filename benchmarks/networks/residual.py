@@ -1,0 +1,103 @@
+"""Networks with shortcuts: ResNet and DenseNet.
+
+Batch normalisation has scattered statistics, as after training; the last one of a residual branch
+scales it down, so that sums over many blocks stay near 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layercc.layers import (
+    Add,
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    GlobalAveragePooling2D,
+    Input,
+    MaxPooling2D,
+    Model,
+    ReLU,
+    Tensor,
+)
+
+
+def convolve(x: Tensor, filters: int, size: int, strides: int = 1, **options: Any) -> Tensor:
+    """A convolution that a batch normalisation follows: no bias."""
+    options.setdefault("kernel_initializer", "he_normal")
+    layer = Conv2D(filters, size, strides, padding="same", use_bias=False, **options)
+    return layer(x)
+
+
+def normalize(x: Tensor, gain: float = 1.0) -> Tensor:
+    layer = BatchNormalization(
+        epsilon=1e-5,
+        gamma_initializer=gain,
+        beta_initializer="random_normal",
+        moving_mean_initializer="random_normal",
+    )
+    return layer(x)
+
+
+def _relu(x: Tensor) -> Tensor:
+    return ReLU()(x)
+
+
+def _shortcut(x: Tensor, filters: int, strides: int) -> Tensor:
+    if strides == 1 and x.shape[-1] == filters:
+        return x
+    return normalize(convolve(x, filters, 1, strides), gain=0.7)
+
+
+def _basic_block(x: Tensor, filters: int, strides: int) -> Tensor:
+    y = _relu(normalize(convolve(x, filters, 3, strides)))
+    y = normalize(convolve(y, filters, 3), gain=0.5)
+    return _relu(Add()([y, _shortcut(x, filters, strides)]))
+
+
+def _bottleneck(x: Tensor, filters: int, strides: int) -> Tensor:
+    y = _relu(normalize(convolve(x, filters, 1)))
+    y = _relu(normalize(convolve(y, filters, 3, strides)))
+    y = normalize(convolve(y, 4 * filters, 1), gain=0.5)
+    return _relu(Add()([y, _shortcut(x, 4 * filters, strides)]))
+
+
+def _resnet(block: Any, counts: tuple[int, ...], name: str) -> Model:
+    x = Input((224, 224, 3))
+    y = _relu(normalize(convolve(x, 64, 7, 2)))
+    y = MaxPooling2D(3, 2, padding="same")(y)
+    for stage, count in enumerate(counts):
+        for index in range(count):
+            y = block(y, 64 << stage, 2 if stage and not index else 1)
+    y = Dense(1000, activation="softmax")(GlobalAveragePooling2D()(y))
+    return Model(x, y, name=name)
+
+
+def resnet18() -> Model:
+    """He et al. 2016, 18 layers."""
+    return _resnet(_basic_block, (2, 2, 2, 2), "resnet18")
+
+
+def resnet50() -> Model:
+    """He et al. 2016, 50 layers; the stride is on the 3×3 convolution ("v1.5")."""
+    return _resnet(_bottleneck, (3, 4, 6, 3), "resnet50")
+
+
+def densenet121() -> Model:
+    """Huang et al. 2017, 121 layers, growth 32."""
+    growth, counts = 32, (6, 12, 24, 16)
+    x = Input((224, 224, 3))
+    y = _relu(normalize(convolve(x, 2 * growth, 7, 2)))
+    y = MaxPooling2D(3, 2, padding="same")(y)
+    for stage, count in enumerate(counts):
+        for _ in range(count):
+            made = convolve(_relu(normalize(y)), 4 * growth, 1)
+            made = convolve(_relu(normalize(made)), growth, 3)
+            y = Concatenate()([y, made])
+        y = _relu(normalize(y))
+        if stage < len(counts) - 1:
+            y = AveragePooling2D(2)(convolve(y, int(y.shape[-1]) // 2, 1))
+    y = Dense(1000, activation="softmax")(GlobalAveragePooling2D()(y))
+    return Model(x, y, name="densenet121")
