@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ir.dims import Dim, symbols
+from ir.dims import Dim, max_dim, symbols
 from ir.dtypes import DType
 from ir.graph import Graph
 from ir.registry import Call
+from ir.symbolic import as_dim
 from ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ def _trip_count(call: Call, goes_on: np.ndarray | None) -> Dim:
     if certain and call.has(0) and most is not None and goes_on is not None:
         if goes_on.dtype == object or not goes_on.reshape(-1)[0]:
             return call.fresh_dim("trips")
-        count = most.reshape(-1)[0]
-        return count if isinstance(count, str) else max(int(count), 0)
+        return max_dim(as_dim(most.reshape(-1)[0]), 0)
     return call.fresh_dim("trips")
 
 

@@ -78,7 +78,7 @@ def dtype_of(value: object) -> DType:
         return value
     if isinstance(value, str) and value in DType.__members__:
         return DType[value]
-    found = _BY_NUMPY.get(np.dtype(getattr(value, "dtype", value)).newbyteorder("="))  # type: ignore[arg-type]
+    found = _BY_NUMPY.get(np.dtype(getattr(value, "dtype", value)).newbyteorder("="))  # type: ignore[call-overload]
     if found is None:
         raise TypeError(f"no tensor element type corresponds to {value!r}")
     return found

@@ -45,6 +45,11 @@ def is_symbolic(value: object) -> bool:
     return isinstance(value, (SymbolicDim, Quotient))
 
 
+def as_dim(value: Any) -> Dim:
+    """An element of a known integer tensor: a Python int or a symbolic dim."""
+    return value if isinstance(value, SymbolicDim) else int(value)
+
+
 def as_object_array(value: Any) -> np.ndarray:
     """An array that holds `value` (NumPy would take a dim for a string)."""
     if isinstance(value, np.ndarray):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ir.dims import Dim, may_equal
+from ir.ops.shapes import scalar_dim
 from ir.registry import Attr, Call, Op, register
 from ir.types import TensorType, format_shape
 
@@ -83,7 +84,7 @@ def _check_same_rank(call: Call, axis: int, index: int) -> None:
 
 
 def _element_index(at: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
-    index = list(np.indices(at.shape, sparse=True))
+    index: list[np.ndarray] = list(np.indices(at.shape, sparse=True))
     index[axis] = at
     return tuple(index)
 
@@ -215,13 +216,7 @@ class OneHot(Op):
         shape = list(call.shape(0))
         if call.rank(2) != 1 or not may_equal(call.shape(2)[0], 2):
             call.fail(f"values are {call.type(2)}; the values for off and on would fit: [2]")
-        depth = call.value(1)
-        size: Dim
-        if depth is None:
-            size = call.fresh_dim("depth")
-        else:
-            item = depth.reshape(-1)[0]
-            size = item if isinstance(item, str) else int(item)
+        size = scalar_dim(call, 1, "depth")
         shape.insert(call.axis_of(call.axis, len(shape) + 1), size)
         return [call.type(2).with_shape(shape)]
 

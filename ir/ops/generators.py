@@ -131,7 +131,7 @@ class EyeLike(Op):
 
     @staticmethod
     def reference(call: Call, x: np.ndarray) -> np.ndarray:
-        return np.eye(*x.shape, k=call.k).astype(_eye_dtype(call).value)
+        return np.eye(x.shape[0], x.shape[1], k=call.k).astype(_eye_dtype(call).value)
 
 
 def _eye_dtype(call: Call) -> DType:

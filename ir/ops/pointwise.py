@@ -58,7 +58,7 @@ class Pointwise(Op):
                 np.frompyfunc(partial(function, **settings), len(inputs), 1)(*inputs)
             )
         assert cls.scalar is not None
-        made = np.asarray(cls.scalar(*map(widen, inputs), **settings))
+        made = np.asarray(cls.scalar(*(x if x is None else widen(x) for x in inputs), **settings))
         return cls.finish(call, made, cls.output_dtype(call))
 
     @classmethod
@@ -71,9 +71,9 @@ class Pointwise(Op):
         return product(call.outputs[0].shape) * cls.flops_per_element
 
 
-def widen(array: np.ndarray | None) -> np.ndarray | None:
+def widen(array: np.ndarray) -> np.ndarray:
     """float16 and bfloat16 as float32; anything else as it is."""
-    return array.astype(np.float32) if array is not None and array.dtype in HALF_TYPES else array
+    return array.astype(np.float32) if array.dtype in HALF_TYPES else array
 
 
 def pointwise(

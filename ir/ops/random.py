@@ -42,11 +42,15 @@ class _LikeInput(_Random):
         return [call.type(0).with_dtype(call.element_type("dtype", call.dtype(0)))]
 
 
+def _sizes(kind: TensorType) -> list[int]:
+    return [int(dim) for dim in kind.shape]
+
+
 class _Normal(_Random):
     @classmethod
     def reference(cls, call: Call, *inputs: Any) -> np.ndarray:  # type: ignore[override]
         (kind,) = cls.infer(call)
-        made = _generator(call).normal(call.mean, call.scale, kind.shape)
+        made = _generator(call).normal(call.mean, call.scale, _sizes(kind))
         return np.asarray(made).astype(kind.dtype.value)
 
 
@@ -54,7 +58,7 @@ class _Uniform(_Random):
     @classmethod
     def reference(cls, call: Call, *inputs: Any) -> np.ndarray:  # type: ignore[override]
         (kind,) = cls.infer(call)
-        made = _generator(call).uniform(call.low, call.high, kind.shape)
+        made = _generator(call).uniform(call.low, call.high, _sizes(kind))
         return np.asarray(made).astype(kind.dtype.value)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ir.dims import Dim, product
 from ir.ops.layout import widened
 from ir.ops.searching import reduced_shape
-from ir.ops.shapes import known_axes
+from ir.ops.shapes import known_axes, vector_length
 from ir.registry import Attr, Call, Op, register
 from ir.types import TensorType
 
@@ -34,9 +34,7 @@ class Reduction(Op):
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
         kind = call.type(0)
         if call.has(1) and call.value(1) is None and call.shape(1) != (0,):
-            if not call.keepdims and (call.rank(1) != 1 or not isinstance(call.shape(1)[0], int)):
-                call.known(1, "it says which axes, so which shape")
-            rank = kind.rank if call.keepdims else kind.rank - call.shape(1)[0]
+            rank = kind.rank if call.keepdims else kind.rank - vector_length(call, 1)
             return [kind.with_shape(call.fresh_dim("reduced") for _ in range(rank))]
         axes = reduction_axes(call, kind.rank)
         return [kind.with_shape(reduced_shape(kind.shape, axes, bool(call.keepdims)))]

@@ -10,6 +10,7 @@ import numpy as np
 from ir.dims import Dim, product
 from ir.dtypes import DType
 from ir.ops.pointwise import widen
+from ir.ops.shapes import scalar_dim
 from ir.registry import Attr, Call, Op, register
 from ir.types import TensorType
 
@@ -86,13 +87,7 @@ class TopK(Op):
     def infer(call: Call) -> Sequence[TensorType]:
         kind = call.type(0)
         axis = call.axis_of(call.axis, kind.rank)
-        wanted = call.value(1)
-        count: Dim
-        if wanted is None:
-            count = call.fresh_dim("k")
-        else:
-            item = wanted.reshape(-1)[0]
-            count = item if isinstance(item, str) else int(item)
+        count = scalar_dim(call, 1, "k")
         size = kind.shape[axis]
         if isinstance(count, int) and isinstance(size, int) and not 0 <= count <= size:
             call.fail(f"K is {count}; dim {axis} of {kind} has {size} elements")
@@ -102,7 +97,7 @@ class TopK(Op):
     @staticmethod
     def reference(call: Call, x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, ...]:
         count = int(k.reshape(-1)[0])
-        keys = np.moveaxis(widen(x), call.axis, -1)  # type: ignore[arg-type]
+        keys = np.moveaxis(widen(x), call.axis, -1)
         if call.largest:  # flipped twice: a stable descending order
             order = keys.shape[-1] - 1 - np.argsort(keys[..., ::-1], axis=-1, kind="stable")
             order = order[..., ::-1]

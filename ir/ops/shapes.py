@@ -10,12 +10,24 @@ from ir.broadcasting import broadcast_shapes
 from ir.dims import Dim, exact_div, is_known, may_equal, product
 from ir.dtypes import DType
 from ir.registry import Attr, Call, Op, register
+from ir.symbolic import as_dim
 from ir.types import TensorType, format_shape
 
 
 def as_dims(values: np.ndarray) -> list[Dim]:
     """The elements of a known integer tensor: Python ints and symbolic dims."""
-    return [x if isinstance(x, str) else int(x) for x in values.reshape(-1)]
+    return [as_dim(x) for x in values.reshape(-1)]
+
+
+def scalar_dim(call: Call, index: int, hint: str) -> Dim:
+    """The dim that a one-element input holds; a new symbol where its value is not known."""
+    known = call.value(index)
+    if known is None:
+        return call.fresh_dim(hint)
+    if known.size != 1:
+        name = call.op.input_name(index)
+        call.fail(f"input {name!r} is {call.type(index)}; one element would fit")
+    return as_dim(known.reshape(-1)[0])
 
 
 def vector_length(call: Call, index: int) -> int:

@@ -8,17 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ir.dims import Dim, is_known, product
+from ir.ops.shapes import scalar_dim
 from ir.registry import Attr, Call, Op, register
 from ir.types import TensorType
-
-
-def scalar_dim(call: Call, index: int, hint: str) -> Dim:
-    """The dim that a one-element input holds; a new symbol where its value is not known."""
-    known = call.value(index)
-    if known is None:
-        return call.fresh_dim(hint)
-    item = known.reshape(-1)[0]
-    return item if isinstance(item, str) else int(item)
 
 
 class _CosineWindow(Op):
