@@ -12,7 +12,7 @@ from ir.graph import Graph
 from ir.inference import Inference, infer
 from ir.report import Report
 from ir.totals import layers, totals
-from ir.trace import Trace, fitting_input, trace, with_advice
+from ir.trace import Trace, fitting_input, toward_declared, trace, with_advice
 from ir.types import TensorType, format_shape
 from ir.verifier import problems
 
@@ -33,7 +33,7 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
     shapes, declared_shapes, faults = input_shapes(graph, inputs or {})
     found += faults
     declared = infer(graph)
-    inference = infer(graph, shapes) if shapes else declared
+    inference = infer(graph, shapes) if inputs else declared
     errors = inference.errors
     found += contradictions(graph, declared)
     traces: dict[str, Trace] = {}
@@ -53,15 +53,14 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
 
 def _fitting(graph: Graph, shapes: Shapes, declared_shapes: Shapes) -> tuple[Inference | None, str]:
     """An inference without errors, with other input sizes, and which sizes these are."""
-    if shapes != declared_shapes:
-        declared = infer(graph, declared_shapes)
-        if not declared.errors:
-            asked = ", ".join(
-                f"{value.name}: {value.type}"
-                for value in graph.inputs
-                if shapes.get(value.name) != declared_shapes.get(value.name)
-            )
-            return declared, f"The model fits with its declared input {asked}"
+    if shapes != declared_shapes and not infer(graph, declared_shapes).errors:
+        fitting, found = toward_declared(graph, shapes, declared_shapes)
+        changed = [value for value in graph.inputs if fitting[value.name] != shapes[value.name]]
+        if all(fitting[value.name] == declared_shapes[value.name] for value in changed):
+            listed = ", ".join(map(str, changed))
+            return found, f"The model fits with its declared input {listed}"
+        listed = ", ".join(f"{v.name}: {v.type.with_shape(fitting[v.name])}" for v in changed)
+        return found, f"The model would fit with the input {listed}"
     nearest = fitting_input(graph, shapes)
     if nearest is None:
         return None, ""
@@ -71,9 +70,9 @@ def _fitting(graph: Graph, shapes: Shapes, declared_shapes: Shapes) -> tuple[Inf
 def input_shapes(
     graph: Graph, given: Mapping[str, Sequence[DimLike]]
 ) -> tuple[Shapes, Shapes, list[Diagnostic]]:
-    """Shapes of the inputs, where they are not the declared ones; and faults in those given.
+    """Shapes of all inputs; the declared ones; and faults in those given.
 
-    The second mapping has declared shapes, with their symbols replaced by what was given for them.
+    In both mappings symbols are replaced by what was given for them.
     """
     faults: list[Diagnostic] = []
 
@@ -126,10 +125,7 @@ def input_shapes(
         shapes.setdefault(value.name, substituted)
         replaced[value.name] = substituted
 
-    def changed(found: Shapes) -> Shapes:
-        return {v.name: found[v.name] for v in graph.inputs if found[v.name] != v.shape}
-
-    return changed(shapes), changed(replaced), faults
+    return shapes, replaced, faults
 
 
 def contradictions(graph: Graph, declared: Inference) -> Iterator[Diagnostic]:

@@ -74,11 +74,13 @@ def trace(
     advice = why
     if why and len(changed) > 1 and not changed[0].op:
         start, first = changed[0], changed[1]
-        advice += (
-            f": {first.name} ({first.op}) makes {_sizes(first.type, first.fitting)} from "
-            f"{_sizes(start.type, start.fitting)}, and would make "
-            f"{_sizes(first.fitting, first.type)} from {_sizes(start.fitting, start.type)}"
-        )
+        given, made = (_sizes(step.type, step.fitting) for step in (start, first))
+        would_be_given, would_be_made = (_sizes(s.fitting, s.type) for s in (start, first))
+        if (made, would_be_made) != (given, would_be_given):
+            advice += (
+                f": {first.name} ({first.op}) makes {made} from {given}, "
+                f"and would make {would_be_made} from {would_be_given}"
+            )
     return Trace(steps, advice)
 
 
@@ -96,6 +98,24 @@ def fitting_input(graph: Graph, shapes: Shapes) -> tuple[Inference, str] | None:
         if not found.errors:
             return found, f"{value}: {found.types[value]}"
     return None
+
+
+def toward_declared(
+    graph: Graph, shapes: Shapes, declared: Shapes
+) -> tuple[dict[str, Sequence[Dim]], Inference]:
+    """Declared shapes with which the graph fits, moved towards other `shapes` as far as it still
+    does, dim by dim. Returns the shapes, and the inference with them."""
+    deadline = time.monotonic() + SEARCH_SECONDS
+    best, found = dict(declared), infer(graph, declared)
+    for name, shape in shapes.items():
+        for axis, dim in enumerate(shape):
+            if dim == best[name][axis] or time.monotonic() > deadline:
+                continue
+            moved = [*best[name][:axis], dim, *best[name][axis + 1 :]]
+            attempt = infer(graph, {**best, name: moved})
+            if not attempt.errors:
+                best[name], found = tuple(moved), attempt
+    return best, found
 
 
 def _sizes_around(graph: Graph, shapes: Shapes) -> Iterator[tuple[str, list[Dim]]]:

@@ -75,6 +75,19 @@ def test_a_wrong_image_size_is_traced_to_the_input(alexnet: ir.Graph) -> None:
     assert raised.value.diagnostics == tuple(report.errors)
 
 
+def test_only_the_dims_at_fault_are_blamed() -> None:
+    graph = ir.parse_graph(
+        """
+        graph g(x: f32[1, 3, 8, 8]) -> (y) {
+          const shape: i64[2] = [1, 48]
+          a = MaxPool(x) {kernel_shape=[2, 2], strides=[2, 2]}
+          y = Reshape(a, shape)
+        }"""
+    )
+    report = ir.check(graph, {"x": (7, 3, 9, 8)})
+    assert report.errors[0].message.endswith("would fit with the input x: f32[1, 3, 9, 8]")
+
+
 def test_a_size_that_would_fit_is_found() -> None:
     report = ir.check(ir.parse_graph(ALEXNET.replace("227", "224")))
     assert "would fit with the input x: f32[N, 3, 227, 227]" in report.errors[0].message
