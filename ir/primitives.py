@@ -60,4 +60,4 @@ def power(a: Any, b: Any) -> Any:
         return np.power(a.astype(np.float64), b).astype(a.dtype)
     exact = np.power(a, np.maximum(b, 0).astype(a.dtype))
     small = np.power(a.astype(np.float64), np.minimum(b, 0).astype(np.float64))
-    return np.where(b < 0, np.trunc(small), exact).astype(a.dtype)
+    return np.where(b < 0, np.trunc(small).astype(a.dtype), exact)

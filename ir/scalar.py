@@ -211,7 +211,8 @@ def prelu(x: Any, slope: Any) -> Any:
 
 
 def thresholded_relu(x: Any, alpha: float = 1.0) -> Any:
-    return where(x <= alpha, 0, x)  # so that NaN stays NaN
+    """x above alpha, else 0, also for NaN."""
+    return where(x > alpha, x, 0)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
@@ -287,5 +288,5 @@ def bias_gelu(a: Any, b: Any) -> Any:
 
 
 def shrink(x: Any, bias: float = 0.0, lambd: float = 0.5) -> Any:
-    """0 within lambd of 0, else x moved towards 0 by bias."""
-    return where(x < -lambd, x + bias, where(x > lambd, x - bias, where(isnan(x), x, 0)))
+    """0 within lambd of 0, and for NaN; else x moved towards 0 by bias."""
+    return where(x < -lambd, x + bias, where(x > lambd, x - bias, 0))
