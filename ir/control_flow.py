@@ -42,7 +42,10 @@ def infer_if(call: Call, infer_body: InferBody) -> Outcome:
     for alternatives in zip(*found, strict=True):
         first, last = alternatives[0], alternatives[-1]
         if first.dtype is not last.dtype or first.rank != last.rank:
-            call.fail(f"the branches give {first} and {last}; the same dtype and rank would fit")
+            call.fail(
+                f"the branches give {first} and {last}: which of them runs must be known",
+                "data-dependent",
+            )
         merged.append(
             first.with_shape(
                 a if a == b else call.fresh_dim("branch")

@@ -17,17 +17,20 @@ from layercc.passes.fold_padding import fold_padding
 from layercc.passes.fold_scale_and_shift import fold_scale_and_shift
 from layercc.passes.fuse_epilogues import fuse_epilogues
 from layercc.passes.fuse_pointwise import fuse_pointwise
+from layercc.passes.inline_branches import inline_branches
 from layercc.passes.infrastructure import Observer, Pass, run_sequence
 from layercc.passes.recognize_activations import recognize_activations
 from layercc.passes.recognize_attention import recognize_attention
 from layercc.passes.recognize_gelu import recognize_gelu
 from layercc.passes.recognize_global_pooling import recognize_global_pooling
+from layercc.passes.recognize_group_normalization import recognize_group_normalization
 from layercc.passes.recognize_normalization import recognize_normalization
 from layercc.passes.simplify_arithmetic import simplify_arithmetic
 from layercc.passes.simplify_shapes import simplify_shapes
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
+    inline_branches,
     clean_imports,
     decompose_contributed,
     fold_constants,
@@ -36,6 +39,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     eliminate_common_subexpressions,
     eliminate_dead_code,
     recognize_normalization,
+    recognize_group_normalization,
     recognize_gelu,
     recognize_activations,
     recognize_attention,
