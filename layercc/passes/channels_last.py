@@ -146,6 +146,8 @@ class _Walk:
         layout = tuple(order.index(axis) for axis in perm)
         if layout == tuple(range(len(layout))):
             self.editor.replace(node, stored)
+            if self.editor.producer(stored) is None:  # the graph returns it, under the old name
+                self.moved(stored, node.outputs[0])
             return True
         self.editor.take_out(node)
         self.pending[node.outputs[0]] = stored, layout
@@ -193,7 +195,18 @@ class _Walk:
                 self.editor.rename(new, old)
             else:
                 self.pending[old] = new, perm
+                self.editor.held.add(new)
                 self.owners.setdefault(new, old)
+
+    def moved(self, old: str, new: str) -> None:
+        """Follows a stored value that has got another name."""
+        self.owners.pop(old, None)
+        for name, (stored, perm) in self.pending.items():
+            if stored == old:
+                self.pending[name] = new, perm
+        for key, stored in self.forms.items():
+            if stored == old:
+                self.forms[key] = new
 
     def restore_names(self) -> None:
         """Values that nobody wants in their own order leave their names to the stored ones."""

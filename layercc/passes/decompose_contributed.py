@@ -1,8 +1,9 @@
 """Writes onnxruntime's contributed ops in standard ones.
 
-Matches `com.microsoft.SkipLayerNormalization`, `SkipSimplifiedLayerNormalization` and `FusedMatMul`,
-which onnxruntime's own optimiser puts into saved models; makes Add and LayerNormalization or
-RMSNormalization, and Transpose, MatMul and Mul. Sound because those are the ops' definitions.
+Matches SkipLayerNormalization, SkipSimplifiedLayerNormalization and FusedMatMul of the domain
+com.microsoft, which onnxruntime's optimiser puts into saved models; makes Add with
+LayerNormalization or RMSNormalization, and Transpose, MatMul and Mul. Sound because those are the
+ops' definitions.
 """
 
 from __future__ import annotations

@@ -54,6 +54,8 @@ class GraphEditor:
         self.types: dict[str, TensorType] = dict(graph.types)
         self.constants: dict[str, np.ndarray] = dict(graph.constants)
         self.changed = False
+        #: Values that a pass may yet read: their makers stay, read or not, until `finish`.
+        self.held: set[str] = set()
         self._outputs = set(graph.output_names)
         self._nodes: dict[int, Node] = {}
         self._makers: dict[str, int] = {}
@@ -105,7 +107,9 @@ class GraphEditor:
         return len(self._readers.get(name, ())) == 1 and name not in self._outputs
 
     def is_used(self, name: str) -> bool:
-        return bool(name) and (bool(self._readers.get(name)) or name in self._outputs)
+        return bool(name) and (
+            bool(self._readers.get(name)) or name in self._outputs or name in self.held
+        )
 
     def shape(self, name: str) -> tuple[Any, ...]:
         return self.types[name].shape

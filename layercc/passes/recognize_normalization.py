@@ -2,7 +2,7 @@
 
 Matches `d / sqrt(mean(d**2) + epsilon)` with `d = x - mean(x)` over the last axes, and the same
 with x in the place of d; makes LayerNormalization or RMSNormalization with a scale of ones. A Mul
-behind it by a constant of the normalised shape becomes the scale, and an Add the bias. Sound because
+behind it by a constant of the normalised shape becomes the scale, and an Add the bias. Sound as
 these are the ops' definitions (Ba et al., arXiv 1607.06450; Zhang and Sennrich, arXiv 1910.07467).
 """
 
