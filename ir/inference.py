@@ -135,6 +135,11 @@ class _Inferrer:
         except OpError as error:
             self.report(node, error.code, str(error))
             return
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            # Attributes of a wrong kind or length in a file, or dims too complex to follow.
+            seen = ", ".join("absent" if kind is None else str(kind) for kind in call.types)
+            self.report(node, "malformed-node", f"cannot be typed on inputs {seen}: {error}")
+            return
         for name, found in zip(node.outputs, outputs, strict=False):
             if name:
                 types[name] = found
