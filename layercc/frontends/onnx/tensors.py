@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
-from ir.dtypes import DType, dtype_of
+from ir.dtypes import ONNX_DTYPES, DType
 from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES
 from layercc.frontends.onnx.packing import PACKED_BITS, stored_bytes, unpacked
 
@@ -25,7 +25,7 @@ def element_type(code: int, where: str) -> DType:
     Raises UnsupportedError for strings and types without a `DType`, InvalidModelError for codes
     that ONNX does not define.
     """
-    found = _DTYPES.get(code)
+    found = ONNX_DTYPES.get(code)
     if found is not None:
         return found
     if code == TensorProto.UNDEFINED or code not in TensorProto.DataType.values():
@@ -34,19 +34,7 @@ def element_type(code: int, where: str) -> DType:
     raise UnsupportedError(f"{where}: tensors of {name} are not supported")
 
 
-def _known_types() -> dict[int, DType]:
-    found = {}
-    for code in TensorProto.DataType.values():
-        if code not in (TensorProto.UNDEFINED, TensorProto.STRING):
-            try:
-                found[code] = dtype_of(onnx.helper.tensor_dtype_to_np_dtype(code))
-            except (TypeError, KeyError):
-                continue  # a type newer than layercc's
-    return found
-
-
-_DTYPES: dict[int, DType] = _known_types()
-_CODES: dict[DType, int] = {dtype: code for code, dtype in _DTYPES.items()}
+_CODES: dict[DType, int] = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 
 
 def type_code(dtype: DType) -> int:
