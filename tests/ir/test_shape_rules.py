@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,35 +12,13 @@ from hypothesis import strategies as st
 import ir.ops  # noqa: F401  fills the registry
 from ir.diagnostics import LayerccError
 from ir.dims import Dim, evaluate, symbol, symbols
-from ir.dtypes import DType
-from ir.graph import Graph, Node, Value
+from ir.graph import Graph
 from ir.inference import Inference, infer
 from ir.interpreter import interpret
-from ir.types import TensorType
+from tests.ir.single_node import one_node, tensor
 
 SIZES = st.integers(1, 5)
 N, M = symbol("N"), symbol("M")
-
-
-def one_node(
-    op: str,
-    inputs: Sequence[TensorType],
-    constants: Sequence[np.ndarray | None] = (),
-    outputs: int = 1,
-    **attributes: Any,
-) -> Graph:
-    """A graph of one node: graph inputs first, then constants (None: absent)."""
-    values = [Value(f"x{i}", kind) for i, kind in enumerate(inputs)]
-    fixed = {f"c{i}": array for i, array in enumerate(constants) if array is not None}
-    absent = ["" if array is None else f"c{i}" for i, array in enumerate(constants)]
-    names = [f"y{i}" for i in range(outputs)]
-    node = Node(op, (*(v.name for v in values), *absent), tuple(names), attributes)
-    made = [Value(name, inputs[0]) for name in names]
-    return Graph("one", values, made, [node], fixed)
-
-
-def tensor(shape: Sequence[Dim]) -> TensorType:
-    return TensorType(DType.f32, tuple(shape))
 
 
 def check(graph: Graph, bindings: dict[str, int] | None = None) -> None:
