@@ -1,0 +1,204 @@
+"""Reductions of [outer, reduced, inner] over the middle dimension.
+
+    y[o, b, i] = post( combine_{r in block b} pre(x[o, r, i], shift[o, i]), count, shift[o, i] )
+
+`pre` and `post` are expressions (`layercc.cpu.expressions`), `combine` is sum, product, minimum or
+maximum in the accumulators' type. Long reductions are done in blocks, whose results a second call
+combines: the order of operations depends on shapes only.
+
+`reduce_columns` keeps an accumulator for each of `COLUMNS` values of i and runs over r;
+`reduce_rows` is for inner = 1, with `LANES` accumulators that are combined pairwise at the end.
+Both are bound by memory beyond the second-level cache.
+"""
+
+from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+
+#: Accumulators of a block of columns, on the stack.
+COLUMNS = 512
+#: Accumulators of a row.
+LANES = 64
+#: Rows shorter than this are summed up one element after the other.
+SHORT_ROW = 24
+
+
+def _helpers(pre: tuple, post: tuple, combine: str):
+    """(load_pre, finish, join, start, accumulator type) as helpers of the kernels."""
+    from layercc.cpu.expressions import build, compute_dtype, load, store
+    from layercc.cpu.math import SCALAR
+    from layercc.cpu.math_intrinsics import select
+    from layercc.cpu.target import jit
+
+    accumulator = compute_dtype(post[0][0])
+    scalar = SCALAR[accumulator]
+    before, after = build(pre), build(post)
+    load_x = load(pre[0][0])
+    output = _output_dtype(post)
+    store_y = store(output)
+    shifted = len(pre[0]) > 1
+    shifted_after = len(post[0]) > 2
+    load_shift = load(pre[0][1] if shifted else post[0][2] if shifted_after else "f32")
+
+    if shifted:
+
+        def element(x, index, shift, shift_index):
+            return before(load_x(x, index), load_shift(shift, shift_index))
+
+    else:
+
+        def element(x, index, shift, shift_index):
+            return before(load_x(x, index))
+
+    if shifted_after:
+
+        def finish(y, index, total, count, shift, shift_index):
+            store_y(y, index, after(total, count, load_shift(shift, shift_index)))
+
+    else:
+
+        def finish(y, index, total, count, shift, shift_index):
+            store_y(y, index, after(total, count))
+
+    def add(a, b):
+        return scalar(a + b)
+
+    def multiply(a, b):
+        return scalar(a * b)
+
+    def largest(a, b):  # NaN if either is NaN
+        return select((b > a) | (b != b), b, a)
+
+    def smallest(a, b):
+        return select((b < a) | (b != b), b, a)
+
+    join = {"sum": add, "prod": multiply, "max": largest, "min": smallest}[combine]
+    start = scalar(_start(combine, accumulator))
+    return jit(element), jit(finish), jit(join), start, accumulator
+
+
+def _output_dtype(expression: tuple) -> str:
+    inputs, steps, outputs = expression
+    return (*inputs, *(step[-1] for step in steps))[outputs[0]]
+
+
+def _start(combine: str, dtype: str):
+    if combine in ("sum", "prod"):
+        return 0 if combine == "sum" else 1
+    if dtype[0] == "f":
+        return float("-inf" if combine == "max" else "inf")
+    bits = int(dtype[1:])
+    low, high = (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return low if combine == "max" else high
+
+
+def _shift_dtype(pre: tuple, post: tuple) -> str:
+    return pre[0][1] if len(pre[0]) > 1 else post[0][2] if len(post[0]) > 2 else "f32"
+
+
+@kernel_family(noalias=("y",))
+def reduce_columns(pre: tuple, post: tuple, combine: str):
+    """For inner > 1. Tasks: outer blocks * blocks of r * blocks of COLUMNS elements of i."""
+    from layercc.cpu.intrinsics import offset, stack_array
+
+    element, finish, join, start, accumulator = _helpers(pre, post, combine)
+    columns = COLUMNS
+
+    def body(
+        task: INT,
+        x: pointer(pre[0][0]),
+        shift: pointer(_shift_dtype(pre, post)),
+        y: pointer(_output_dtype(post)),
+        outer: INT,
+        outer_block: INT,
+        reduced: INT,
+        block: INT,
+        inner: INT,
+        count: F64,
+    ):
+        blocks = max((reduced + block - 1) // block, 1)
+        parts = (inner + columns - 1) // columns
+        first = task % parts * columns
+        width = min(columns, inner - first)
+        number = task // parts % blocks
+        first_row = number * block
+        rows = min(block, reduced - first_row)
+        first_outer = task // (parts * blocks) * outer_block
+        totals = stack_array(columns, accumulator)
+        for o in range(first_outer, min(first_outer + outer_block, outer)):
+            source = offset(x, (o * reduced + first_row) * inner + first)
+            at = o * inner + first
+            for i in range(width):
+                totals[i] = start
+            r = 0
+            while r + 4 <= rows:
+                second = offset(source, inner)
+                third = offset(second, inner)
+                fourth = offset(third, inner)
+                for i in range(width):
+                    total = join(totals[i], element(source, i, shift, at + i))
+                    total = join(total, element(second, i, shift, at + i))
+                    total = join(total, element(third, i, shift, at + i))
+                    totals[i] = join(total, element(fourth, i, shift, at + i))
+                source = offset(fourth, inner)
+                r += 4
+            while r < rows:
+                for i in range(width):
+                    totals[i] = join(totals[i], element(source, i, shift, at + i))
+                source = offset(source, inner)
+                r += 1
+            target = offset(y, (o * blocks + number) * inner + first)
+            for i in range(width):
+                finish(target, i, totals[i], count, shift, at + i)
+
+    return body
+
+
+@kernel_family(noalias=("y",))
+def reduce_rows(pre: tuple, post: tuple, combine: str):
+    """For inner = 1. Tasks: outer blocks * blocks of r."""
+    from layercc.cpu.intrinsics import offset, stack_array
+
+    element, finish, join, start, accumulator = _helpers(pre, post, combine)
+    lanes = LANES
+    short = SHORT_ROW
+
+    def body(
+        task: INT,
+        x: pointer(pre[0][0]),
+        shift: pointer(_shift_dtype(pre, post)),
+        y: pointer(_output_dtype(post)),
+        outer: INT,
+        outer_block: INT,
+        reduced: INT,
+        block: INT,
+        count: F64,
+    ):
+        blocks = max((reduced + block - 1) // block, 1)
+        first = task % blocks * block
+        length = min(block, reduced - first)
+        first_outer = task // blocks * outer_block
+        totals = stack_array(lanes, accumulator)
+        for o in range(first_outer, min(first_outer + outer_block, outer)):
+            source = offset(x, o * reduced + first)
+            total = start
+            if length < short:
+                for k in range(length):
+                    total = join(total, element(source, k, shift, o))
+            else:
+                for i in range(lanes):
+                    totals[i] = start
+                k = 0
+                while k + lanes <= length:
+                    for i in range(lanes):
+                        totals[i] = join(totals[i], element(source, k + i, shift, o))
+                    k += lanes
+                for i in range(length - k):
+                    totals[i] = join(totals[i], element(source, k + i, shift, o))
+                half = lanes // 2
+                while half > 0:
+                    for i in range(half):
+                        totals[i] = join(totals[i], totals[i + half])
+                    half //= 2
+                total = totals[0]
+            finish(y, o * blocks + task % blocks, total, count, shift, o)
+
+    return body
