@@ -57,7 +57,7 @@ class _Walk:
     def run(self) -> Graph:
         editor = self.editor
         for node in editor.walk():
-            if _is_channels_first(editor.graph, node) and self.spatial(node):
+            if self.is_wanted(node) and self.spatial(node):
                 continue
             if not self.follow(node):
                 for name in node.reads():
@@ -104,6 +104,10 @@ class _Walk:
         return emit_transpose(editor, name, perm, hint=hint)
 
     # --- nodes
+
+    def is_wanted(self, node: Node) -> bool:
+        """Whether the node is one whose layout is to be changed."""
+        return _is_channels_first(self.editor.graph, node)
 
     def spatial(self, node: Node) -> bool:
         """Replaces a channels-first node by its channels-last form, if it has one."""
