@@ -184,7 +184,9 @@ def _output_types(call: Call, graph: Graph, inner: Inference) -> list[TensorType
     missing = [name for name in graph.output_names if name not in inner.types]
     if missing:
         reasons = "".join(f"\n  {problem}" for problem in inner.errors)
-        call.fail(f"output {missing[0]!r} of {graph.name!r} could not be typed{reasons}")
+        codes = {problem.code for problem in inner.errors}
+        code = "data-dependent" if codes == {"data-dependent"} else "shape-mismatch"
+        call.fail(f"output {missing[0]!r} of {graph.name!r} could not be typed{reasons}", code)
     return [inner.types[name] for name in graph.output_names]
 
 
