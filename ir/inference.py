@@ -118,7 +118,7 @@ class _Inferrer:
         if op is None:
             self.report(node, "unsupported-op", f"op {node.op} is not known to layercc")
             return
-        if any(name and name not in types for name in node.inputs):
+        if any(name not in types for name in node.reads()):
             return  # a node before this one is at fault and was reported
         call = Call(
             op,
