@@ -19,7 +19,12 @@ from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, definition
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.layout_rules import Followed, Perm, follower_of, regroup
-from layercc.passes.simplify_shapes import emit_reshape, emit_transpose, permutation
+from layercc.passes.simplify_shapes import (
+    emit_reshape,
+    emit_transpose,
+    moves_only_ones,
+    permutation,
+)
 
 
 @graph_pass("optimize")
@@ -195,7 +200,8 @@ class _Walk:
         for old, new in zip(node.outputs, outputs, strict=True):
             if not old:
                 continue
-            if perm == tuple(range(len(perm))):
+            shape = self.editor.shape(old)
+            if self.editor.shape(new) == shape and moves_only_ones(shape, perm):
                 self.editor.rename(new, old)
             else:
                 self.pending[old] = new, perm

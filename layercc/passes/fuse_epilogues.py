@@ -35,7 +35,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
     for node in editor.walk():
         found = chains.get(node.outputs[0])
         if found is not None:
-            editor.update(node, group(editor, "contraction", found, node.outputs))
+            editor.update(node, group(editor.types, "contraction", found, node.outputs))
     return editor.finish()
 
 

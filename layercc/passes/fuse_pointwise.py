@@ -8,8 +8,9 @@ in, which is checked on the graph of groups before two are joined.
 
 from __future__ import annotations
 
+import heapq
+
 from ir.graph import Graph, Node
-from layercc.passes.editor import GraphEditor
 from layercc.passes.fusion import group, is_pointwise, plan_time_values
 from layercc.passes.infrastructure import graph_pass
 
@@ -36,7 +37,6 @@ def fuse_pointwise(graph: Graph) -> Graph:
             maker = partition.maker.get(name)
             if maker in candidates:
                 partition.try_join(maker, index)
-    editor = GraphEditor(graph)
     fused = graph.copy()
     fused.nodes = []
     inner: set[str] = set()
@@ -46,7 +46,7 @@ def fuse_pointwise(graph: Graph) -> Graph:
             fused.nodes.extend(nodes)
             continue
         outputs = [node.outputs[0] for node in nodes if partition.is_read_outside(node, members)]
-        fused.nodes.append(group(editor, "pointwise", nodes, outputs))
+        fused.nodes.append(group(graph.types, "pointwise", nodes, outputs))
         inner.update(node.outputs[0] for node in nodes if node.outputs[0] not in outputs)
     fused.types = {name: kind for name, kind in graph.types.items() if name not in inner}
     return fused
@@ -130,8 +130,6 @@ class _Partition:
         for labels in targets.values():
             for label in labels:
                 waiting_for[label] += 1
-        import heapq
-
         ready = [
             (self.members[label][-1], label) for label, count in waiting_for.items() if not count
         ]

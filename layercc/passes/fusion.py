@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from ir.graph import Graph, Node, Value
-from layercc.passes.editor import GraphEditor, definition
+from ir.types import TensorType
+from layercc.passes.editor import definition
 
 FUSED = "layercc.Fused"
 
@@ -17,7 +18,7 @@ def is_pointwise(node: Node) -> bool:
 
 
 def group(
-    editor: GraphEditor, kind: str, nodes: Sequence[Node], outputs: Sequence[str]
+    types: Mapping[str, TensorType], kind: str, nodes: Sequence[Node], outputs: Sequence[str]
 ) -> Node:
     """The fused node of `nodes` (in order), which returns `outputs`; named after the last node.
 
@@ -27,13 +28,12 @@ def group(
     inside = {name for node in nodes for name in node.outputs if name}
     reads = dict.fromkeys(name for node in nodes for name in node.reads())
     inputs = [name for name in reads if name not in inside]
-    known = {*inputs, *inside}
     body = Graph(
         name=nodes[-1].name,
-        inputs=[Value(name, editor.types[name]) for name in inputs],
-        outputs=[Value(name, editor.types[name]) for name in outputs],
+        inputs=[Value(name, types[name]) for name in inputs],
+        outputs=[Value(name, types[name]) for name in outputs],
         nodes=list(nodes),
-        types={name: editor.types[name] for name in editor.types.keys() & known},
+        types={name: types[name] for name in (*inputs, *sorted(inside))},
     )
     last = nodes[-1]
     return Node(
@@ -59,8 +59,3 @@ def plan_time_values(graph: Graph) -> set[str]:
         ):
             found.update(node.outputs)
     return found - {""}
-
-
-def without(nodes: Iterable[Node], gone: set[str]) -> list[Node]:
-    """The nodes that do not make any of the values `gone`."""
-    return [node for node in nodes if gone.isdisjoint(node.outputs)]

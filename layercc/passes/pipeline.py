@@ -17,8 +17,8 @@ from layercc.passes.fold_padding import fold_padding
 from layercc.passes.fold_scale_and_shift import fold_scale_and_shift
 from layercc.passes.fuse_epilogues import fuse_epilogues
 from layercc.passes.fuse_pointwise import fuse_pointwise
-from layercc.passes.inline_branches import inline_branches
 from layercc.passes.infrastructure import Observer, Pass, run_sequence
+from layercc.passes.inline_branches import inline_branches
 from layercc.passes.recognize_activations import recognize_activations
 from layercc.passes.recognize_attention import recognize_attention
 from layercc.passes.recognize_gelu import recognize_gelu
@@ -49,9 +49,17 @@ SIMPLIFY: tuple[Pass, ...] = (
     fold_scale_and_shift,
     fold_padding,
 )
+#: What rearranging a layout may leave behind.
+TIDY: tuple[Pass, ...] = (
+    clean_imports,
+    simplify_shapes,
+    eliminate_common_subexpressions,
+    eliminate_dead_code,
+)
 #: Preparation for the target, once.
 OPTIMIZE: tuple[Pass, ...] = (
     channels_last,
+    *TIDY,
     fuse_epilogues,
     fuse_pointwise,
 )

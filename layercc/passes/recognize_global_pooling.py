@@ -3,13 +3,15 @@
 Matches ReduceMean over all axes of a tensor of rank 4 or 5 but the first two; makes
 GlobalAveragePool, and a Reshape behind it where the axes are to go. Sound because that is the op's
 definition. Tensors of rank 3 are left alone: a mean over their last axis is as often a step of a
-normalisation over features.
+normalisation over features. So are graphs that hold channels-last or fused nodes, where the last
+axes are not the spatial ones.
 """
 
 from __future__ import annotations
 
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
+from layercc.passes.fusion import FUSED
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.simplify_shapes import emit_reshape
 
@@ -17,6 +19,8 @@ from layercc.passes.simplify_shapes import emit_reshape
 @graph_pass("simplify")
 def recognize_global_pooling(graph: Graph) -> Graph:
     """Recognise GlobalAveragePool written as ReduceMean."""
+    if any(node.attributes.get("channels_last") or node.op == FUSED for node in graph.nodes):
+        return graph
     return rewrite(graph, {"ReduceMean": _mean})
 
 

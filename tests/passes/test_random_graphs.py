@@ -1,0 +1,25 @@
+"""The pipeline keeps what random graphs compute, and settles."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from passes_support import random_inputs
+from random_graphs import graphs
+
+from ir.graph import Graph
+from ir.interpreter import interpret
+from layercc.passes import run_passes
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs())
+def test_pipeline_keeps_the_meaning(graph: Graph) -> None:
+    inputs = random_inputs(graph)
+    expected = interpret(graph, inputs)
+    after = run_passes(graph, verify=True)
+    actual = interpret(after, inputs)
+    for name, array in expected.items():
+        scale = max(1.0, float(np.abs(array).max()))
+        np.testing.assert_allclose(actual[name], array, rtol=1e-4, atol=2e-5 * scale)
+    assert run_passes(after) is after
