@@ -161,7 +161,7 @@ class _Importer:
         if op == "Constant":
             self.constant_node(proto, attributes, outputs, scope)
             return
-        name = "/".join(filter(None, [frame.prefix, proto.name or next(filter(None, outputs), op)]))
+        name = path_name(frame, proto)
         step = Step(op, inputs, outputs, attributes, name, version, scope)
         if not plain_domain(proto.domain):
             lift(step)
@@ -229,15 +229,12 @@ class _Importer:
                 f"{len(function.input)} and {len(function.output)}"
             )
         outputs = [frame.name(name) for name in node.output]
-        prefix = "/".join(
-            filter(None, [frame.prefix, node.name or next(filter(None, outputs), node.op_type)])
-        )
         opsets = opset_versions(function.opset_import, self.where, frame.opsets)
         inner = Frame(
             opsets,
             dict.fromkeys(function.input, ""),
             bound_attributes(function, node),
-            self.node_names.fresh(prefix),
+            self.node_names.fresh(path_name(frame, node)),
             enter_call(frame.calls, function_key(node)),
         )
         inner.renamed.update(
@@ -260,6 +257,12 @@ class _Importer:
         for formal, name in given.items():
             if inner.name(formal) != name:  # the function passes an input through
                 self.add(NewNode("Identity", [inner.name(formal)], [name], {}, name), scope)
+
+
+def path_name(frame: Frame, node: NodeProto) -> str:
+    """Name of a node, below the names of the functions it is in; unnamed: of its first output."""
+    own = node.name or next(filter(None, node.output), node.op_type)
+    return f"{frame.prefix}/{own}" if frame.prefix else own
 
 
 def put_in_order(graph: Graph) -> None:

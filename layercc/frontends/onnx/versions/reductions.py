@@ -11,8 +11,7 @@ from layercc.frontends.onnx.versions.step import Step, lifts
     "ReduceMin", "ReduceProd", "ReduceSumSquare", until=18,
 )  # fmt: skip
 def reduction_axes(step: Step) -> None:
-    if not step.input(1):
-        step.attribute_to_input("axes", 1)
+    step.attribute_to_input("axes", 1)
 
 
 @lifts("Softmax", "LogSoftmax", "Hardmax", until=13)

@@ -27,10 +27,22 @@ def upsample_to_resize(step: Step) -> None:
 
 @lifts("Resize", until=11)
 def resize_coordinates(step: Step) -> None:
-    """Up to opset 10 coordinates were scaled as they are and rounded down."""
-    step.inputs = [step.input(0), "", step.input(1)]
+    """Up to opset 10 coordinates were scaled as they are. `nearest` took the element before,
+    but on axes that shrink the one after (as onnxruntime does; the specification was silent)."""
     step.attributes["coordinate_transformation_mode"] = "asymmetric"
+    scales = step.known(1)
+    step.inputs = [step.input(0), "", step.input(1)]
+    if step.attributes.get("mode", "nearest") != "nearest":
+        return
     step.attributes["nearest_mode"] = "floor"
+    if scales is None or (scales >= 1).all():
+        return
+    if (scales > 1).any():  # the axes that grow first
+        growing = step.constant(np.maximum(scales, 1), np.float32, "growing")
+        inputs = [step.input(0), "", growing]
+        step.set_input(0, step.make("Resize", inputs, "grown", **step.attributes))
+        step.set_input(2, step.constant(np.minimum(scales, 1), np.float32, "shrinking"))
+    step.attributes["nearest_mode"] = "ceil"
 
 
 @lifts("Resize", until=ALWAYS)

@@ -14,8 +14,7 @@ def concat_axis(step: Step) -> None:
 
 @lifts("Reshape", until=5)
 def reshape_shape(step: Step) -> None:
-    if not step.input(1):
-        step.attribute_to_input("shape", 1)
+    step.attribute_to_input("shape", 1)
 
 
 @lifts("Squeeze", "Unsqueeze", until=13)
@@ -36,8 +35,7 @@ def slice_inputs(step: Step) -> None:
 
 @lifts("Split", until=13)
 def split_sizes(step: Step) -> None:
-    if not step.input(1):
-        step.attribute_to_input("split", 1)
+    step.attribute_to_input("split", 1)
 
 
 @lifts("Split", until=18)

@@ -83,9 +83,9 @@ class Step:
         return self.constant(values, np.int64, hint)
 
     def attribute_to_input(self, attribute: str, index: int) -> None:
-        """An attribute of ints becomes the i64 vector at input `index`."""
+        """An attribute of ints becomes the i64 vector at input `index`, unless that is given."""
         values = self.pop(attribute)
-        if values is not None:
+        if values is not None and not self.input(index):
             self.set_input(index, self.ints(values, attribute))
 
     def known(self, index: int) -> np.ndarray | None:
