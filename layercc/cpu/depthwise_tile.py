@@ -25,15 +25,16 @@ _I32 = ir.IntType(32)
 _ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 
-def make_depthwise(dtype: str, most: int, vectors: int, run: int, step: int, partial: bool) -> Any:
-    """The intrinsic `tile(pixels, rows, x, offsets, w, places, pixel, channels, target)`.
+def make_depthwise(
+    dtype: str, most: int, vectors: int, run: int, step: int, target_row: int, partial: bool
+) -> Any:
+    """The intrinsic `tile(pixels, rows, x, offsets, w, places, pixel, wide, channels, target)`.
 
     `pixels` (int64, 1 to `most`): output pixels of the tile. `x`, `w`: pointers to elements;
     `offsets[r]` and `places[r]` (int64) are where row r of the window starts in them. `pixel`:
-    elements between input pixels. `target`: pointer to pixels × vectors × lanes results, aligned
-    to a vector. Weights of a row are `run` runs of `wide` elements each (see `depthwise` in
-    `layercc.cpu.kernels.depthwise`), `wide` being the next argument. With `partial` only
-    `channels` (int64) elements of X are read from each pixel, and the others taken as 0.
+    elements between input pixels; `wide`: between the weights of neighbouring taps. `target`:
+    pointer to results, a row of `target_row` for each pixel, aligned to a vector. With `partial`
+    only `channels` (int64) elements of X are read from each pixel, and the others taken as 0.
     """
 
     @intrinsic
@@ -46,7 +47,7 @@ def make_depthwise(dtype: str, most: int, vectors: int, run: int, step: int, par
                 block = builder.append_basic_block(f"tile.{size}")
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
-                    shape = (size, vectors, run, step, partial)
+                    shape = (size, vectors, run, step, target_row, partial)
                     builder.call(_tile_function(builder.module, dtype, *shape), operands)
                     builder.branch(done)
             builder.position_at_end(done)
@@ -61,7 +62,14 @@ def make_depthwise(dtype: str, most: int, vectors: int, run: int, step: int, par
 
 
 def _tile_function(
-    module: Any, dtype: str, pixels: int, vectors: int, run: int, step: int, partial: bool
+    module: Any,
+    dtype: str,
+    pixels: int,
+    vectors: int,
+    run: int,
+    step: int,
+    target_row: int,
+    partial: bool,
 ) -> Any:
     """The microkernel for exactly `pixels` pixels, as an internal function of `module`."""
     length = lanes(dtype)
@@ -87,7 +95,7 @@ def _tile_function(
     end = function.append_basic_block("end")
     builder = ir.IRBuilder(entry)
     nothing = ir.Constant(vector, [0.0] * length)
-    mask = _mask(builder, channels, length) if partial else None
+    mask: Any = _mask(builder, channels, length) if partial else None
     # Distances between the pixels read are the same for all rows.
     reach = (pixels - 1) * step + run
     steps = [builder.mul(pixel, _I64(i)) for i in range(reach)]
@@ -144,9 +152,9 @@ def _tile_function(
             result = builder.phi(vector)
             result.add_incoming(nothing, entry)
             result.add_incoming(new[p][v], loop)
-            results.append(result)
-    for i, result in enumerate(results):
-        at = builder.bitcast(builder.gep(target, [_I64(i * length)]), vector.as_pointer())
+            results.append((p * target_row + v * length, result))
+    for place, result in results:
+        at = builder.bitcast(builder.gep(target, [_I64(place)]), vector.as_pointer())
         builder.store(result, at, align=alignment)
     builder.ret_void()
     return function

@@ -8,7 +8,7 @@ import numpy as np
 
 from ir.diagnostics import UnsupportedError
 from ir.ops.windows import Window
-from layercc.cpu.kernels.depthwise import MOST_TAPS
+from layercc.cpu.kernels.depthwise import CHANNEL_BLOCK, MOST_TAPS
 from layercc.cpu.kernels.depthwise import depthwise as kernel
 from layercc.cpu.tiles import lanes
 from layercc.lower.context import Context, Tensor
@@ -20,7 +20,6 @@ from layercc.lower.windows import window_words
 #: taps; so wide a run of taps still fits the registers.
 _LONGEST_RUN = 7
 _LONGEST_STEP = 2
-_CHANNEL_BLOCK = 256
 _TASK_FLOPS = 1 << 18
 
 
@@ -52,7 +51,7 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
     run, step = (int(window.kernel[-1]), window.strides[-1]) if shared else (1, 1)
     *batch_and_rows, out_w, _ = y.shape
     rows = math.prod(batch_and_rows)
-    block = min(_CHANNEL_BLOCK, wide)
+    block = min(CHANNEL_BLOCK, wide)
     blocks = -(-filters // block)
     chunk = max(_TASK_FLOPS // max(2 * taps * out_w * block, 1), 1)
     arguments: dict[str, int | Tensor] = window_words(x.shape[1:-1], window)

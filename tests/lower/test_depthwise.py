@@ -31,7 +31,8 @@ CASES = {
 def inputs_of(shape, kernel, multiplier, dtype=np.float32):
     rng = np.random.default_rng(0)
     filters = shape[-1] * multiplier
-    arrays = rng.normal(size=shape), rng.normal(size=(filters, 1, *kernel)), rng.normal(size=filters)
+    sizes = (shape, (filters, 1, *kernel), (filters,))
+    arrays = [rng.normal(size=size) for size in sizes]
     return [array.astype(dtype) for array in arrays]
 
 

@@ -14,7 +14,8 @@ from layercc.cpu.kernel import INT, kernel_family, pointer
 
 #: Taps that a window may have.
 MOST_TAPS = 4096
-_MOST_PIXELS = 8
+#: Channels that a task computes at most: their sums for a tile's pixels stay in the first cache.
+CHANNEL_BLOCK = 256
 
 
 @kernel_family(noalias=("y",))
@@ -29,43 +30,22 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
     from layercc.cpu.epilogues import make_finish
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.isa import host_isa
-    from layercc.cpu.target import jit
     from layercc.cpu.tiles import lanes
 
-    registers = host_isa().vector_registers
-    vectors = 2 if registers >= 32 else 1
-    pixels = max(1, min(_MOST_PIXELS, registers // vectors - run - 2))
+    # All input pixels of a row may be loaded before they are used, so count them in.
+    vectors, pixels = (2, 4) if host_isa().vector_registers >= 32 and run <= 3 else (1, 6)
     length = lanes(dtype)
     width = vectors * length
-    wide_tile = make_depthwise(dtype, pixels, vectors, run, step, False)
-    narrow_tile = make_depthwise(dtype, pixels, 1, run, step, False)
-    last_tile = make_depthwise(dtype, pixels, 1, run, step, True)
-    wide_pixel = make_depthwise(dtype, 1, vectors, 1, 1, False)
-    narrow_pixel = make_depthwise(dtype, 1, 1, 1, 1, False)
-    last_pixel = make_depthwise(dtype, 1, 1, 1, 1, True)
+    tile_row = CHANNEL_BLOCK
+    wide_tile = make_depthwise(dtype, pixels, vectors, run, step, tile_row, False)
+    last_tile = make_depthwise(dtype, pixels, 1, run, step, tile_row, True)
+    wide_pixel = make_depthwise(dtype, 1, vectors, 1, 1, tile_row, False)
+    last_pixel = make_depthwise(dtype, 1, 1, 1, 1, tile_row, True)
     finish = make_finish(expression, columns)
-    column = (*columns, 0, 0, 0, 0)[:4]
-    c0, c1, c2, c3 = column
-    scratch_size = pixels * width
+    c0, c1, c2, c3 = (*columns, 0, 0, 0, 0)[:4]
+    scratch_size = pixels * tile_row
     single = run == 1
     data = pointer(dtype)
-
-    @jit
-    def write(tile, count, wide, valid, y, y_row, p0, r0, p1, r1, p2, r2, p3, r3):
-        """Applies the epilogue to `count` pixels of a tile that is `wide` channels wide."""
-        for _ in range(count):
-            if valid == width:
-                for j in range(width):
-                    y[j] = finish(tile[j], p0, p1, p2, p3, j)
-            else:
-                for j in range(valid):
-                    y[j] = finish(tile[j], p0, p1, p2, p3, j)
-            tile = offset(tile, wide)
-            y = offset(y, y_row)
-            p0 = offset(p0, r0)
-            p1 = offset(p1, r1)
-            p2 = offset(p2, r2)
-            p3 = offset(p3, r3)
 
     def body(
         task: INT,
@@ -145,61 +125,47 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
                                 places[taps] = place + kw * wide
                                 taps += 1
                     listed = inside
-                c = first_channel
-                at = (row * out_w + px) * channels
                 source = offset(x, (px * stride_w - pad_w) * channels if inside else 0)
-                while c < last_channel:
+                for c in range(first_channel, last_channel, width):
                     left = last_channel - c
                     xc = offset(source, c)
                     wc = offset(w, c)
+                    sums = offset(tile, c - first_channel)
                     if left >= width:
-                        valid = width
                         if inside:
                             wide_tile(
-                                count, taps, xc, offsets, wc, places, pixel_step, wide, left, tile
+                                count, taps, xc, offsets, wc, places, pixel_step, wide, left, sums
                             )
                         else:
                             wide_pixel(
-                                1, taps, xc, offsets, wc, places, pixel_step, wide, left, tile
+                                1, taps, xc, offsets, wc, places, pixel_step, wide, left, sums
                             )
-                    elif left >= length:
-                        valid = length
-                        if inside:
-                            narrow_tile(
-                                count, taps, xc, offsets, wc, places, pixel_step, wide, left, tile
-                            )
-                        else:
-                            narrow_pixel(
-                                1, taps, xc, offsets, wc, places, pixel_step, wide, left, tile
-                            )
-                    else:
-                        valid = left
+                        continue
+                    for v in range(0, left, length):
+                        xv = offset(xc, v)
+                        wv = offset(wc, v)
+                        part = offset(sums, v)
+                        rest = left - v
                         if inside:
                             last_tile(
-                                count, taps, xc, offsets, wc, places, pixel_step, wide, left, tile
+                                count, taps, xv, offsets, wv, places, pixel_step, wide, rest, part
                             )
                         else:
                             last_pixel(
-                                1, taps, xc, offsets, wc, places, pixel_step, wide, left, tile
+                                1, taps, xv, offsets, wv, places, pixel_step, wide, rest, part
                             )
-                    pixel = row * out_w + px
-                    write(
-                        tile,
-                        count,
-                        width if valid == width else length,
-                        valid,
-                        offset(y, at + c),
-                        channels,
-                        offset(p0, pixel * p0_row + c * c0),
-                        p0_row,
-                        offset(p1, pixel * p1_row + c * c1),
-                        p1_row,
-                        offset(p2, pixel * p2_row + c * c2),
-                        p2_row,
-                        offset(p3, pixel * p3_row + c * c3),
-                        p3_row,
-                    )
-                    c += valid
+                c = first_channel
+                valid = last_channel - first_channel
+                sums = tile
+                for pixel in range(row * out_w + px, row * out_w + px + count):
+                    out = offset(y, pixel * channels + c)
+                    q0 = offset(p0, pixel * p0_row + c * c0)
+                    q1 = offset(p1, pixel * p1_row + c * c1)
+                    q2 = offset(p2, pixel * p2_row + c * c2)
+                    q3 = offset(p3, pixel * p3_row + c * c3)
+                    for j in range(valid):
+                        out[j] = finish(sums[j], q0, q1, q2, q3, j)
+                    sums = offset(sums, tile_row)
                 px += count
 
     return body
