@@ -55,7 +55,9 @@ def _image(size: int, channels: int = 3) -> dict[str, tuple[tuple[int, ...], str
     return {"x": ((1, size, size, channels), "float32")}
 
 
-_TOKENS = dict.fromkeys(("input_ids", "token_type_ids", "attention_mask"), ((1, 128), "int64"))
+_TOKENS: dict[str, tuple[tuple[int, ...], str]] = dict.fromkeys(
+    ("input_ids", "token_type_ids", "attention_mask"), ((1, 128), "int64")
+)
 
 NETWORKS: dict[str, Network] = {
     network.name: network

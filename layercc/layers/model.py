@@ -41,7 +41,7 @@ def Input(
     *,
     batch_shape: Sequence[int | str | None] | None = None,
     name: str | None = None,
-) -> Placeholder:
+) -> Tensor:
     """A model input of `shape`, without the batch dim, which is `batch_size` or the symbol `N`.
 
     A dim is an int, a string (a symbol, equal wherever it is used), or None (a symbol of its own).

@@ -1,4 +1,7 @@
-"""Other runtimes that a benchmark compares with, each given the same ONNX model and threads."""
+"""Other runtimes that a benchmark compares with, each given the same ONNX model and threads.
+
+A model is the bytes of an ONNX file, or the path of one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 Runner = Callable[[], list[np.ndarray]]
 
 
-def onnxruntime(model: bytes, inputs: Mapping[str, np.ndarray], threads: int) -> Runner:
+def onnxruntime(model: bytes | str, inputs: Mapping[str, np.ndarray], threads: int) -> Runner:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -23,7 +26,7 @@ def onnxruntime(model: bytes, inputs: Mapping[str, np.ndarray], threads: int) ->
     return lambda: list(session.run(None, given))
 
 
-def openvino(model: bytes, inputs: Mapping[str, np.ndarray], threads: int) -> Runner:
+def openvino(model: bytes | str, inputs: Mapping[str, np.ndarray], threads: int) -> Runner:
     import openvino as ov
 
     core = ov.Core()
@@ -47,7 +50,7 @@ def openvino(model: bytes, inputs: Mapping[str, np.ndarray], threads: int) -> Ru
     return run
 
 
-PEERS: dict[str, Callable[[bytes, Mapping[str, np.ndarray], int], Runner]] = {
+PEERS: dict[str, Callable[[bytes | str, Mapping[str, np.ndarray], int], Runner]] = {
     "onnxruntime": onnxruntime,
     "openvino": openvino,
 }
