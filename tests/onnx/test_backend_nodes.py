@@ -37,7 +37,7 @@ NO_TENSORS = frozenset({
     "ConcatFromSequence", "ImageDecoder", "Optional", "OptionalGetElement", "OptionalHasElement",
     "RegexFullMatch", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
     "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence", "StringConcat",
-    "StringNormalizer", "StringSplit", "TfIdfVectorizer",
+    "StringNormalizer", "StringSplit",
 })  # fmt: skip
 #: Domains that are not meant to run.
 NO_DOMAINS = {
