@@ -6,35 +6,79 @@ Each op's lowering (one file a family) picks kernels and their parameters and ap
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
-from ir.diagnostics import UnsupportedError
-from ir.graph import Graph
-from ir.inference import infer
+from ir.diagnostics import Diagnostic, UnsupportedError
+from ir.graph import Graph, Node
+from ir.inference import Inference, infer
 from layercc.lower.context import Context, Tensor
 from layercc.lower.memory import plan_memory
 from layercc.lower.registry import find_lowering, lowered_ops, lowering, lowering_name
 from layercc.lower.weights import Weights
 from layercc.program import Buffer, Port, Program
 
-__all__ = ["Weights", "check_supported", "lower", "lowered_ops", "lowering"]
+__all__ = [
+    "Weights",
+    "check_supported",
+    "concrete_inference",
+    "lower",
+    "lowered_ops",
+    "lowering",
+]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 
-def check_supported(graph: Graph) -> None:
-    """Raises UnsupportedError listing every op of `graph` that has no lowering, with counts."""
-    missing = Counter(lowering_name(node) for node in graph.nodes if find_lowering(node) is None)
+def check_supported(graph: Graph, inference: Inference | None = None) -> None:
+    """Raises UnsupportedError listing every op of `graph` that has no lowering, with counts.
+
+    Nodes whose results are known before running (shape computations) need none.
+    """
+    known = (inference or infer(graph)).values
+    missing = Counter(
+        lowering_name(node) for node in needed_nodes(graph, known) if find_lowering(node) is None
+    )
     if missing:
         listed = ", ".join(f"{name} ×{count}" for name, count in sorted(missing.items()))
         raise UnsupportedError(
             f"graph {graph.name!r} uses {len(missing)} op(s) that cannot be compiled yet: {listed}"
         )
+
+
+def needed_nodes(graph: Graph, known: Mapping[str, np.ndarray]) -> list[Node]:
+    """The nodes that must run for the outputs of `graph`, those of `known` values not counted."""
+    wanted = set(graph.output_names)
+    needed = []
+    for node in reversed(graph.nodes):
+        if any(name in wanted and name not in known for name in node.outputs):
+            needed.append(node)
+            wanted.update(node.reads())
+    return needed[::-1]
+
+
+def concrete_inference(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int, ...]],
+    values: Mapping[str, np.ndarray] | None = None,
+) -> Inference:
+    """Inference at concrete input shapes. A shape that remains symbolic is an error, too."""
+    found = infer(graph, shapes, values)
+    for node in graph.nodes:
+        kinds = {name: found.types[name] for name in node.outputs if name in found.types}
+        open_ones = [f"{name!r} {kind}" for name, kind in kinds.items() if not kind.is_static]
+        settled = all(found.types[n].is_static for n in node.reads() if n in found.types)
+        if open_ones and settled:
+            message = f"the shape of {', '.join(open_ones)} depends on the values of its inputs"
+            found.diagnostics.append(
+                Diagnostic("data-dependent", message, node.name, node.op, node.source)
+            )
+    return found
 
 
 def lower(
@@ -48,8 +92,10 @@ def lower(
     `values` are the arrays of inputs that shapes are computed from. Raises ShapeError when the
     shapes do not fit the graph, UnsupportedError for ops without a lowering.
     """
-    inference = infer(graph, shapes, values)
+    inference = concrete_inference(graph, shapes, values)
     inference.raise_for_errors(f"graph {graph.name!r} at these input shapes")
+    check_supported(graph, inference)
+    nodes = needed_nodes(graph, inference.values)
     program = Program(
         [Port(v.name, v.dtype.value, tuple(shapes[v.name])) for v in graph.inputs],
         [
@@ -58,19 +104,16 @@ def lower(
             for t in [inference.types[v.name]]
         ],
     )
-    context = Context(graph, inference, weights, program)
+    context = Context(graph, inference, weights, program, nodes)
     for slot, port in enumerate(program.inputs):
         kind = inference.types[port.name]
-        nbytes = int(np.prod(port.shape, dtype=np.int64)) * kind.dtype.itemsize
+        nbytes = math.prod(port.shape) * kind.dtype.itemsize
         context.bind(port.name, Tensor(Buffer("input", nbytes, slot), kind.dtype, port.shape))
-    for node in graph.nodes:
+    for node in nodes:
         context.node = node
-        if not all(name in inference.values for name in node.outputs if name):
-            emit = find_lowering(node)
-            if emit is None:
-                check_supported(graph)
-                raise AssertionError(node)
-            emit(context, node)
+        emit = find_lowering(node)
+        assert emit is not None  # check_supported
+        emit(context, node)
         context.finish(node)
     context.node = None
     _place_outputs(context)
@@ -82,14 +125,12 @@ def _place_outputs(context: Context) -> None:
     """Lets the graph's outputs be written straight into the caller's arrays where possible."""
     from layercc.lower.movement import copy
 
-    taken: set[int] = set()
     for slot, port in enumerate(context.program.outputs):
         tensor = context.tensor(port.name)
         buffer = tensor.buffer
         whole = tensor.offset == 0 and tensor.nbytes == buffer.nbytes
-        if buffer.space == "arena" and whole and id(buffer) not in taken:
+        if buffer.space == "arena" and whole:
             buffer.space, buffer.slot = "output", slot
-            taken.add(id(buffer))
         else:
-            target = Tensor(Buffer("output", tensor.nbytes, slot), tensor.dtype, tensor.shape)
-            copy(context, tensor, target)
+            target = Buffer("output", tensor.nbytes, slot)
+            copy(context, tensor, Tensor(target, tensor.dtype, tensor.shape))

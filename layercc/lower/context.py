@@ -1,10 +1,10 @@
-"""What a lowering works with: tensors as places in buffers, and the table of calls it appends to."""
+"""What a lowering works with: tensors as places in buffers, and the table of calls it fills."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,10 +57,18 @@ class Tensor:
 class Context:
     """The state of one lowering: graph → `Program`, at concrete shapes.
 
-    `inference` knows the type of every value and the values of shape computations.
+    `inference` knows the type of every value and the values of shape computations. `nodes` are
+    those to be lowered: only they count as readers.
     """
 
-    def __init__(self, graph: Graph, inference: Inference, weights: Weights, program: Program):
+    def __init__(
+        self,
+        graph: Graph,
+        inference: Inference,
+        weights: Weights,
+        program: Program,
+        nodes: Sequence[Node],
+    ) -> None:
         self.graph = graph
         self.inference = inference
         self.weights = weights
@@ -69,7 +77,7 @@ class Context:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[int, Tensor] = {}
         self._copies: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # given, aligned; by id
-        self._unread = Counter(name for node in graph.nodes for name in dict.fromkeys(node.reads()))
+        self._unread = Counter(name for node in nodes for name in dict.fromkeys(node.reads()))
         for name in graph.output_names:
             self._unread[name] += 1
         self._holders: dict[int, set[str]] = {}  # buffer id → values that lie in it
@@ -142,8 +150,9 @@ class Context:
         `recipe` names the form: equal recipes must give equal arrays. It may depend on the
         constant's own shape and the node's attributes, not on the shapes of inputs.
         """
-        array = self.weights.packed(name, recipe, lambda given: _aligned(pack(given)))
-        return self._place(array)
+        constant = self.graph.constants[name]
+        packed = self.weights.packed(constant, recipe, lambda given: _aligned(pack(given)))
+        return self._place(packed)
 
     def _place(self, array: np.ndarray) -> Tensor:
         found = self._constants.get(id(array))

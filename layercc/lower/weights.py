@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import numpy as np
 
-from ir.graph import Graph
-
 
 class Weights:
-    """Packed forms of a graph's constants, each made once.
+    """Packed forms of constants, each made once and kept as long as the constant itself."""
 
-    When the only reader of a constant has taken its packed form, the original is let go, so that
-    a model is not held in memory twice.
-    """
-
-    def __init__(self, graph: Graph) -> None:
-        self._originals = graph.constants
-        self._packed: dict[tuple[str, str], np.ndarray] = {}
+    def __init__(self) -> None:
+        self._packed: dict[tuple[int, str], np.ndarray] = {}  # by id of the constant, and recipe
 
     def packed(
-        self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]
+        self, array: np.ndarray, recipe: str, pack: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """The constant `name` in the form `recipe`, which `pack` makes from the original."""
-        key = (name, recipe)
+        """The constant `array` in the form `recipe`, which `pack` makes of it."""
+        key = (id(array), recipe)
         if key not in self._packed:
-            self._packed[key] = pack(self._originals[name])
+            made = pack(array)
+            if np.may_share_memory(made, array):
+                return made  # costs nothing to make again; kept, it would keep the constant alive
+            self._packed[key] = made
+            weakref.finalize(array, self._packed.pop, key, None).atexit = False
         return self._packed[key]

@@ -1,36 +1,61 @@
 """A program bound to native code and memory, ready to run.
 
-Argument words are laid out once. Each running call works on an `Instance` of its own: an arena,
-and a copy of the words in which the addresses of that arena stand. Per call only the addresses of
-the inputs and outputs are filled in.
+Argument words are laid out once. Each running call works in an `Arena` of its own, on an `Instance`
+of the plan: a copy of the words in which the addresses of that arena stand. Per call only the
+addresses of the inputs and outputs are filled in.
 """
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
 from layercc.cpu.executor import TABLE_COLUMNS
+from layercc.cpu.kernel import KernelKey
 from layercc.program import Address, Program
 from layercc.runtime.native import Kernels, LoadedKernel
 from layercc.runtime.threads import run_table
 
 _ALIGNMENT = 64
+#: Plans that an arena remembers its addresses for.
+_MOST_INSTANCES = 256
+
+# An ndarray object is CPython's object header, then the address of its first element (NumPy's
+# `PyArrayObject_fields`, part of its ABI). Reading it there takes 0.1 µs; `__array_interface__`
+# and `ctypes.data` take 1 µs.
+_DATA_FIELD = object.__basicsize__
+_word_at = ctypes.c_int64.from_address
 
 
 def address_of(array: np.ndarray) -> int:
     """Address of the array's first element."""
-    return array.__array_interface__["data"][0]
+    return _word_at(id(array) + _DATA_FIELD).value
+
+
+class Arena:
+    """Memory for the intermediate values of one running call, of any plan of a model."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._memory = np.empty(nbytes + _ALIGNMENT, np.uint8)
+        self.nbytes = nbytes
+        self.start = -(-address_of(self._memory) // _ALIGNMENT) * _ALIGNMENT
+        self.instances: dict[Plan, Instance] = {}
 
 
 class Plan:
-    """A `Program` with its kernels loaded and its argument words laid out."""
+    """A `Program` with its kernels loaded and its argument words laid out.
 
-    def __init__(self, program: Program, kernels: Kernels) -> None:
+    `idle` are arenas that no call uses; plans of one model share them.
+    """
+
+    def __init__(self, program: Program, kernels: Kernels, idle: list[Arena] | None = None) -> None:
         self.program = program
-        self.loaded: dict[object, LoadedKernel] = kernels.prepare(program.keys())
+        self._idle = [] if idle is None else idle
+        self.loaded: dict[KernelKey, LoadedKernel] = kernels.prepare(program.keys())
         self._words: list[int] = []
         self._arena_words: list[tuple[int, int]] = []  # position, offset into the arena
         self._input_words: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -41,7 +66,6 @@ class Plan:
             self._calls.append((kernel.address, call.tasks, len(self._words), int(call.alone)))
             for argument in kernel.signature:
                 self._lay_out(call.arguments.get(argument.name, 0), argument.kind.word)
-        self._free: list[Instance] = []
 
     def _lay_out(self, value: int | float | Address, kind: str) -> None:
         position = len(self._words)
@@ -62,54 +86,55 @@ class Plan:
         else:
             self._words.append(int(value))
 
-    def run(self, inputs: list[np.ndarray], threads: int) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """Runs on dense arrays of the planned shapes and dtypes, in port order."""
         try:
-            instance = self._free.pop()  # atomic, as is append: calls may come from many threads
+            arena = self._idle.pop()  # atomic, as is append: calls may come from many threads
         except IndexError:
-            instance = Instance(self)
+            arena = Arena(self.program.arena_bytes)
+        instance = arena.instances.get(self)
+        if instance is None:
+            arena, instance = self._bound(arena)
         outputs = instance.run(inputs, threads)
-        self._free.append(instance)
+        self._idle.append(arena)
         return outputs
+
+    def _bound(self, arena: Arena) -> tuple[Arena, Instance]:
+        """The arena, or one that is large enough, and an instance of this plan in it."""
+        if arena.nbytes < self.program.arena_bytes:
+            arena = Arena(self.program.arena_bytes)
+        while len(arena.instances) >= _MOST_INSTANCES:
+            del arena.instances[next(iter(arena.instances))]
+        instance = arena.instances[self] = Instance(self, arena)
+        return arena, instance
 
 
 class Instance:
-    """What one running call of a plan needs for itself."""
+    """A plan in an arena: the argument words and the table that the executor walks."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._arena = np.empty(plan.program.arena_bytes + _ALIGNMENT, np.uint8)
-        start = -(-address_of(self._arena) // _ALIGNMENT) * _ALIGNMENT
+    def __init__(self, plan: Plan, arena: Arena) -> None:
         words = np.array(plan._words or [0], np.int64)
         for position, offset in plan._arena_words:
-            words[position] = start + offset
+            words[position] = arena.start + offset
         table = np.zeros((max(len(plan._calls), 1), TABLE_COLUMNS), np.int64)
         for row, (function, tasks, first, alone) in enumerate(plan._calls):
             table[row] = function, tasks, address_of(words) + 8 * first, alone
-        self._kept = (words, table)
-        self._words = memoryview(words)
+        self._table = table
         self._table_address = address_of(table)
         self._rows = len(plan._calls)
-        self._inputs = [plan._input_words.get(i, []) for i in range(len(plan.program.inputs))]
-        self._outputs = [
-            (port.shape, port.dtype, plan._output_words.get(i, []))
-            for i, port in enumerate(plan.program.outputs)
-        ]
+        self._words = words.data
+        program = plan.program
+        self._ports = [(port.shape, port.dtype) for port in program.outputs]
+        self._places = [plan._input_words.get(i, []) for i in range(len(program.inputs))]
+        self._places += [plan._output_words.get(i, []) for i in range(len(program.outputs))]
 
-    def run(self, inputs: list[np.ndarray], threads: int) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """One run; the arena's contents are garbage before and after."""
         words = self._words
-        for array, places in zip(inputs, self._inputs, strict=True):
-            if places:
-                base = array.__array_interface__["data"][0]
-                for position, offset in places:
-                    words[position] = base + offset
-        outputs = []
-        for shape, dtype, places in self._outputs:
-            array = np.empty(shape, dtype)
-            base = array.__array_interface__["data"][0]
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._ports]
+        for array, places in zip((*inputs, *outputs), self._places, strict=True):
+            base = _word_at(id(array) + _DATA_FIELD).value
             for position, offset in places:
                 words[position] = base + offset
-            outputs.append(array)
         run_table(self._table_address, self._rows, threads)
         return outputs

@@ -1,0 +1,111 @@
+"""The arrays that a model is called with: in order, dense, of the declared types and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ir.diagnostics import InputError
+from ir.dims import unify
+from ir.graph import Value
+from ir.types import format_shape
+
+#: Bits of `ndarray.flags.num`: C-contiguous and aligned, as kernels read arrays.
+DENSE = 0x0001 | 0x0100
+
+
+class Inputs:
+    """The declared inputs of a model, and how what callers give becomes arrays for them."""
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        self.values = list(values)
+        self.names = [value.name for value in values]
+        self.dtypes: list[np.dtype] = [value.dtype.value for value in values]
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values)) or "none"
+
+    def in_order(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """Arrays given by position, then by name, in the order of the inputs.
+
+        Raises InputError for arrays too many, missing, given twice, or of unknown name.
+        """
+        if len(arrays) > len(self.names):
+            raise InputError(f"{len(arrays)} arrays given; the inputs are {self}")
+        given = dict(zip(self.names, arrays, strict=False))
+        for name, array in named.items():
+            if name not in self.names:
+                raise InputError(f"there is no input {name!r}; the inputs are {self}")
+            if name in given:
+                raise InputError(f"input {name!r} is given twice, by position and by name")
+            given[name] = array
+        missing = [name for name in self.names if name not in given]
+        if missing:
+            raise InputError(
+                f"no array given for {', '.join(map(repr, missing))}; the inputs are {self}"
+            )
+        return [given[name] for name in self.names]
+
+    def converted(self, arrays: Sequence[Any]) -> list[np.ndarray]:
+        """What was given as dense arrays of the declared dtypes; see `as_dense`."""
+        return [as_dense(array, value) for array, value in zip(arrays, self.values, strict=True)]
+
+    def check_shapes(self, shapes: Sequence[Sequence[int]]) -> None:
+        """Raises InputError unless the shapes fit the declared ones, symbols bound alike."""
+        bindings: dict[str, int] = {}
+        for shape, value in zip(shapes, self.values, strict=True):
+            try:
+                bindings = unify(value.shape, shape, bindings)
+            except ValueError as error:
+                raise InputError(
+                    f"input {value.name!r} is {format_shape(shape)}, "
+                    f"{format_shape(value.shape)} would fit: {error}"
+                ) from None
+
+
+def as_dense(given: Any, value: Value) -> np.ndarray:
+    """`given` as a dense, aligned array of the input's dtype.
+
+    Takes arrays and anything with `__dlpack__` or `__array__`, whose dtypes may only be widened;
+    and Python numbers in lists, which become any dtype of their kind that holds them. Raises
+    InputError.
+    """
+    dtype: np.dtype = value.dtype.value
+    try:
+        if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray):
+            array = np.from_dlpack(given)
+        else:
+            array = np.asarray(given)
+    except Exception as error:  # whatever the conversion of a foreign object raises
+        raise InputError(
+            f"input {value.name!r}: a {type(given).__name__} does not become an array: {error}"
+        ) from error
+    if array.dtype != dtype:
+        typed = hasattr(given, "dtype") or hasattr(given, "__array__")
+        fits = np.can_cast(array.dtype, dtype, "safe") if typed else _holds(array, value)
+        if not fits:
+            raise InputError(
+                f"input {value.name!r} is {value.dtype}; {_described(array)} was given"
+            )
+    return np.require(array, dtype, ["C", "A", "E"])
+
+
+def _holds(array: np.ndarray, value: Value) -> bool:
+    """Whether Python numbers can become the dtype of an input: integers as they are, others
+    rounded."""
+    kind = array.dtype.kind
+    if array.size == 0 or kind == "b":
+        return True
+    if kind not in "iufc":
+        return False
+    if value.dtype.value.kind in "iu" and kind in "iu":
+        return bool((array.astype(value.dtype.value) == array).all())
+    return bool(np.can_cast(array.dtype, value.dtype.value, "same_kind"))
+
+
+def _described(array: np.ndarray) -> str:
+    if array.dtype.kind in "iuf" and array.size == 1:
+        return f"{array.item()} ({array.dtype})"
+    return f"an array of {array.dtype}"

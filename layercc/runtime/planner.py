@@ -1,0 +1,210 @@
+"""From the arrays of a call to a plan: the model optimized, lowered and bound, each once.
+
+Plans are kept by input shapes. Some models compute shapes or choose branches from the *values* of
+integer inputs (a target shape, a length, a flag). Such inputs, the *selectors*, are found when a
+plan cannot be made without them; from then on the model is optimized for each of their values, and
+plans are kept by shapes and these values.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+
+import networkx as nx
+import numpy as np
+
+from ir.diagnostics import LayerccError, ShapeError, UnsupportedError
+from ir.dims import evaluate, symbols
+from ir.dtypes import DTYPE_SETS
+from ir.graph import Graph, Value
+from layercc.lower import Weights, check_supported, concrete_inference, lower
+from layercc.passes import run_passes
+from layercc.passes.inline_branches import rename
+from layercc.runtime.inputs import Inputs
+from layercc.runtime.native import default_kernels
+from layercc.runtime.plan import Arena, Plan
+
+_SELECTORS = DTYPE_SETS["int"] | DTYPE_SETS["bool"]
+#: Elements an input may have to be a selector.
+_SELECTOR_LIMIT = 64
+#: Plans, and optimized graphs, that a model keeps; the oldest go first.
+_MOST_PLANS = 256
+_MOST_VARIANTS = 32
+
+Shapes = tuple[tuple[int, ...], ...]
+#: Shapes of all inputs, then the bytes of the selectors.
+PlanKey = tuple[tuple[int, ...] | bytes, ...]
+
+
+class Planner:
+    """Makes and keeps the plans of one model.
+
+    `plans` and `selectors` (positions of inputs) are for callers that look a plan up before they
+    ask for it. Several threads may do so while another makes plans.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.inputs = Inputs(graph.inputs)
+        self.plans: dict[PlanKey, Plan] = {}
+        self.selectors: list[int] = []
+        self._variants: dict[tuple[bytes, ...], Graph] = {}  # optimized, by values of selectors
+        self._weights = Weights()
+        self._idle: list[Arena] = []
+        self._reset_lock()
+        _planners.add(self)
+
+    def plan_for(self, arrays: Sequence[np.ndarray]) -> Plan:
+        """The plan for dense arrays of the declared dtypes, made now if need be.
+
+        Raises InputError when the shapes do not fit the declared ones, ShapeError when they do not
+        fit the graph, UnsupportedError.
+        """
+        shapes = tuple(array.shape for array in arrays)
+        self.inputs.check_shapes(shapes)
+        with self._lock:
+            while True:
+                values = tuple(arrays[i].tobytes() for i in self.selectors)
+                plan = self.plans.get((*shapes, *values))
+                if plan is not None:
+                    return plan
+                known = {self.inputs.names[i]: arrays[i] for i in self.selectors}
+                try:
+                    plan = self._make(shapes, known, values)
+                except LayerccError:
+                    if not self._find_selectors(arrays, known):
+                        raise
+                else:
+                    _keep(self.plans, (*shapes, *values), plan, _MOST_PLANS)
+                    return plan
+
+    def plan_ahead(self) -> None:
+        """Makes the plan for the declared shapes, symbols standing for 1, if that is possible.
+
+        So kernels are compiled, and faults are found, before the first call. Raises ShapeError or
+        UnsupportedError where no call could succeed.
+        """
+        free = {name: 1 for value in self.graph.inputs for d in value.shape for name in symbols(d)}
+        selectable = bool(self._selector_candidates())
+        with self._lock:
+            try:
+                graph = self._variant((), {})
+            except LayerccError:
+                if not selectable:
+                    raise
+                return
+            undecided = selectable or any(node.op == "If" for node in graph.nodes)
+            if not undecided:
+                check_supported(graph)
+            shapes = tuple(
+                tuple(evaluate(dim, free) for dim in value.shape) for value in self.graph.inputs
+            )
+            try:
+                self.plans[shapes] = self._make(shapes, {}, ())
+            except (ShapeError, UnsupportedError):
+                if not free and not undecided:
+                    raise
+
+    def _make(
+        self, shapes: Shapes, known: Mapping[str, np.ndarray], values: tuple[bytes, ...]
+    ) -> Plan:
+        graph = self._variant(values, known)
+        by_name = dict(zip(self.inputs.names, shapes, strict=True))
+        if any(node.op == "If" for node in graph.nodes):
+            # A branch depends on shapes: the model is optimized for these shapes alone.
+            graph = run_passes(with_input_shapes(specialized(self.graph, known), by_name))
+        program = lower(graph, by_name, {}, self._weights)
+        return Plan(program, default_kernels(), self._idle)
+
+    def _variant(self, values: tuple[bytes, ...], known: Mapping[str, np.ndarray]) -> Graph:
+        graph = self._variants.get(values)
+        if graph is None:
+            graph = run_passes(specialized(self.graph, known))
+            _keep(self._variants, values, graph, _MOST_VARIANTS)
+        return graph
+
+    # Selectors
+
+    def _find_selectors(
+        self, arrays: Sequence[np.ndarray], known: Mapping[str, np.ndarray]
+    ) -> bool:
+        """Adds inputs whose values decide shapes or branches; whether there are new ones."""
+        shapes = {name: a.shape for name, a in zip(self.inputs.names, arrays, strict=True)}
+        found = concrete_inference(specialized(self.graph, known), shapes)
+        undecided = {d.node for d in found.errors if d.code == "data-dependent"}
+        new = [
+            index
+            for index in self._selector_candidates(undecided)
+            if index not in self.selectors and arrays[index].size <= _SELECTOR_LIMIT
+        ]
+        if new:
+            self.selectors = sorted([*self.selectors, *new])
+            self._variants.clear()
+            self.plans.clear()
+        return bool(new)
+
+    def _selector_candidates(self, nodes: set[str] | None = None) -> list[int]:
+        """Integer inputs that reach the condition of an If, or these nodes (any, if None)."""
+        flow = self.graph.as_networkx()
+        sources: set[str] = set()
+        for index, node in enumerate(self.graph.nodes):
+            if nodes is None or node.name in nodes or node.op == "If":
+                for i in {index} | nx.ancestors(flow, index):
+                    sources.update(self.graph.nodes[i].reads())
+        return [
+            index
+            for index, value in enumerate(self.graph.inputs)
+            if value.name in sources and value.dtype in _SELECTORS
+        ]
+
+    def _reset_lock(self) -> None:
+        self._lock = threading.RLock()
+
+
+def specialized(graph: Graph, values: Mapping[str, np.ndarray]) -> Graph:
+    """The graph with readers of some inputs given constants instead. The inputs stay declared."""
+    if not values:
+        return graph
+    taken = graph.value_names()
+    names: dict[str, str] = {}
+    result = graph.copy()
+    for name, array in values.items():
+        names[name] = f"{name}.value"
+        while names[name] in taken:
+            names[name] += "_"
+        result.constants[names[name]] = array.copy()
+    result.nodes = [rename(node, names) for node in graph.nodes]
+    result.types = {}
+    return result
+
+
+def with_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """The graph with the shapes of its inputs declared to be `shapes`."""
+    result = graph.copy()
+    result.inputs = [
+        Value(value.name, value.type.with_shape(shapes[value.name])) for value in graph.inputs
+    ]
+    result.types = {}
+    return result
+
+
+def _keep(store: dict, key: object, item: object, most: int) -> None:
+    """Enters an item; the oldest makes room."""
+    while len(store) >= most:
+        del store[next(iter(store))]
+    store[key] = item
+
+
+_planners: weakref.WeakSet[Planner] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for planner in _planners:  # another thread of the parent may have held the lock
+        planner._reset_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
