@@ -68,17 +68,25 @@ def accumulator_of(dtype: DType) -> str:
     return {"f": "f64", "b": "f64", "i": "i64", "u": "u64"}[str(dtype)[0]]
 
 
-def regions(shape: Sequence[int], axes: Sequence[int]) -> list[tuple[bool, int]]:
-    """The dims in runs that are reduced or kept: (reduced, size), outermost first."""
-    found: list[tuple[bool, int]] = []
+def stages(shape: Sequence[int], axes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """How to reduce `axes`: shapes [outer, reduced, inner], each made of what the last one left.
+
+    Neighbouring axes are one stage; the longest comes first. There is at least one stage.
+    """
+    runs: list[list[int]] = []  # [whether reduced, size]
     for axis, size in enumerate(shape):
         reduced = axis in axes
-        if size == 1:
-            continue
-        if found and found[-1][0] == reduced:
-            found[-1] = (reduced, found[-1][1] * size)
-        else:
-            found.append((reduced, size))
+        if runs and runs[-1][0] == reduced:
+            runs[-1][1] *= size
+        elif size != 1:
+            runs.append([reduced, size])
+    if not any(reduced for reduced, _ in runs):
+        runs.append([True, 1])
+    sizes = [size for _, size in runs]
+    found = []
+    for at in sorted((i for i, run in enumerate(runs) if run[0]), key=lambda i: -sizes[i]):
+        found.append((math.prod(sizes[:at]), sizes[at], math.prod(sizes[at + 1 :])))
+        sizes[at] = 1
     return found
 
 
@@ -86,20 +94,14 @@ def emit_reduction(
     context: Context, x: Tensor, y: Tensor, axes: Sequence[int], recipe: Recipe
 ) -> None:
     """Appends the calls that reduce the `axes` of `x` into `y`, whose shape does not matter."""
-    runs = regions(x.shape, axes)
-    if not any(reduced for reduced, _ in runs):
-        runs.append((True, 1))
-    count = math.prod(size for reduced, size in runs if reduced)
-    sizes = [size for _, size in runs]
-    todo = [at for at, (reduced, _) in enumerate(runs) if reduced]
-    first = True
-    while todo:  # innermost first
-        at = todo.pop()
-        shape = (math.prod(sizes[:at]), sizes[at], math.prod(sizes[at + 1 :]))
-        sizes[at] = 1
-        target = y if not todo else context.scratch(DType[recipe.accumulator], tuple(sizes))
-        reduce_middle(context, x, target, shape, recipe, count, first=first, last=not todo)
-        x, first = target, False
+    plan = stages(x.shape, axes)
+    count = math.prod(reduced for _, reduced, _ in plan)
+    for number, shape in enumerate(plan, start=1):
+        last = number == len(plan)
+        kept = (shape[0], shape[2])
+        target = y if last else context.scratch(DType[recipe.accumulator], kept)
+        reduce_middle(context, x, target, shape, recipe, count, first=number == 1, last=last)
+        x = target
 
 
 def reduce_middle(
@@ -253,23 +255,16 @@ def _log_sum_exp(dtype: str) -> Recipe:
 
 @lowering("ReduceLogSumExp")
 def log_sum_exp(context: Context, node: Node) -> None:
-    """Shifted by the maximum, so that nothing overflows; one run of reduced dims after the other."""
+    """Shifted by the maximum, so that nothing overflows."""
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
-    axes = reduction_axes(call, len(x.shape))
+    plan = stages(x.shape, reduction_axes(call, len(x.shape)))
     y = context.output(node.outputs[0])
-    runs = regions(x.shape, axes)
-    if not any(reduced for reduced, _ in runs):
-        runs.append((True, 1))
-    sizes = [size for _, size in runs]
-    todo = [at for at, (reduced, _) in enumerate(runs) if reduced]
-    while todo:
-        at = todo.pop()
-        shape = (math.prod(sizes[:at]), sizes[at], math.prod(sizes[at + 1 :]))
-        sizes[at] = 1
+    for number, shape in enumerate(plan, start=1):  # log-sum-exps of log-sum-exps
+        kept = (shape[0], shape[2])
         recipe = _log_sum_exp(str(x.dtype))
-        target = y if not todo else context.scratch(DType.f64, tuple(sizes))
-        top = context.scratch(DType[recipe.shift], tuple(sizes))
+        target = y if number == len(plan) else context.scratch(DType.f64, kept)
+        top = context.scratch(DType[recipe.shift], kept)
         reduce_middle(context, x, top, shape, recipe_of("ReduceMax", x.dtype), 1)
         reduce_middle(context, x, target, shape, recipe, 1, shift=top)
         x = target

@@ -7,7 +7,7 @@ maximum in the accumulators' type. Long reductions are done in blocks, whose res
 combines: the order of operations depends on shapes only.
 
 `reduce_columns` keeps an accumulator for each of `COLUMNS` values of i and runs over r;
-`reduce_rows` is for inner = 1, with `LANES` accumulators that are combined pairwise at the end.
+`reduce_rows` is for inner = 1, with 64 accumulators that are combined pairwise at the end.
 Both are bound by memory beyond the second-level cache.
 """
 
@@ -15,8 +15,6 @@ from layercc.cpu.kernel import F64, INT, kernel_family, pointer
 
 #: Accumulators of a block of columns, on the stack.
 COLUMNS = 512
-#: Accumulators of a row.
-LANES = 64
 #: Rows shorter than this are summed up one element after the other.
 SHORT_ROW = 24
 
@@ -156,8 +154,10 @@ def reduce_columns(pre: tuple, post: tuple, combine: str):
 def reduce_rows(pre: tuple, post: tuple, combine: str):
     """For inner = 1. Tasks: outer blocks * blocks of r."""
     from layercc.cpu.intrinsics import offset, stack_array
+    from layercc.cpu.lanes import LANES, folder
 
     element, finish, join, start, accumulator = _helpers(pre, post, combine)
+    fold = folder(join)
     lanes = LANES
     short = SHORT_ROW
 
@@ -193,12 +193,7 @@ def reduce_rows(pre: tuple, post: tuple, combine: str):
                     k += lanes
                 for i in range(length - k):
                     totals[i] = join(totals[i], element(source, k + i, shift, o))
-                half = lanes // 2
-                while half > 0:
-                    for i in range(half):
-                        totals[i] = join(totals[i], totals[i + half])
-                    half //= 2
-                total = totals[0]
+                total = fold(totals)
             finish(y, o * blocks + task % blocks, total, count, shift, o)
 
     return body

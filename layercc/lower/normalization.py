@@ -1,0 +1,268 @@
+"""Lowering of normalizations: rows in one kernel, others as moments and a pointwise expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ir.diagnostics import UnsupportedError
+from ir.dtypes import DType
+from ir.graph import Node
+from layercc.cpu.kernels.normalize import normalize_rows
+from layercc.lower.context import Context, Tensor
+from layercc.lower.pointwise import emit_pointwise
+from layercc.lower.reduction import Recipe, Steps, recipe_of, reduce_middle, stages
+from layercc.lower.registry import lowering
+
+#: Elements of a task.
+_TASK = 1 << 14
+_MEAN_OF_SQUARES = Recipe(
+    "sum",
+    "f64",
+    before=(
+        ("identity", (0,), (), "f64"),
+        ("subtract", (2, 1), (), "f64"),
+        ("multiply", (3, 3), (), "f64"),
+    ),
+    after=(("divide", (0, 1), (), "f64"),),
+    shift="f64",
+)
+
+
+def moments(context: Context, x: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance of `x` over `axes`, which remain with size 1; both f64.
+
+    Each in a pass of its own. Over several runs of axes, variances are combined after Chan, Golub
+    and LeVeque (1979): the variance of a union is the mean of the variances and the variance of
+    the means.
+    """
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    variance: Tensor | None = None
+    for stage in stages(x.shape, axes):
+        kept = (stage[0], stage[2])
+        mean, spread = context.scratch(DType.f64, kept), context.scratch(DType.f64, kept)
+        reduce_middle(context, x, mean, stage, recipe_of("ReduceMean", x.dtype), stage[1])
+        reduce_middle(context, x, spread, stage, _MEAN_OF_SQUARES, stage[1], shift=mean)
+        if variance is not None:
+            within = context.scratch(DType.f64, kept)
+            recipe = recipe_of("ReduceMean", DType.f64)
+            reduce_middle(context, variance, within, stage, recipe, stage[1])
+            total = context.scratch(DType.f64, kept)
+            steps: Steps = (("add", (0, 1), (), "f64"),)
+            add = (("f64", "f64"), steps, (2,))
+            emit_pointwise(context, add, [within, spread], [total], kept)
+            spread = total
+        x, variance = mean, spread
+    assert variance is not None
+    return x.reshaped(shape), variance.reshaped(shape)
+
+
+def standardize(
+    context: Context,
+    x: Tensor,
+    y: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: float,
+    scale: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> None:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, broadcast; computed in f64 but for
+    scale and bias."""
+    operands = [x, mean, variance, *(t for t in (scale, bias) if t is not None)]
+    count = len(operands)
+    dtype = str(y.dtype)
+    steps: list = [
+        ("identity", (0,), (), "f64"),
+        ("subtract", (count, 1), (), "f64"),
+        ("constant", (), (("value", epsilon),), "f64"),
+        ("add", (2, count + 2), (), "f64"),
+        ("sqrt", (count + 3,), (), "f64"),
+        ("reciprocal", (count + 4,), (), "f64"),
+        ("multiply", (count + 1, count + 5), (), "f64"),
+        ("identity", (count + 6,), (), "f64" if dtype == "f64" else "f32"),
+    ]
+    if scale is not None:
+        steps.append(("multiply", (count + len(steps) - 1, 3), (), dtype))
+    if bias is not None:
+        steps.append(("add", (count + len(steps) - 1, count - 1), (), dtype))
+    steps.append(("identity", (count + len(steps) - 1,), (), dtype))
+    expression = (
+        tuple(str(tensor.dtype) for tensor in operands),
+        tuple(steps),
+        (count + len(steps) - 1,),
+    )
+    emit_pointwise(context, expression, operands, [y], y.shape, flops=5)
+
+
+@lowering("LayerNormalization")
+def layer_normalization(context: Context, node: Node) -> None:
+    """Over the last dims; scale and bias usually have these dims."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    axis = call.axis_of(call.axis, len(x.shape))
+    scale = context.tensor(node.inputs[1])
+    bias = context.tensor(node.inputs[2]) if call.has(2) else None
+    y = context.output(node.outputs[0])
+    stats = [context.output(name) for name in node.outputs[1:] if name]
+    if all(t is None or _covers(t, x.shape[axis:]) for t in (scale, bias)) and len(stats) != 1:
+        _rows(context, x, y, axis, call.epsilon, scale, bias, stats, centered=True)
+        return
+    if stats:
+        raise UnsupportedError(f"{node}: mean and deviation with scale {list(scale.shape)}")
+    axes = range(axis, len(x.shape))
+    standardize(context, x, y, *moments(context, x, axes), call.epsilon, scale, bias)
+
+
+@lowering("RMSNormalization")
+def rms_normalization(context: Context, node: Node) -> None:
+    """Over the last dims."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    axis = call.axis_of(call.axis, len(x.shape))
+    scale = context.tensor(node.inputs[1])
+    y = context.output(node.outputs[0])
+    if not _covers(scale, x.shape[axis:]):
+        raise UnsupportedError(
+            f"{node}: scale is {list(scale.shape)}; only {list(x.shape[axis:])} is supported"
+        )
+    _rows(context, x, y, axis, call.epsilon, scale, None, [], centered=False)
+
+
+def _covers(parameter: Tensor, dims: tuple[int, ...]) -> bool:
+    """Whether a parameter has an element for each of the normalized elements."""
+    rest = parameter.shape[: -len(dims)]
+    return parameter.shape[-len(dims) :] == dims and all(size == 1 for size in rest)
+
+
+def _rows(
+    context: Context,
+    x: Tensor,
+    y: Tensor,
+    axis: int,
+    epsilon: float,
+    scale: Tensor,
+    bias: Tensor | None,
+    stats: Sequence[Tensor],
+    *,
+    centered: bool,
+) -> None:
+    n = x.reshaped(x.shape[axis:]).size
+    outer = x.reshaped(x.shape[:axis]).size
+    outer_block = max(1, _TASK // max(n, 1))
+    family_key = normalize_rows.key(
+        str(x.dtype),
+        str(y.dtype),
+        centered,
+        bias is not None,
+        str(stats[0].dtype) if stats else "",
+    )
+    context.call(
+        family_key,
+        tasks=-(-outer // outer_block),
+        flops=7 * x.size,
+        x=x,
+        scale=scale,
+        y=y,
+        outer=outer,
+        outer_block=outer_block,
+        n=n,
+        epsilon=float(epsilon),
+        **({} if bias is None else {"bias": bias}),
+        **dict(zip(("means", "inverses"), stats, strict=False)),
+    )
+
+
+@lowering("BatchNormalization")
+def batch_normalization(context: Context, node: Node) -> None:
+    """At inference: given mean and variance."""
+    call = context.call_of(node)
+    if call.training_mode:
+        raise UnsupportedError(f"{node}: training mode is not compiled")
+    x = context.tensor(node.inputs[0])
+    spread = _per_channel(x, bool(call.channels_last))
+    scale, bias, mean, variance = (
+        context.tensor(name).reshaped(spread) for name in node.inputs[1:5]
+    )
+    y = context.output(node.outputs[0], reuse=x)
+    standardize(context, x, y, mean, variance, call.epsilon, scale, bias)
+
+
+def _per_channel(x: Tensor, channels_last: bool) -> tuple[int, ...]:
+    """The shape in which one element a channel broadcasts with `x`."""
+    rank = len(x.shape)
+    if rank == 1:
+        return (1,)
+    at = rank - 1 if channels_last else 1
+    return tuple(size if axis == at else 1 for axis, size in enumerate(x.shape))
+
+
+@lowering("InstanceNormalization", "GroupNormalization")
+def group_normalization(context: Context, node: Node) -> None:
+    """Over the spatial dims, and the channels of a group (instances: one channel)."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    batch = x.shape[0]
+    channels = x.shape[-1] if call.channels_last else x.shape[1]
+    groups = channels if node.op == "InstanceNormalization" else call.num_groups
+    size = x.size // max(batch * channels, 1)
+    scale, bias = (context.tensor(name) for name in node.inputs[1:3])
+    y = context.output(node.outputs[0])
+    if call.channels_last:
+        view, axes = (batch, size, groups, channels // groups), (1, 3)
+        spread = (groups, channels // groups)
+    else:
+        view, axes = (batch, groups, channels // groups, size), (2, 3)
+        spread = (groups, channels // groups, 1)
+    grouped = x.reshaped(view)
+    mean, variance = moments(context, grouped, axes)
+    standardize(
+        context, grouped, y.reshaped(view), mean, variance, call.epsilon,
+        scale.reshaped(spread), bias.reshaped(spread),
+    )  # fmt: skip
+
+
+@lowering("MeanVarianceNormalization")
+def mean_variance_normalization(context: Context, node: Node) -> None:
+    """(x - mean) / (deviation + 1e-9)."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    axes = [call.axis_of(axis, len(x.shape)) for axis in call.axes]
+    mean, variance = moments(context, x, axes)
+    y = context.output(node.outputs[0])
+    steps: Steps = (
+        ("identity", (0,), (), "f64"),
+        ("subtract", (3, 1), (), "f64"),
+        ("sqrt", (2,), (), "f64"),
+        ("constant", (), (("value", 1e-9),), "f64"),
+        ("add", (5, 6), (), "f64"),
+        ("divide", (4, 7), (), "f64"),
+        ("identity", (8,), (), str(y.dtype)),
+    )
+    expression = ((str(x.dtype), "f64", "f64"), steps, (9,))
+    emit_pointwise(context, expression, [x, mean, variance], [y], y.shape, flops=5)
+
+
+@lowering("LpNormalization")
+def lp_normalization(context: Context, node: Node) -> None:
+    """x / norm along an axis; 0 where the norm is 0."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    if call.p not in (1, 2):
+        raise UnsupportedError(f"{node}: p is {call.p}; 1 or 2 would fit")
+    axis = call.axis_of(call.axis, len(x.shape))
+    shape = tuple(1 if i == axis else size for i, size in enumerate(x.shape))
+    norm = context.scratch(DType.f64, shape)
+    recipe = recipe_of("ReduceL1" if call.p == 1 else "ReduceL2", x.dtype)
+    (stage,) = stages(x.shape, [axis])
+    reduce_middle(context, x, norm, stage, recipe, 1)
+    y = context.output(node.outputs[0])
+    steps: Steps = (
+        ("constant", (), (("value", 0.0),), "f64"),
+        ("equal", (1, 2), (), "bool"),
+        ("identity", (0,), (), "f64"),
+        ("divide", (4, 1), (), "f64"),
+        ("select", (3, 2, 5), (), "f64"),
+        ("identity", (6,), (), str(y.dtype)),
+    )
+    expression = ((str(x.dtype), "f64"), steps, (7,))
+    emit_pointwise(context, expression, [x, norm], [y], y.shape, flops=3)
