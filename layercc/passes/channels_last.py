@@ -12,10 +12,11 @@ that true of what it makes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ir.graph import Graph, Node
+from ir.types import TensorType
 from layercc.passes.editor import GraphEditor, definition
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.layout_rules import Followed, Perm, follower_of, regroup
@@ -30,18 +31,18 @@ from layercc.passes.simplify_shapes import (
 @graph_pass("optimize")
 def channels_last(graph: Graph) -> Graph:
     """Put spatial ops into channels-last form, with as few Transposes as possible."""
-    if not any(_is_channels_first(graph, node) for node in graph.nodes):
+    if not any(_is_channels_first(graph.types, node) for node in graph.nodes):
         return graph
     return _Walk(GraphEditor(graph)).run()
 
 
-def _is_channels_first(graph: Graph, node: Node) -> bool:
+def _is_channels_first(types: Mapping[str, TensorType], node: Node) -> bool:
     op = definition(node)
     return (
         op is not None
         and "channels_last" in op.attributes
         and not node.attributes.get("channels_last")
-        and graph.types[node.inputs[0]].rank > 2
+        and types[node.inputs[0]].rank > 2
     )
 
 
@@ -112,7 +113,7 @@ class _Walk:
 
     def is_wanted(self, node: Node) -> bool:
         """Whether the node is one whose layout is to be changed."""
-        return _is_channels_first(self.editor.graph, node)
+        return _is_channels_first(self.editor.types, node)
 
     def spatial(self, node: Node) -> bool:
         """Replaces a channels-first node by its channels-last form, if it has one."""
