@@ -30,7 +30,9 @@ class Exported:
     def inputs(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The network's input arrays in the file's layout."""
         return {
-            name: np.ascontiguousarray(array.transpose(self.input_perms.get(name)))
+            name: np.ascontiguousarray(array.transpose(self.input_perms[name]))
+            if name in self.input_perms
+            else array
             for name, array in own.items()
         }
 
