@@ -22,6 +22,7 @@ class Inputs:
     def __init__(self, values: Sequence[Value]) -> None:
         self.values = list(values)
         self.names = [value.name for value in values]
+        self._known = set(self.names)
         self.dtypes: list[np.dtype] = [value.dtype.value for value in values]
 
     def __str__(self) -> str:
@@ -32,11 +33,13 @@ class Inputs:
 
         Raises InputError for arrays too many, missing, given twice, or of unknown name.
         """
+        if not arrays and named.keys() == self._known:
+            return [named[name] for name in self.names]
         if len(arrays) > len(self.names):
             raise InputError(f"{len(arrays)} arrays given; the inputs are {self}")
         given = dict(zip(self.names, arrays, strict=False))
         for name, array in named.items():
-            if name not in self.names:
+            if name not in self._known:
                 raise InputError(f"there is no input {name!r}; the inputs are {self}")
             if name in given:
                 raise InputError(f"input {name!r} is given twice, by position and by name")

@@ -13,6 +13,8 @@ from layercc.runtime.plan import Plan
 from layercc.runtime.planner import Planner
 from layercc.runtime.threads import resolve_threads
 
+_ndarray = np.ndarray
+
 
 class CompiledModel:
     """A graph compiled for this machine; call it with arrays.
@@ -69,7 +71,7 @@ class CompiledModel:
         key: list[Any] = []
         for array, dtype in zip(arrays, self._dtypes, strict=True):
             if (
-                type(array) is not np.ndarray
+                type(array) is not _ndarray
                 or array.dtype != dtype
                 or array.flags.num & DENSE != DENSE
             ):

@@ -29,6 +29,7 @@ _MOST_INSTANCES = 256
 # and `ctypes.data` take 1 µs.
 _DATA_FIELD = object.__basicsize__
 _word_at = ctypes.c_int64.from_address
+_empty = np.empty
 
 
 def address_of(array: np.ndarray) -> int:
@@ -125,16 +126,21 @@ class Instance:
         self._words = words.data
         program = plan.program
         self._ports = [(port.shape, port.dtype) for port in program.outputs]
-        self._places = [plan._input_words.get(i, []) for i in range(len(program.inputs))]
-        self._places += [plan._output_words.get(i, []) for i in range(len(program.outputs))]
+        words_of = [plan._input_words[i] for i in range(len(program.inputs))]
+        words_of += [plan._output_words[i] for i in range(len(program.outputs))]
+        #: Which array's address goes into which word, and what is added to it.
+        self._places = [
+            (number, position, offset)
+            for number, places in enumerate(words_of)
+            for position, offset in places
+        ]
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """One run; the arena's contents are garbage before and after."""
+        outputs = [_empty(shape, dtype) for shape, dtype in self._ports]
+        arrays = [*inputs, *outputs]
         words = self._words
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._ports]
-        for array, places in zip((*inputs, *outputs), self._places, strict=True):
-            base = _word_at(id(array) + _DATA_FIELD).value
-            for position, offset in places:
-                words[position] = base + offset
+        for number, position, offset in self._places:
+            words[position] = _word_at(id(arrays[number]) + _DATA_FIELD).value + offset
         run_table(self._table_address, self._rows, threads)
         return outputs
