@@ -8,6 +8,8 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from layercc.cpu.kernels.normalize import normalize_rows
+from layercc.cpu.kernels.response import BLOCK as RESPONSE_BLOCK
+from layercc.cpu.kernels.response import local_response
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.reduction import Recipe, Steps, recipe_of, reduce_middle, stages
@@ -266,3 +268,32 @@ def lp_normalization(context: Context, node: Node) -> None:
     )
     expression = ((str(x.dtype), "f64"), steps, (7,))
     emit_pointwise(context, expression, [x, norm], [y], y.shape, flops=3)
+
+
+@lowering("LRN")
+def local_response_normalization(context: Context, node: Node) -> None:
+    """Across neighbouring channels, in either layout."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    channels = x.shape[-1] if call.channels_last else x.shape[1]
+    planes = x.size // max(channels, 1) if call.channels_last else x.shape[0]
+    plane = x.size // max(planes, 1)
+    if x.size == 0:
+        return
+    plane_block = max(1, _TASK // plane)
+    before = (call.size - 1) // 2
+    context.call(
+        local_response.key(str(x.dtype), float(call.beta)),
+        tasks=-(-planes // plane_block) * -(-plane // RESPONSE_BLOCK),
+        flops=x.size * (2 * call.size + 12),
+        x=x,
+        y=context.output(node.outputs[0]),
+        planes=planes,
+        plane_block=plane_block,
+        channels=channels,
+        step=plane // channels,
+        before=before,
+        after=call.size - 1 - before,
+        alpha=call.alpha / call.size,
+        bias=float(call.bias),
+    )
