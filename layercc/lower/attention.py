@@ -1,0 +1,1 @@
+"""Lowering of attention and rotary position embeddings."""

@@ -1,0 +1,1 @@
+"""Lowering of integer and quantised matrix products and convolutions."""

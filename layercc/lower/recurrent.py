@@ -1,0 +1,359 @@
+"""Lowering of RNN, LSTM and GRU.
+
+The inputs of all time steps are projected by one contraction. Then each step is a contraction of
+the state with the recurrent weights, for all directions at once, and a cell
+(`layercc.cpu.kernels.recurrent`) that applies the gates and updates the states in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import DType
+from ir.graph import Node
+from ir.ops.recurrent import Recurrent, direction_count, resolve_activations
+from ir.registry import Call
+from layercc.cpu.expressions import Expression, Step
+from layercc.cpu.kernel import KernelKey
+from layercc.cpu.kernels.fill import fill
+from layercc.cpu.kernels.recurrent import gru_cell, gru_gates, lstm_cell, rnn_cell
+from layercc.cpu.tiles import choose_vectors
+from layercc.lower.casting import computable, result, rounded
+from layercc.lower.context import Context, Tensor
+from layercc.lower.contraction import (
+    Contraction,
+    Packed,
+    Strided,
+    emit,
+    pack_at_run_time,
+    pack_weights,
+)
+from layercc.lower.epilogue import Epilogue, Operand
+from layercc.lower.movement import CHUNK, copy, moved_as
+from layercc.lower.registry import lowering
+
+#: Hidden units of a cell's task.
+_CELL_TASK = 1 << 12
+
+Activation = tuple[str, float, float]
+
+
+def activation_expression(activation: Activation, clip: float | None, dtype: str) -> Expression:
+    """A gate's function (name, alpha, beta), of an input clipped to within `clip` of zero."""
+    name, alpha, beta = activation
+    steps: list[Step] = []
+    if clip is not None:
+        steps.append(("clip", (0,), (("high", clip), ("low", -clip)), dtype))
+    for function, operands, settings in _steps(name, alpha, beta, len(steps)):
+        kind = "bool" if function == "greater_or_equal" else dtype
+        steps.append((function, operands, settings, kind))
+    return ((dtype,), tuple(steps), (len(steps),))
+
+
+def _steps(
+    name: str, alpha: float, beta: float, x: int
+) -> list[tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]]:
+    """The function applied to value number `x`; its last step's value counts."""
+    a, b = (("value", alpha),), (("value", beta),)
+    if name == "affine":
+        return [
+            ("constant", (), a), ("multiply", (x, x + 1), ()),
+            ("constant", (), b), ("add", (x + 2, x + 3), ()),
+        ]  # fmt: skip
+    if name == "scaledtanh":
+        return [
+            ("constant", (), b), ("multiply", (x, x + 1), ()), ("tanh", (x + 2,), ()),
+            ("constant", (), a), ("multiply", (x + 3, x + 4), ()),
+        ]  # fmt: skip
+    if name == "thresholdedrelu":  # unlike the op of that name, alpha itself passes
+        return [
+            ("constant", (), a), ("greater_or_equal", (x, x + 1), ()),
+            ("constant", (), (("value", 0.0),)), ("select", (x + 2, x, x + 3), ()),
+        ]  # fmt: skip
+    if name == "hardsigmoid":
+        return [("hard_sigmoid", (x,), (("alpha", alpha), ("beta", beta)))]
+    if name in ("leakyrelu", "elu"):
+        return [(name.replace("leakyrelu", "leaky_relu"), (x,), (("alpha", alpha),))]
+    return [(name, (x,), ())]  # relu, tanh, sigmoid, softsign, softplus
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One recurrent layer at concrete sizes. `h` and the other `states` are [rows of samples];
+    strides are in elements."""
+
+    call: Call
+    context: Context
+    dtype: DType
+    time: int
+    batch: int
+    features: int
+    hidden: int
+    directions: int
+    gates: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of W and R of one direction."""
+        return self.gates * self.hidden
+
+    def projected(self, x: Tensor, weight: str, bias: Tensor | None, whole: bool) -> Tensor:
+        """[samples and times as in X, directions, rows]: W x + Wb, and with `whole` also Rb."""
+        count = self.time * self.batch
+        y = self.context.scratch(self.dtype, (count, self.directions, self.rows))
+        epilogue = Epilogue()
+        if bias is not None:
+            parts = [bias, bias.moved(self.rows * self.dtype.itemsize)] if whole else [bias]
+            operands = tuple(Operand(part, 0, 2 * self.rows, 0, 1) for part in parts)
+            kind = str(self.dtype)
+            add = [("add", (0, 1), (), kind), ("add", (3, 2), (), kind)]
+            inputs = (kind,) * (1 + len(parts))
+            steps: Any = (inputs, tuple(add[: len(parts)]), (2 * len(parts),))
+            epilogue = Epilogue(steps, operands)
+        wide = self.directions * self.rows
+        self._contract(
+            Strided(x, 0, 0, self.features),
+            self.weights(weight, self.features, 0, self.rows),
+            Strided(y, 0, self.rows, wide),
+            (count, self.rows, self.features),
+            epilogue,
+        )
+        return y
+
+    def product(self, x: Strided, weight: str, y: Tensor, first: int, rows: int) -> None:
+        """y[direction, sample] = R[first : first + rows] x, where x has `hidden` columns."""
+        target = Strided(y, 0, self.batch * rows, rows)
+        packed = self.weights(weight, self.hidden, first, rows)
+        self._contract(x, packed, target, (self.batch, rows, self.hidden), Epilogue())
+
+    def _contract(
+        self, x: Strided, w: Packed, y: Strided, sizes: tuple[int, int, int], epilogue: Epilogue
+    ) -> None:
+        rows, columns, depth = sizes
+        emit(
+            self.context,
+            Contraction(
+                x, w, y, rows, columns, depth, inner=self.directions, epilogue=epilogue
+            ),
+        )
+
+    def weights(self, name: str, depth: int, first: int, rows: int) -> Packed:
+        """Rows of W or R, transposed, in panels."""
+        context = self.context
+        vectors = choose_vectors(rows, str(self.dtype))
+        if name in context.graph.constants:
+            dtype = self.dtype.value
+
+            def pack(array: np.ndarray) -> np.ndarray:
+                part = array[:, first : first + rows].astype(dtype, copy=False)
+                return pack_weights(part.swapaxes(1, 2)[:, None], vectors)
+
+            packed = context.packed(name, f"recurrent {first} {rows} {vectors} {dtype}", pack)
+            return Packed(packed, vectors, 0, packed.size // self.directions)
+        matrix = computable(context, context.tensor(name))
+        return pack_at_run_time(
+            context,
+            matrix.moved(first * depth * self.dtype.itemsize),
+            (1, self.directions),
+            (0, matrix.shape[1] * depth, 1, depth),
+            depth,
+            rows,
+        )
+
+
+@lowering("RNN", "LSTM", "GRU")
+def recurrent(context: Context, node: Node) -> None:
+    """A recurrent layer in all its variants."""
+    call = context.call_of(node)
+    op: type[Recurrent] = call.op  # type: ignore[assignment]
+    x = computable(context, context.tensor(node.inputs[0]))
+    time, batch, features = x.shape if not call.layout else (x.shape[1], x.shape[0], x.shape[2])
+    hidden, directions = context.shape(node.inputs[2])[2], direction_count(call)
+    layer = Layer(call, context, x.dtype, time, batch, features, hidden, directions, op.gates)
+    bias, lengths, *initial = (_given(context, node, index) for index in range(3, 6 + op.states))
+    peepholes = initial.pop()
+    projected = layer.projected(x, node.inputs[1], bias, whole=node.op != "GRU")
+
+    outputs = [*node.outputs, "", ""]
+    state_shape, h_strides = (directions, batch, hidden), (batch * hidden, hidden)
+    if call.layout:
+        state_shape, h_strides = (batch, directions, hidden), (hidden, directions * hidden)
+    states = [
+        _state(context, outputs[1 + i], initial[i], layer.dtype, state_shape)
+        for i in range(op.states)
+    ]
+    y = (
+        result(context, outputs[0], layer.dtype) if outputs[0]
+        else context.scratch(layer.dtype, (directions, batch, hidden))  # what one step writes
+    )  # fmt: skip
+
+    cells = Cells(layer, _words(layer, lengths, outputs[0] != "", h_strides))
+    cells.tensors |= {"projected": (projected, layer.rows), "h": (states[0], h_strides[0])}
+    cells.give("lengths", lengths, 0)
+    written = {"y": (y, cells.words["y_direction"])}
+    functions = _functions(layer, op)
+    h = Strided(states[0], 0, *h_strides)
+    kind, recurrent_weights = str(layer.dtype), node.inputs[2]
+
+    first = len(context.program.calls)
+    if time == 0:
+        pass
+    elif node.op == "GRU":
+        biased = bias is not None
+        linear = bool(call.linear_before_reset)
+        cells.give("bias", bias, 6 * hidden)
+        gates = 3 if linear else 2
+        sums = context.scratch(layer.dtype, (directions, batch, gates * hidden))
+        cells.give("sums", sums, batch * gates * hidden)
+        layer.product(h, recurrent_weights, sums, 0, gates * hidden)
+        if not linear:
+            cells.emit(lambda f: gru_gates.key(kind, f[0], biased), functions)
+            products = context.scratch(layer.dtype, (directions, batch, hidden))
+            kept = Strided(
+                sums.moved(hidden * layer.dtype.itemsize), 0, 2 * batch * hidden, 2 * hidden
+            )
+            layer.product(kept, recurrent_weights, products, 2 * hidden, hidden)
+            cells.give("products", products, batch * hidden)
+        cells.tensors |= written
+        cells.emit(lambda f: gru_cell.key(kind, f, biased, linear), functions)
+    else:
+        sums = context.scratch(layer.dtype, (directions, batch, layer.rows))
+        layer.product(h, recurrent_weights, sums, 0, layer.rows)
+        cells.give("sums", sums, batch * layer.rows)
+        cells.tensors |= written
+        if node.op == "RNN":
+            cells.emit(lambda f: rnn_cell.key(kind, f[0]), functions)
+        else:
+            cells.give("c", states[1], h_strides[0])
+            cells.give("p", peepholes, 3 * hidden)
+            peeping, coupled = peepholes is not None, bool(call.input_forget)
+            cells.emit(lambda f: lstm_cell.key(kind, f, peeping, coupled), functions)
+    _repeat(context, first, time)
+
+    for name, value in zip(outputs, (y, *states), strict=False):
+        if name:
+            rounded(context, value, name)
+
+
+@dataclass
+class Cells:
+    """Calls of a cell for all directions, or where these have different functions, for each.
+
+    `tensors` are its pointers, with the elements between directions.
+    """
+
+    layer: Layer
+    words: dict[str, int]
+    tensors: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+
+    def give(self, name: str, tensor: Tensor | None, step: int) -> None:
+        """Sets a pointer, if there is such a tensor."""
+        if tensor is not None:
+            self.tensors[name] = (tensor, step)
+
+    def emit(
+        self,
+        key: Callable[[tuple[Expression, ...]], KernelKey],
+        functions: Sequence[tuple[Expression, ...]],
+    ) -> None:
+        """Appends the calls of the cell `key`; `functions` are those of each direction."""
+        layer, size = self.layer, self.layer.dtype.itemsize
+        together = len(set(functions)) == 1
+        count = layer.directions if together else 1
+        for d in range(0, layer.directions, count):
+            words = {**self.words, "directions": count}
+            words["first_backward"] += d
+            layer.context.call(
+                key(functions[d]),
+                tasks=-(-count * layer.batch // words["row_block"]),
+                flops=50 * count * layer.batch * layer.hidden,
+                **words,
+                **{name: at.moved(d * step * size) for name, (at, step) in self.tensors.items()},
+            )
+
+
+def _given(context: Context, node: Node, index: int) -> Tensor | None:
+    """Input `index` in a type that is computed with, or None where it is absent."""
+    if index >= len(node.inputs) or not node.inputs[index]:
+        return None
+    return computable(context, context.tensor(node.inputs[index]))
+
+
+def _state(
+    context: Context, name: str, initial: Tensor | None, dtype: DType, shape: tuple[int, ...]
+) -> Tensor:
+    """A state, in its output's memory where there is one, holding its initial value."""
+    same = bool(name) and context.dtype(name) is dtype
+    state = context.output(name) if same else context.scratch(dtype, shape)
+    if initial is not None:
+        copy(context, initial, state)
+        return state
+    context.call(
+        fill.key(moved_as(dtype)),
+        tasks=-(-state.size // CHUNK),
+        value=context.constant(np.zeros(1, dtype.value)),
+        y=state,
+        n=state.size,
+        chunk=CHUNK,
+    )
+    return state
+
+
+def _words(
+    layer: Layer, lengths: Tensor | None, wanted: bool, states: tuple[int, int]
+) -> dict[str, int]:
+    """Sizes and strides that all cells share."""
+    time, batch, hidden, directions = layer.time, layer.batch, layer.hidden, layer.directions
+    wide = directions * layer.rows
+    line = directions * hidden
+    if not wanted:
+        y = (batch * hidden, 0, hidden)  # direction, time, sample
+    elif layer.call.layout:
+        y = (hidden, line, time * line)
+    else:
+        y = (batch * hidden, batch * line, hidden)
+    steps = (wide, time * wide) if layer.call.layout else (batch * wide, wide)
+    return {
+        "step": 0,
+        "time": time,
+        "limited": int(lengths is not None),
+        "first_backward": int(layer.call.direction == "reverse"),
+        "directions": directions,
+        "batch": batch,
+        "hidden": hidden,
+        "row_block": max(_CELL_TASK // max(hidden, 1), 1),
+        "projected_direction": layer.rows,
+        "projected_time": steps[0],
+        "projected_row": steps[1],
+        "y_direction": y[0],
+        "y_time": y[1],
+        "y_row": y[2],
+        "state_direction": states[0],
+        "state_row": states[1],
+    }
+
+
+def _functions(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]]:
+    """The gates' functions, for each direction."""
+    count = len(op.default_activations)
+    kind = str(layer.dtype)
+    made = [
+        activation_expression(activation, layer.call.clip, kind)
+        for activation in resolve_activations(layer.call, op.default_activations)
+    ]
+    return [tuple(made[d * count : (d + 1) * count]) for d in range(layer.directions)]
+
+
+def _repeat(context: Context, first: int, time: int) -> None:
+    """Appends the calls of steps 1, 2, ... after those of step 0, which begin at `first`."""
+    calls = context.program.calls
+    block: Sequence[Any] = calls[first:]
+    for step in range(1, time):
+        for call in block:
+            if "step" in call.arguments:
+                call = replace(call, arguments={**call.arguments, "step": step})
+            calls.append(call)
