@@ -136,9 +136,7 @@ class Layer:
         rows, columns, depth = sizes
         emit(
             self.context,
-            Contraction(
-                x, w, y, rows, columns, depth, inner=self.directions, epilogue=epilogue
-            ),
+            Contraction(x, w, y, rows, columns, depth, inner=self.directions, epilogue=epilogue),
         )
 
     def weights(self, name: str, depth: int, first: int, rows: int) -> Packed:
