@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ir.graph import Graph
+from layercc.passes.absorb_expand import absorb_expand
 from layercc.passes.channels_last import channels_last
 from layercc.passes.clean_imports import clean_imports
 from layercc.passes.decompose_batch_normalization import decompose_batch_normalization
@@ -17,6 +18,7 @@ from layercc.passes.fold_padding import fold_padding
 from layercc.passes.fold_scale_and_shift import fold_scale_and_shift
 from layercc.passes.fuse_epilogues import fuse_epilogues
 from layercc.passes.fuse_pointwise import fuse_pointwise
+from layercc.passes.hoist_shapes import hoist_shapes
 from layercc.passes.infrastructure import Observer, Pass, run_sequence
 from layercc.passes.inline_branches import inline_branches
 from layercc.passes.recognize_activations import recognize_activations
@@ -34,7 +36,9 @@ SIMPLIFY: tuple[Pass, ...] = (
     clean_imports,
     decompose_contributed,
     fold_constants,
+    hoist_shapes,
     simplify_shapes,
+    absorb_expand,
     simplify_arithmetic,
     eliminate_common_subexpressions,
     eliminate_dead_code,
