@@ -101,6 +101,7 @@ def reference_node(
     attributes: Mapping[str, Any] | None = None,
     outputs: int = 1,
     *,
+    constants: Iterable[int] = (),
     exact: bool = True,
 ) -> list[np.ndarray]:
     """The outputs of one node by its NumPy reference; with `exact`, floats as float64."""
@@ -110,5 +111,5 @@ def reference_node(
         return array.astype(np.float64) if small and array is not None else array
 
     given = [widened(array) if exact else array for array in inputs]
-    graph = one_node(op, given, attributes, outputs)
+    graph = one_node(op, given, attributes, outputs, constants)
     return list(interpret(graph, named(given)).values())

@@ -1,0 +1,170 @@
+"""Lowering of pools over sliding windows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ir.diagnostics import UnsupportedError
+from ir.graph import Node
+from ir.ops.pooling import MaxUnpool, pool_window
+from ir.ops.windows import Window
+from layercc.cpu.kernels.fill import fill
+from layercc.cpu.kernels.pooling import (
+    CHANNEL_BLOCK,
+    MOST_TAPS,
+    max_pool_indices,
+    max_unpool,
+    pool,
+)
+from layercc.lower.context import Context, Tensor
+from layercc.lower.layout import channels_last_input, channels_last_output, put_back
+from layercc.lower.movement import CHUNK, moved_as, strided_copy, strides_of
+from layercc.lower.registry import lowering
+from layercc.lower.windows import three, window_words
+
+#: Elements that a task reads, about.
+_TASK = 1 << 16
+#: Groups of taps that have a kernel: 2×2 windows and 3×3 windows; larger ones take several.
+_SMALL_GROUP, _LARGE_GROUP = 4, 9
+
+
+@lowering("MaxPool")
+def max_pool(context: Context, node: Node) -> None:
+    """MaxPool; Indices come from a kernel of their own."""
+    window, x, last = _start(context, node)
+    if node.outputs[0]:
+        _pool(context, node, x, window, "max")
+    if len(node.outputs) > 1 and node.outputs[1]:
+        _indices(context, node, x, window, last)
+
+
+@lowering("AveragePool")
+def average_pool(context: Context, node: Node) -> None:
+    """AveragePool."""
+    window, x, _ = _start(context, node)
+    include_pad = bool(context.call_of(node).count_include_pad)
+    _pool(context, node, x, window, "average", include_pad=include_pad)
+
+
+@lowering("LpPool")
+def lp_pool(context: Context, node: Node) -> None:
+    """LpPool."""
+    window, x, _ = _start(context, node)
+    _pool(context, node, x, window, "lp", power=int(context.call_of(node).p))
+
+
+def _start(context: Context, node: Node) -> tuple[Window, Tensor, bool]:
+    call = context.call_of(node)
+    window = pool_window(call)
+    taps = math.prod(map(int, window.kernel))
+    if taps > MOST_TAPS:
+        raise UnsupportedError(f"{node}: a window of {taps} taps; {MOST_TAPS} at most fit")
+    last = bool(call.channels_last)
+    return window, channels_last_input(context, context.tensor(node.inputs[0]), last), last
+
+
+def _pool(
+    context: Context,
+    node: Node,
+    x: Tensor,
+    window: Window,
+    kind: str,
+    *,
+    power: int = 0,
+    include_pad: bool = False,
+) -> None:
+    target = context.output(node.outputs[0])
+    y = channels_last_output(context, target, bool(context.call_of(node).channels_last))
+    taps = math.prod(map(int, window.kernel))
+    channels = x.shape[-1]
+    block = min(CHANNEL_BLOCK, channels)
+    ends = three(window.pads_end, 0)
+    rows = math.prod(y.shape[:-2])
+    chunk = max(_TASK // max(taps * y.shape[-2] * block, 1), 1)
+    blocks = -(-channels // max(block, 1))
+    context.call(
+        pool.key(kind, str(x.dtype), _SMALL_GROUP if taps <= _SMALL_GROUP else _LARGE_GROUP, power),
+        tasks=-(-rows // chunk) * blocks if y.size else 0,
+        flops=taps * y.size,
+        x=x,
+        y=y,
+        rows=rows,
+        chunk=chunk,
+        channels=channels,
+        channel_block=block,
+        channel_blocks=blocks,
+        include_pad=int(include_pad),
+        end_d=ends[0],
+        end_h=ends[1],
+        end_w=ends[2],
+        **window_words(x.shape[1:-1], window),
+    )
+    put_back(context, y, target)
+
+
+def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool) -> None:
+    target = context.output(node.outputs[1])
+    y = channels_last_output(context, target, last)
+    spatial = x.shape[1:-1]
+    places = strides_of(spatial)
+    if context.call_of(node).storage_order:
+        places = strides_of(spatial[::-1])[::-1]
+    place_d, place_h, place_w = three(places, 0)
+    rows = math.prod(y.shape[:-2])
+    taps = math.prod(map(int, window.kernel))
+    chunk = max(_TASK // max(taps * y.shape[-2] * x.shape[-1], 1), 1)
+    context.call(
+        max_pool_indices.key(str(x.dtype)),
+        tasks=-(-rows // chunk) if y.size else 0,
+        flops=4 * taps * y.size,
+        x=x,
+        y=y,
+        rows=rows,
+        chunk=chunk,
+        channels=x.shape[-1],
+        place_d=place_d,
+        place_h=place_h,
+        place_w=place_w,
+        **window_words(spatial, window),
+    )
+    put_back(context, y, target)
+
+
+def zeros(context: Context, y: Tensor) -> None:
+    """Writes zeros to a tensor."""
+    dtype = moved_as(y.dtype)
+    zero = context.constant(_ZEROS[dtype])
+    context.call(fill.key(dtype), tasks=-(-y.size // CHUNK), value=zero, y=y, n=y.size, chunk=CHUNK)
+
+
+_ZEROS = {
+    name: np.zeros(1, dtype)
+    for name, dtype in {"u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64}.items()
+}
+
+
+@lowering("MaxUnpool")
+def unpool(context: Context, node: Node) -> None:
+    """MaxUnpool; an index outside the pooled tensor is left out."""
+    call = context.call_of(node)
+    x, indices = context.tensor(node.inputs[0]), context.tensor(node.inputs[1])
+    target = context.output(node.outputs[0])
+    inner = tuple(map(int, MaxUnpool.pooled_shape(call)))
+    direct = math.prod(inner) == target.size
+    y = target if direct else context.scratch(x.dtype, inner)
+    zeros(context, y)
+    context.call(
+        max_unpool.key(moved_as(x.dtype)),
+        tasks=1 if x.size and y.size else 0,
+        x=x,
+        indices=indices,
+        y=y,
+        n=x.size,
+        size=y.size,
+    )
+    if not direct:
+        zeros(context, target)
+        common = [min(a, b) for a, b in zip(inner, target.shape, strict=True)]
+        strided_copy(context, y, target, common, strides_of(inner), strides_of(target.shape))
