@@ -139,10 +139,7 @@ def zeros(context: Context, y: Tensor) -> None:
     context.call(fill.key(dtype), tasks=-(-y.size // CHUNK), value=zero, y=y, n=y.size, chunk=CHUNK)
 
 
-_ZEROS = {
-    name: np.zeros(1, dtype)
-    for name, dtype in {"u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64}.items()
-}
+_ZEROS = {f"u{8 * size}": np.zeros(1, f"u{size}") for size in (1, 2, 4, 8)}
 
 
 @lowering("MaxUnpool")
