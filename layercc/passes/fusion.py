@@ -9,6 +9,8 @@ from ir.types import TensorType
 from layercc.passes.editor import definition
 
 FUSED = "layercc.Fused"
+#: No shape is longer.
+MAX_RANK = 64
 
 
 def is_pointwise(node: Node) -> bool:
@@ -47,7 +49,7 @@ def group(
 
 
 def plan_time_values(graph: Graph) -> set[str]:
-    """Values computed from shapes and constants alone: known once the input shapes are.
+    """Scalars and short vectors computed from shapes alone: known once the input shapes are.
 
     Their nodes stay outside of groups, so that planning can evaluate them one by one.
     """
@@ -57,5 +59,10 @@ def plan_time_values(graph: Graph) -> set[str]:
             any(name in found for name in node.inputs)
             and all(name in found or name in graph.constants for name in node.inputs if name)
         ):
-            found.update(node.outputs)
-    return found - {""}
+            found.update(name for name in node.outputs if name and _is_small(graph.types[name]))
+    return found
+
+
+def _is_small(kind: TensorType) -> bool:
+    """Whether a value of this type can be a shape, or part of one."""
+    return all(isinstance(dim, int) and dim <= MAX_RANK for dim in kind.shape) and kind.rank <= 1

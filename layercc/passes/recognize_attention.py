@@ -1,15 +1,20 @@
 """Recognises scaled dot-product attention that an exporter wrote out.
 
 Matches `softmax(scale * Q @ K' + mask) @ V` on [batch, heads, sequence, head_size], the scale in
-any place (a product or quotient, on Q, on K or on the scores); makes the op Attention. Then, where
-heads were split from [batch, sequence, heads * head_size] by Reshape and Transpose and joined again
-behind, makes the packed form of the op, which needs none of the four Transposes. Sound because that
-is the op's definition (Vaswani et al., arXiv 1706.03762). Only a row whose keys are all masked by
--inf differs: it gives zeros instead of NaN, as the op's specification has it.
+any place (a product or quotient, on Q, on K or on the scores), the mask added, or chosen by a Where
+against -inf; makes the op Attention. Then, where heads were split from
+[batch, sequence, heads * head_size] by Reshape and Transpose and joined again behind, makes the
+packed form of the op, which needs none of the four Transposes. Sound because that is the op's
+definition (Vaswani et al., arXiv 1706.03762). Only a row whose keys are all masked by -inf differs:
+it gives zeros instead of NaN, as the op's specification has it.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+from ir.dims import Dim, lower_bound, substitute, symbols
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
@@ -28,7 +33,7 @@ def _attention(editor: GraphEditor, node: Node) -> Replacement:
         return None
     if attribute(softmax, "axis") not in (-1, 3):
         return None
-    scores, mask = _split_mask(editor, softmax.inputs[0])
+    scores, mask, forbids = _split_mask(editor, softmax.inputs[0])
     scores, scale = _split_scale(editor, scores)
     product = _sole(editor, scores, "MatMul")
     if product is None:
@@ -40,12 +45,12 @@ def _attention(editor: GraphEditor, node: Node) -> Replacement:
     if k is None or not _fit(editor, q, k_transposed, v):
         return None
     keys = editor.shape(v)[2]
-    if mask and (editor.rank(mask) > 4 or editor.shape(mask)[-1:] != (keys,)):
+    if mask and not _covers(editor.shape(mask), keys):
         return None  # the op masks keys beyond a shorter mask
     perm = k[1]
     inputs = [q, emit_transpose(editor, k[0], perm, hint=f"{node.name}.key"), v]
     if mask:
-        inputs.append(mask)
+        inputs.append(editor.emit("Not", (mask,), like=node) if forbids else mask)
     attributes = {"scale": float(scale * scale_q * scale_k)}
     return editor.emit(
         "Attention", inputs, attributes, like=node, type=editor.types[node.outputs[0]]
@@ -57,17 +62,36 @@ def _sole(editor: GraphEditor, name: str, *ops: str) -> Node | None:
     return editor.produced_by(name, *ops) if editor.single_use(name) else None
 
 
-def _split_mask(editor: GraphEditor, scores: str) -> tuple[str, str]:
-    """Scores before a mask was added to them, and the mask (empty if there is none)."""
-    total = _sole(editor, scores, "Add")
-    if total is None:
-        return scores, ""
+def _split_mask(editor: GraphEditor, scores: str) -> tuple[str, str, bool]:
+    """Scores before a mask was applied to them, the mask (empty if there is none), and whether it
+    is true where a key must *not* be seen. Added masks are floats, chosen ones (Where) booleans.
+    """
     kind = editor.types[scores]
-    for inner, mask in (total.inputs, total.inputs[::-1]):
-        before, _ = _split_scale(editor, inner)
-        if _sole(editor, before, "MatMul") is not None and editor.types[inner] == kind:
-            return inner, mask
-    return scores, ""
+    choice = _sole(editor, scores, "Where")
+    if choice is not None:
+        condition, yes, no = choice.inputs
+        for inner, fill, forbids in ((yes, no, False), (no, yes, True)):
+            if editor.scalar(fill) == -math.inf and editor.types[inner] == kind:
+                return inner, condition, forbids
+    total = _sole(editor, scores, "Add")
+    if total is not None:
+        for inner, mask in (total.inputs, total.inputs[::-1]):
+            before, _ = _split_scale(editor, inner)
+            if _sole(editor, before, "MatMul") is not None and editor.types[inner] == kind:
+                return inner, mask, False
+    return scores, "", False
+
+
+def _covers(mask: Sequence[Dim], keys: Dim) -> bool:
+    """Whether the last dim of a mask that broadcasts to the scores is the number of keys, not 1."""
+    if not 1 <= len(mask) <= 4:
+        return False
+    last = mask[-1]
+    if last == keys or isinstance(last, int) or symbols(last) != {keys}:
+        return last == keys
+    # as in `min(keys, 64)`: if it is 2 or more wherever the keys are, it is not broadcast
+    bound = lower_bound(substitute(last, {str(keys): keys + 2}))
+    return bound is not None and bound >= 2
 
 
 def _split_scale(editor: GraphEditor, name: str) -> tuple[str, float]:
