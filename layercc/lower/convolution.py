@@ -6,30 +6,24 @@ import math
 
 import numpy as np
 
-from ir.graph import Node
 from ir.ops.convolution import conv_window
 from ir.ops.windows import Window as OpWindow
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import Contraction, Packed, Strided, Window, emit, pack_weights
 from layercc.lower.depthwise import depthwise
-from layercc.lower.epilogue import Group, epilogue_of, group_of, with_bias
+from layercc.lower.epilogue import epilogue_of
+from layercc.lower.group import Group, anchor, with_bias
 from layercc.lower.movement import pad_spatial
-from layercc.lower.registry import lowering
 
 #: With fewer input channels than this, the taps along the width are joined into one long tap:
 #: a row of zeros-padded pixels is read as width × channels consecutive elements.
 _FEW_CHANNELS = 16
 
 
-@lowering("Conv")
-def conv(context: Context, node: Node) -> None:
-    """Channels-last convolution, with the epilogue of its fused group."""
-    convolution(context, group_of(context, node))
-
-
+@anchor("Conv")
 def convolution(context: Context, group: Group) -> None:
-    """Emits the kernels of a convolution and its epilogue."""
+    """Channels-last convolution and its epilogue."""
     call = group.call()
     if len(group.anchor.inputs) > 2 and group.anchor.inputs[2]:
         group = with_bias(group, group.anchor.inputs[2])

@@ -12,7 +12,8 @@ from layercc.cpu.kernels.depthwise import CHANNEL_BLOCK, MOST_TAPS
 from layercc.cpu.kernels.depthwise import depthwise as kernel
 from layercc.cpu.tiles import lanes
 from layercc.lower.context import Context, Tensor
-from layercc.lower.epilogue import Group, epilogue_of
+from layercc.lower.epilogue import epilogue_of
+from layercc.lower.group import Group
 from layercc.lower.movement import strided_copy, strides_of
 from layercc.lower.windows import window_words
 

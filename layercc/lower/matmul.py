@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ir.graph import Node
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context
 from layercc.lower.contraction import (
@@ -19,27 +18,13 @@ from layercc.lower.contraction import (
     pack_at_run_time,
     pack_weights,
 )
-from layercc.lower.convolution import convolution
-from layercc.lower.epilogue import Epilogue, Group, epilogue_of, group_of
-from layercc.lower.registry import lowering
+from layercc.lower.epilogue import Epilogue, epilogue_of
+from layercc.lower.group import Group, anchor
 
 
-@lowering("layercc.Fused:contraction")
-def fused(context: Context, node: Node) -> None:
-    """A contraction with its epilogue, by its anchor."""
-    group = group_of(context, node)
-    lower_anchor = {"Conv": convolution, "MatMul": product}[group.anchor.op]
-    lower_anchor(context, group)
-
-
-@lowering("MatMul")
-def matmul(context: Context, node: Node) -> None:
-    """Batched matrix product with broadcasting."""
-    product(context, group_of(context, node))
-
-
+@anchor("MatMul")
 def product(context: Context, group: Group) -> None:
-    """Emits the kernels of a matrix product and its epilogue."""
+    """Batched matrix product with broadcasting, and its epilogue."""
     left, right = group.anchor.inputs
     a, b = context.tensor(left), context.shape(right)
     y = context.output(group.output)
