@@ -189,8 +189,8 @@ class _Inferrer:
             try:
                 with np.errstate(all="ignore"):
                     made = op.reference(call, *call.values)
-            except (OpError, TypeError, ValueError, IndexError, ArithmeticError):
-                return  # not computable on symbols; running will tell
+            except (OpError, TypeError, ValueError, IndexError, ArithmeticError, MemoryError):
+                return  # not computable on symbols, or not here; running will tell
         else:
             return
         arrays = made if isinstance(made, tuple) else (made,)

@@ -71,7 +71,7 @@ def run_node(node: Node, scope: Mapping[str, np.ndarray]) -> tuple[np.ndarray, .
         made = op.reference(call, *arrays)
     except OpError as error:
         raise LayerccError(f"{node}: {error}") from None
-    except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, IndexError, TypeError, ZeroDivisionError, MemoryError) as error:
         shapes = ", ".join("absent" if t is None else str(t) for t in types)
         raise LayerccError(f"{node}: cannot run on inputs {shapes}: {error}") from error
     outputs = made if isinstance(made, tuple) else (made,)

@@ -365,10 +365,11 @@ class LRN(Op):
     def reference(call: Call, x: Any) -> np.ndarray:
         first = channels_first(call, widened(x))
         channels, size = first.shape[1], call.size
-        before = (size - 1) // 2
-        widths = [(0, 0), (before, size - 1 - before), *[(0, 0)] * (first.ndim - 2)]
+        # neighbours beyond the first and last channel are zeros: no more of them than channels
+        before, after = (min(n, channels) for n in ((size - 1) // 2, size // 2))
+        widths = [(0, 0), (before, after), *[(0, 0)] * (first.ndim - 2)]
         squares = np.pad(first * first, widths)
-        total = sum(squares[:, start : start + channels] for start in range(size))
+        total = sum(squares[:, start : start + channels] for start in range(before + after + 1))
         y = first / (call.bias + call.alpha / size * total) ** call.beta
         return as_asked(call, np.asarray(y).astype(x.dtype))
 

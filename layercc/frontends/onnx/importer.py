@@ -79,7 +79,7 @@ class _Importer:
     def run(self) -> Graph:
         opsets = opset_versions(self.model.opset_import, self.where)
         survey = Survey(self.functions, self.where)
-        survey.graph(self.model.graph, opsets)
+        survey.model(self.model.graph, opsets)
         if survey.unknown:
             raise unsupported_ops(self.where, survey.unknown)
         self.names = Names(survey.names)

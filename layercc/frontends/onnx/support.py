@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import onnx
-from onnx import AttributeProto, NodeProto
+from onnx import NodeProto
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
-from layercc.frontends.onnx.functions import FunctionTable, Key, function_key, is_known
+from layercc.frontends.onnx.functions import FunctionTable, Key, enter_call, function_key, is_known
 from layercc.frontends.onnx.limits import MAX_NODES, MAX_SUBGRAPH_DEPTH
 from layercc.frontends.onnx.reader import op_name, opset_versions, plain_domain
 
@@ -17,7 +18,9 @@ from layercc.frontends.onnx.reader import op_name, opset_versions, plain_domain
 class Survey:
     """Walks all nodes of a model, those in subgraphs and in functions that are called included.
 
-    `unknown` counts the ops without a definition; `names` are all value names in use.
+    `unknown` counts the ops without a definition; `names` are all value names in use. Raises
+    InvalidModelError for models that would be too large or too deep once functions are inlined,
+    for functions that call themselves, and for names that are no text.
     """
 
     def __init__(self, functions: FunctionTable, where: str) -> None:
@@ -25,44 +28,70 @@ class Survey:
         self.where = where
         self.unknown: Counter[str] = Counter()
         self.names: set[str] = set()
-        self.count = 0
-        self._seen: set[Key] = set()
+        self._sizes: dict[Key, int] = {}  # nodes of a function, functions that it calls inlined
 
-    def graph(self, graph: onnx.GraphProto, opsets: Mapping[str, int], depth: int = 0) -> None:
-        if depth > MAX_SUBGRAPH_DEPTH:
+    def model(self, graph: onnx.GraphProto, opsets: Mapping[str, int]) -> None:
+        self._check_size(self._graph(graph, _Place(opsets)))
+
+    def _check_size(self, count: int) -> int:
+        if count > MAX_NODES:
+            raise InvalidModelError(f"{self.where}: more than {MAX_NODES} nodes, functions inlined")
+        return count
+
+    def _graph(self, graph: onnx.GraphProto, place: _Place) -> int:
+        if place.depth > MAX_SUBGRAPH_DEPTH:
             raise InvalidModelError(
                 f"{self.where}: subgraphs are nested more than {MAX_SUBGRAPH_DEPTH} deep"
             )
-        self.names.update(value.name for value in graph.input)
-        self.names.update(tensor.name for tensor in graph.initializer)
-        self.nodes(graph.node, opsets, depth)
+        names = [value.name for value in graph.input]
+        names += [tensor.name for tensor in graph.initializer]
+        self._check_text([graph.name, *names, *(value.name for value in graph.output)])
+        self.names.update(names)
+        return self._nodes(graph.node, place)
 
-    def nodes(self, nodes: Iterable[NodeProto], opsets: Mapping[str, int], depth: int) -> None:
+    def _nodes(self, nodes: Iterable[NodeProto], place: _Place) -> int:
+        """Number of nodes, with those in subgraphs and in functions that are called."""
+        count = 0
         for node in nodes:
-            self.count += 1
-            if self.count > MAX_NODES:
-                raise InvalidModelError(f"{self.where}: more than {MAX_NODES} nodes")
+            self._check_text([node.op_type, node.domain, node.name, *node.input, *node.output])
             self.names.update(node.output)
             for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    self.graph(attribute.g, opsets, depth + 1)
-                if attribute.type == AttributeProto.GRAPHS:
-                    for graph in attribute.graphs:
-                        self.graph(graph, opsets, depth + 1)
-            self.op(node, opsets, depth)
+                self._check_text([attribute.name, attribute.ref_attr_name])
+                if attribute.HasField("g") or attribute.graphs:
+                    inner = replace(place, depth=place.depth + 1)
+                    bodies = [attribute.g, *attribute.graphs]
+                    count += sum(self._graph(body, inner) for body in bodies)
+            count = self._check_size(count + self._op(node, place))
+        return count
 
-    def op(self, node: NodeProto, opsets: Mapping[str, int], depth: int) -> None:
+    def _op(self, node: NodeProto, place: _Place) -> int:
         function = self.functions.find(node)
         if function is None:
-            if not is_known(node, opsets.get(plain_domain(node.domain), 1)):
+            if not is_known(node, place.opsets.get(plain_domain(node.domain), 1)):
                 self.unknown[op_name(node)] += 1
-            return
+            return 1
         key = function_key(node)
-        if key not in self._seen:
-            self._seen.add(key)
-            self.nodes(
-                function.node, opset_versions(function.opset_import, self.where, opsets), depth
-            )
+        calls = enter_call(place.calls, key)
+        if key not in self._sizes:
+            self._check_text([function.name, function.domain, *function.input, *function.output])
+            opsets = opset_versions(function.opset_import, self.where, place.opsets)
+            self._sizes[key] = self._nodes(function.node, _Place(opsets, place.depth, calls))
+        return self._sizes[key] + 1
+
+    def _check_text(self, names: Iterable[object]) -> None:
+        """Bytes that are no UTF-8 come out of protocol buffers as bytes."""
+        for name in names:
+            if type(name) is not str:
+                raise InvalidModelError(f"{self.where}: the name {name!r} is not valid UTF-8")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the model the survey is."""
+
+    opsets: Mapping[str, int]
+    depth: int = 0
+    calls: tuple[Key, ...] = ()
 
 
 def unsupported_ops(where: str, unknown: Counter[str]) -> UnsupportedError:

@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dtypes import ONNX_DTYPES, DType
-from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES
+from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES, MAX_TENSOR_BYTES
 from layercc.frontends.onnx.packing import PACKED_BITS, stored_bytes, unpacked
 
 
@@ -173,8 +173,8 @@ def _shape(dims: Sequence[int], where: str) -> tuple[int, ...]:
         raise InvalidModelError(f"{where}: {len(shape)} dims, at most {MAX_RANK} are allowed")
     if any(dim < 0 for dim in shape):
         raise InvalidModelError(f"{where}: shape {list(shape)} has a negative dim")
-    if math.prod(dim for dim in shape if dim) >= 1 << 62:
-        raise InvalidModelError(f"{where}: shape {list(shape)} is too large to be stored")
+    if math.prod(dim for dim in shape if dim) > MAX_TENSOR_BYTES:
+        raise InvalidModelError(f"{where}: shape {list(shape)} is absurdly large")
     return shape
 
 

@@ -13,9 +13,8 @@ from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dims import Dim, SymbolicDim, symbol
 from ir.dtypes import DType
 from ir.graph import Value
-from ir.inference import TENSOR_BYTES_LIMIT
 from ir.types import TensorType, format_shape
-from layercc.frontends.onnx.limits import MAX_RANK
+from layercc.frontends.onnx.limits import MAX_RANK, MAX_TENSOR_BYTES
 from layercc.frontends.onnx.scope import Names, Scope
 from layercc.frontends.onnx.tensors import element_type
 
@@ -97,10 +96,10 @@ class ValueReader:
         shape = tuple(
             self._dim(dim, name, axis, where) for axis, dim in enumerate(tensor.shape.dim)
         )
-        if math.prod(d for d in shape if type(d) is int) * dtype.itemsize > TENSOR_BYTES_LIMIT:
+        if math.prod(d for d in shape if type(d) is int and d) * dtype.itemsize > MAX_TENSOR_BYTES:
             raise InvalidModelError(
                 f"{where}: shape {format_shape(shape)} is absurd: more than "
-                f"{TENSOR_BYTES_LIMIT} bytes"
+                f"{MAX_TENSOR_BYTES} bytes"
             )
         return TensorType(dtype, shape)
 
