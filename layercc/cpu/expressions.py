@@ -91,7 +91,7 @@ def _apply(
     try:
         return replacement(function)(*operands, **attributes)
     except BranchOnValue:
-        if attributes or None in operands:
+        if attributes or any(operand is None for operand in operands):
             raise
         helper = trace.name(name.rpartition(":")[2], jit(getattr(function, "py_func", function)))
         call = f"{helper}({', '.join(operand.name for operand in operands)})"
