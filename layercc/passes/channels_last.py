@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ir.diagnostics import ShapeError
 from ir.graph import Graph, Node
+from ir.inference import infer_node
 from ir.types import TensorType
 from layercc.passes.editor import GraphEditor, definition
 from layercc.passes.infrastructure import graph_pass
@@ -122,11 +124,27 @@ class _Walk:
             return False  # indices count elements in the order that the tensor was written in
         if any(name in self.pending for name in node.inputs[1:]):
             return False
-        rank = editor.rank(node.inputs[0])
-        x = self.form(node.inputs[0], channels_last_layout(rank))
+        inner = channels_last_layout(editor.rank(node.inputs[0]))
+        outer = channels_last_layout(editor.rank(node.outputs[0]))
         attributes = {**node.attributes, "channels_last": 1}
-        layout = channels_last_layout(editor.rank(node.outputs[0]))
-        self.put(node, Followed((x, *node.inputs[1:]), attributes, layout))
+        if not self.accepts(replace(node, attributes=attributes), inner):
+            return False
+        x = self.form(node.inputs[0], inner)
+        self.put(node, Followed((x, *node.inputs[1:]), attributes, outer))
+        return True
+
+    def accepts(self, node: Node, perm: Perm) -> bool:
+        """Whether an op takes its first input in this layout: a few know one only."""
+        editor = self.editor
+        reads = node.reads()
+        types = {name: editor.types[name] for name in reads}
+        kind = types[node.inputs[0]]
+        types[node.inputs[0]] = kind.with_shape(kind.shape[axis] for axis in perm)
+        constants = {name: editor.constants[name] for name in reads if name in editor.constants}
+        try:
+            infer_node(node, types, constants)
+        except ShapeError:
+            return False
         return True
 
     def follow(self, node: Node) -> bool:

@@ -17,7 +17,7 @@ from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
 
-#: A graph input, and a run of its axes.
+#: A graph input, and a run of its axes: the first one and their number.
 Place = tuple[str, int, int]
 
 
@@ -35,22 +35,28 @@ def _shape(editor: GraphEditor, node: Node) -> Replacement:
     dims = shape[slice(attribute(node, "start"), attribute(node, "end"))]
     if not any(isinstance(dim, str) for dim in dims):
         return None  # constant folding knows it
-    pieces: list[str] = []
+    plan: list[Place | np.ndarray] = []
     rest = list(dims)
     while rest:
-        if isinstance(rest[0], int):
-            count = next((i for i, dim in enumerate(rest) if isinstance(dim, str)), len(rest))
-            numbers = np.array(rest[:count], np.int64)
-            pieces.append(editor.add_constant(numbers, f"{node.name}.dims"))
+        count = next((i for i, dim in enumerate(rest) if isinstance(dim, str)), len(rest))
+        if count:
+            plan.append(np.array(rest[:count], np.int64))
         else:
             place = _longest_run(editor.graph, rest)
             if place is None:
                 return None
-            name, start, count = place
-            attributes = {"start": start, "end": start + count}
-            pieces.append(editor.emit("Shape", (name,), attributes, like=node))
+            plan.append(place)
+            count = place[2]
         del rest[:count]
+    pieces = [_emit(editor, node, piece) for piece in plan]
     return pieces[0] if len(pieces) == 1 else editor.emit("Concat", pieces, {"axis": 0}, like=node)
+
+
+def _emit(editor: GraphEditor, node: Node, piece: Place | np.ndarray) -> str:
+    if isinstance(piece, np.ndarray):
+        return editor.add_constant(piece, f"{node.name}.dims")
+    name, start, count = piece
+    return editor.emit("Shape", (name,), {"start": start, "end": start + count}, like=node)
 
 
 def _longest_run(graph: Graph, dims: Sequence[Dim]) -> Place | None:
