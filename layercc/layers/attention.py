@@ -11,7 +11,7 @@ import numpy as np
 from ir.dtypes import DType
 from layercc.layers.activations import softmax
 from layercc.layers.initializers import Initializer
-from layercc.layers.layer import Layer, unsupported
+from layercc.layers.layer import Layer, cast, unsupported
 from layercc.layers.tensor import Constant, Tensor, emit, ints
 from layercc.layers.weight import Layout, Weight
 
@@ -28,7 +28,7 @@ def reshaped(target: Sequence[int]) -> Layout:
 
 def as_mask(mask: Tensor) -> Tensor:
     """A boolean mask; numbers other than 0 are true."""
-    return mask if mask.dtype is DType.bool else emit("Cast", mask, to=9)  # 9: ONNX's bool
+    return cast(mask, DType.bool)
 
 
 def merge_masks(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ir.diagnostics import UnsupportedError
-from ir.dtypes import DTYPE_SETS, DType, dtype_of
+from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType, dtype_of
 from layercc.layers.initializers import Initializer
 from layercc.layers.tensor import (
     Tensor,
@@ -36,6 +36,10 @@ TRAINING_ONLY = frozenset(
         for kind in ("regularizer", "constraint")
     }
 )  # fmt: skip
+
+
+#: Element type → the number that the attribute `to` of Cast takes.
+ONNX_NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
 
 
 class Layer:
@@ -243,14 +247,9 @@ class Lambda(Layer):
         return self.function(*arguments, **options)
 
 
-# The ONNX numbers of element types, which the attribute `to` of Cast takes
-# (onnx.TensorProto.DataType, part of the file format).
-_ONNX_FLOATS = {DType.f32: 1, DType.f16: 10, DType.f64: 11, DType.bf16: 16}
-
-
 def cast(x: Tensor, dtype: DType) -> Tensor:
-    """`x` in another float type, inside a layer's call."""
-    return x if x.dtype is dtype else emit("Cast", x, to=_ONNX_FLOATS[dtype])
+    """`x` in another element type, inside a layer's call."""
+    return x if x.dtype is dtype else emit("Cast", x, to=ONNX_NUMBERS[dtype])
 
 
 def unsupported(layer: Layer, message: str) -> UnsupportedError:

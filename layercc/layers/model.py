@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def Input(
 
 def _as_dim(dim: int | str | None, axis: int) -> Dim:
     if dim is None:
-        return symbol("N") if axis == 0 else symbol(f"free_{next(_free)}")
+        return symbol("N") if axis == 0 else symbol(f"{_UNNAMED}{next(_free)}")
     if isinstance(dim, str):
         return symbol(dim)
     if int(dim) < 0:
@@ -68,7 +69,9 @@ def _as_dim(dim: int | str | None, axis: int) -> Dim:
     return int(dim)
 
 
-_free = iter(range(1 << 62))  # dims given as None get their final names when a model is assembled
+# Dims given as None are symbols of this prefix until a model is assembled, which names them.
+_UNNAMED = "_unnamed_"
+_free = itertools.count()
 
 
 class Model(Graph):
@@ -287,7 +290,7 @@ class _Assembly:
         free: dict[str, Dim] = {}
         for tensor in self.inputs:
             for axis, dim in enumerate(tensor.shape):
-                if isinstance(dim, str) and dim.startswith("free_"):
+                if isinstance(dim, str) and dim.startswith(_UNNAMED):
                     free.setdefault(str(dim), symbol(f"{self.names[tensor]}_{axis}"))
         return [
             Value(self.names[t], t.type.with_shape(substitute(dim, free) for dim in t.shape))
@@ -358,7 +361,7 @@ class _Assembly:
             self.graph.constants[name] = tensor.materialise(self.graph.seed, name)
         else:
             assert tensor.value is not None
-            name = self.unique(f"{prefix}.{snake_case(role)}")
+            name = self.unique(f"{prefix}.{snake_case(role).partition('[')[0]}")
             self.graph.constants[name] = tensor.value
         self.names[tensor] = name
         return name
