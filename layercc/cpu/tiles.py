@@ -29,6 +29,11 @@ def tile_rows(vectors: int) -> int:
     return _tiles()[vectors][0]
 
 
+def widest() -> int:
+    """The width, in vectors, of the widest tile, which is a power of two."""
+    return max(_tiles())
+
+
 def choose_vectors(columns: int, dtype: str) -> int:
     """The tile width, in vectors, that computes `columns` columns in the least time."""
 

@@ -161,10 +161,14 @@ def pack_at_run_time(
     strides: tuple[int, int, int, int],
     depth: int,
     columns: int,
+    vectors: int = 0,
 ) -> Packed:
-    """Packs groups of matrices depth × columns; `strides`: outer, inner, row, column."""
+    """Packs groups of matrices depth × columns; `strides`: outer, inner, row, column.
+
+    `vectors` is the width of the panels; 0 stands for the best one.
+    """
     dtype = str(b.dtype)
-    vectors = choose_vectors(columns, dtype)
+    vectors = vectors or choose_vectors(columns, dtype)
     width = vectors * lanes(dtype)
     panels = -(-columns // width)
     size = panels * depth * width
