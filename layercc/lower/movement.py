@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from layercc.cpu.kernels import movement as kernels
@@ -19,7 +20,12 @@ _BY_SIZE = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
 
 def moved_as(dtype: DType) -> str:
-    """The unsigned type under which movement kernels handle elements of `dtype`."""
+    """The unsigned type under which movement kernels handle elements of `dtype`.
+
+    Raises UnsupportedError for elements of 16 bytes (c128).
+    """
+    if dtype.itemsize not in _BY_SIZE:
+        raise UnsupportedError(f"no kernel moves elements of type {dtype}")
     return _BY_SIZE[dtype.itemsize]
 
 
@@ -52,13 +58,22 @@ def strided_copy(
     if 0 in shape:
         return
     dims = _collapsed(shape, source_strides, target_strides)
-    *outer, (n, sx, ty) = dims
-    if len(outer) > _OUTER_DIMS:
-        raise ValueError(f"a copy over {len(dims)} dims; {_OUTER_DIMS + 1} at most fit")
+    itemsize = source.dtype.itemsize
+    if len(dims) == 1 and dims[0][1:] == (1, 1):
+        flat = source.moved(source_start * itemsize).reshaped((dims[0][0],))
+        copy(context, flat, target.moved(target_start * itemsize))
+        return
+    *outer, (n, sx, ty) = _long_rows_divided(dims)
+    if len(outer) > _OUTER_DIMS:  # rare: a call for each position of the first dim
+        (size, s, t), *rest = [*outer, (n, sx, ty)]
+        sizes, sources, targets = zip(*rest, strict=True)
+        for i in range(size):
+            starts = (source_start + i * s, target_start + i * t)
+            strided_copy(context, source, target, sizes, sources, targets, *starts)
+        return
     outer = [(1, 0, 0)] * (_OUTER_DIMS - len(outer)) + outer
     positions = math.prod(size for size, _, _ in outer)
     chunk = max(CHUNK // n, 1)
-    itemsize = source.dtype.itemsize
     words: dict[str, int] = {}
     for i, (size, s, t) in enumerate(outer):
         words |= {f"n{i}": size, f"s{i}": s, f"t{i}": t}
@@ -88,6 +103,16 @@ def _collapsed(
         else:
             dims.append((size, s, t))
     return dims or [(1, 1, 1)]
+
+
+def _long_rows_divided(dims: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """The innermost dim in two, if it alone would be a task that is far too long."""
+    *outer, (n, s, t) = dims
+    for parts in range(2, min(n // CHUNK, 1 << 10) + 1):
+        if n % parts == 0 and n // parts <= 2 * CHUNK:
+            part = n // parts
+            return [*outer, (parts, s * part, t * part), (part, s, t)]
+    return dims
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ir.diagnostics import UnsupportedError
 from ir.graph import Node
 from ir.ops.pooling import MaxUnpool, pool_window
 from ir.ops.windows import Window
-from layercc.cpu.kernels.fill import fill
 from layercc.cpu.kernels.pooling import (
     CHANNEL_BLOCK,
     MOST_TAPS,
@@ -20,8 +17,9 @@ from layercc.cpu.kernels.pooling import (
 )
 from layercc.lower.context import Context, Tensor
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
-from layercc.lower.movement import CHUNK, moved_as, strided_copy, strides_of
+from layercc.lower.movement import moved_as, strided_copy, strides_of
 from layercc.lower.registry import lowering
+from layercc.lower.slicing import fill_with
 from layercc.lower.windows import three, window_words
 
 #: Elements that a task reads, about.
@@ -132,16 +130,6 @@ def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool
     put_back(context, y, target)
 
 
-def zeros(context: Context, y: Tensor) -> None:
-    """Writes zeros to a tensor."""
-    dtype = moved_as(y.dtype)
-    zero = context.constant(_ZEROS[dtype])
-    context.call(fill.key(dtype), tasks=-(-y.size // CHUNK), value=zero, y=y, n=y.size, chunk=CHUNK)
-
-
-_ZEROS = {f"u{8 * size}": np.zeros(1, f"u{size}") for size in (1, 2, 4, 8)}
-
-
 @lowering("MaxUnpool")
 def unpool(context: Context, node: Node) -> None:
     """MaxUnpool; an index outside the pooled tensor is left out."""
@@ -151,7 +139,7 @@ def unpool(context: Context, node: Node) -> None:
     inner = tuple(map(int, MaxUnpool.pooled_shape(call)))
     direct = math.prod(inner) == target.size
     y = target if direct else context.scratch(x.dtype, inner)
-    zeros(context, y)
+    fill_with(context, y)
     context.call(
         max_unpool.key(moved_as(x.dtype)),
         tasks=1 if x.size and y.size else 0,
@@ -162,6 +150,6 @@ def unpool(context: Context, node: Node) -> None:
         size=y.size,
     )
     if not direct:
-        zeros(context, target)
+        fill_with(context, target)
         common = [min(a, b) for a, b in zip(inner, target.shape, strict=True)]
         strided_copy(context, y, target, common, strides_of(inner), strides_of(target.shape))
