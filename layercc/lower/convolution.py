@@ -10,11 +10,19 @@ from ir.ops.convolution import conv_window
 from ir.ops.windows import Window as OpWindow
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
-from layercc.lower.contraction import Contraction, Packed, Strided, Window, emit, pack_weights
+from layercc.lower.contraction import (
+    Contraction,
+    Packed,
+    Strided,
+    Window,
+    emit,
+    pack_at_run_time,
+    pack_weights,
+)
 from layercc.lower.depthwise import depthwise
 from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group, anchor, with_bias
-from layercc.lower.movement import pad_spatial
+from layercc.lower.movement import pad_spatial, transposed
 
 #: With fewer input channels than this, the taps along the width are joined into one long tap:
 #: a row of zeros-padded pixels is read as width × channels consecutive elements.
@@ -37,24 +45,19 @@ def convolution(context: Context, group: Group) -> None:
     y = context.output(group.output)
     groups = call.group
     columns = filters // groups
-    vectors = choose_vectors(columns, str(x.dtype))
     joined = groups == 1 and channels < _FEW_CHANNELS and window.dilations[-1:] == (1,)
     if joined:
         x, place = _joined(context, x, window)
     else:
         place = _window(x.shape[1:-1], window)
-    packed = context.packed(
-        weight,
-        f"conv panels {vectors} groups {groups} joined {joined}",
-        lambda array: pack_weights(_matrix(array, groups, joined), vectors),
-    )
-    taps, depth = place.taps, channels * (kernel[-1] if joined else 1)
+    packed = _packed(context, weight, groups, joined)
+    depth = channels * (kernel[-1] if joined else 1)
     rows = math.prod(y.shape[:-1])
     emit(
         context,
         Contraction(
             x=Strided(x, 0, channels, x.shape[-1]),
-            weights=Packed(packed, vectors, 0, packed.size // groups),
+            weights=packed,
             y=Strided(y, 0, columns, filters),
             rows=rows,
             columns=columns,
@@ -64,7 +67,26 @@ def convolution(context: Context, group: Group) -> None:
             epilogue=epilogue_of(context, group, (0, columns, filters, 1), columns),
         ),
     )
-    assert packed.shape[2] == taps
+
+
+def _packed(context: Context, name: str, groups: int, joined: bool) -> Packed:
+    """The weights in panels, packed now if they are constant, else by each run."""
+    filters, channels, *kernel = context.shape(name)
+    columns, taps = filters // groups, math.prod(kernel)
+    vectors = choose_vectors(columns, str(context.dtype(name)))
+    if name in context.graph.constants:
+        packed = context.packed(
+            name,
+            f"conv panels {vectors} groups {groups} joined {joined}",
+            lambda array: pack_weights(_matrix(array, groups, joined), vectors),
+        )
+        return Packed(packed, vectors, 0, packed.size // groups)
+    given = context.tensor(name).reshaped((groups, columns, channels, taps))
+    ordered = context.scratch(given.dtype, (groups, taps, channels, columns))
+    transposed(context, given, (0, 3, 2, 1), ordered)
+    depth = taps * channels
+    strides = (0, depth * columns, columns, 1)
+    return pack_at_run_time(context, ordered, (1, groups), strides, depth, columns)
 
 
 def _matrix(weight: np.ndarray, groups: int, joined: bool) -> np.ndarray:

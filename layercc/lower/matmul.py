@@ -93,12 +93,8 @@ def _batch_strides(batch: tuple[int, ...], dims: tuple[int, ...], size: int) -> 
     """Elements between matrices along each batch dim, 0 where `dims` is broadcast."""
     strides: list[int] = []
     step = size
-    for dim, wanted in zip(
-        reversed((1,) * (len(batch) - len(dims)) + tuple(dims[len(dims) - len(batch) :])),
-        reversed(batch),
-        strict=False,
-    ):
-        strides.insert(0, step if dim == wanted and dim != 1 else 0)
+    for dim in reversed((1,) * (len(batch) - len(dims)) + dims):
+        strides.insert(0, step if dim != 1 else 0)
         step *= dim
     return tuple(strides)
 

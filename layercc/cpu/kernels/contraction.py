@@ -194,7 +194,7 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
                         at = image[i] + ((iz * in_h + iy) * in_w + ix) * x_pixel * itemsize
                         addresses[i] = at if inside else outside
                     k = 0
-                    while k < depth:
+                    while True:  # once for a depth of 0: the sum is 0
                         stretch = min(DEPTH_BLOCK, depth - k)
                         i = 0
                         while i < height:
@@ -210,9 +210,10 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
                         fresh = False
                         k += stretch
                         weights = offset(weights, stretch * width)
-                        if k < depth:
-                            for i in range(height):
-                                addresses[i] += stretch * itemsize
+                        if k >= depth:
+                            break
+                        for i in range(height):
+                            addresses[i] += stretch * itemsize
 
         n = panel * width
         valid = min(width, channels - n)
