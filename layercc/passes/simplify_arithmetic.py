@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ir.dtypes import ONNX_DTYPES
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
@@ -18,7 +19,15 @@ from layercc.passes.infrastructure import graph_pass
 @graph_pass("simplify")
 def simplify_arithmetic(graph: Graph) -> Graph:
     """Write powers, exact divisions and one-sided clips in their cheapest form."""
-    return rewrite(graph, {"Pow": _pow, "Div": _div, "PRelu": _prelu, "Max": _max, "Clip": _clip})
+    rules = {
+        "Pow": _pow,
+        "Div": _div,
+        "PRelu": _prelu,
+        "Max": _max,
+        "Clip": _clip,
+        "CastLike": _cast_like,
+    }
+    return rewrite(graph, rules)
 
 
 def _pow(editor: GraphEditor, node: Node) -> Replacement:
@@ -74,3 +83,11 @@ def _clip(editor: GraphEditor, node: Node) -> Replacement:
     if low and editor.scalar(low) == 0 and not high:
         return editor.emit("Relu", (x,), like=node)
     return None
+
+
+def _cast_like(editor: GraphEditor, node: Node) -> Replacement:
+    target = editor.types[node.outputs[0]].dtype
+    code = next((code for code, dtype in ONNX_DTYPES.items() if dtype is target), None)
+    if code is None:
+        return None
+    return editor.emit("Cast", (node.inputs[0],), {**node.attributes, "to": code}, like=node)
