@@ -13,6 +13,9 @@ from ir.registry import Attr, Call, Op, register
 from ir.symbolic import as_dim
 from ir.types import TensorType, format_shape
 
+#: Dims of a tensor: NumPy's limit.
+MAX_RANK = 64
+
 
 def as_dims(values: np.ndarray) -> list[Dim]:
     """The elements of a known integer tensor: Python ints and symbolic dims."""
@@ -36,6 +39,9 @@ def vector_length(call: Call, index: int) -> int:
     if kind.rank != 1 or not isinstance(kind.shape[0], int):
         name = call.op.input_name(index)
         call.fail(f"input {name!r} is {kind}; one dim, of known size, would fit", "data-dependent")
+    if kind.shape[0] > MAX_RANK:
+        name = call.op.input_name(index)
+        call.fail(f"input {name!r} is {kind}: a tensor has at most {MAX_RANK} dims", "absurd-size")
     return kind.shape[0]
 
 

@@ -194,6 +194,12 @@ def structures() -> Iterator[tuple[str, ModelProto]]:
             f"opset{version}",
             changed(network, lambda m, v=version: setattr(m.opset_import[0], "version", v)),
         )
+    yield (
+        "other-domain-version",
+        changed(
+            network, lambda m: m.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1 << 40))
+        ),
+    )
     yield "no-branches", changed(branches, lambda m: m.graph.node[0].ClearField("attribute"))
     yield "no-body", changed(looped, lambda m: m.graph.node[0].ClearField("attribute"))
     yield (

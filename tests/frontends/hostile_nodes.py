@@ -128,6 +128,12 @@ def bad_sizes() -> Iterator[tuple[str, ModelProto]]:
         {}, ["y"],
         constants={"x": f32(2), "p": i64(1 << 36, 0), "a": i64(0), "b": i64(2)},
     )  # fmt: skip
+    for op in ("Expand", "Reshape", "Tile", "ConstantOfShape"):  # the length of a shape is a rank
+        model = single(
+            op, {}, {"x": f32(1), "s": i64(1)} if op != "ConstantOfShape" else {"s": i64(1)}
+        )
+        model.graph.input[-1].type.tensor_type.shape.dim[0].dim_value = (1 << 31) - 1
+        yield f"{op}-rank", model
     yield "Gather-outside", single("Gather", {"x": f32(3), "i": i64(99)})
     yield (
         "Slice-step-0",

@@ -55,6 +55,9 @@ def opset_versions(
     versions = dict(outer or {})
     versions |= {plain_domain(entry.domain): entry.version for entry in imports}
     versions.setdefault("", 1)
+    for domain, version in versions.items():
+        if not 0 <= version < 1 << 31:
+            raise InvalidModelError(f"{where}: version {version} of domain {domain!r} is absurd")
     newest = onnx.defs.onnx_opset_version()
     if not 1 <= versions[""] <= newest:
         raise UnsupportedError(
