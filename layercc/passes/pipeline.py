@@ -23,6 +23,7 @@ from layercc.passes.infrastructure import Observer, Pass, run_sequence
 from layercc.passes.inline_branches import inline_branches
 from layercc.passes.recognize_activations import recognize_activations
 from layercc.passes.recognize_attention import recognize_attention
+from layercc.passes.recognize_causal_mask import recognize_causal_mask
 from layercc.passes.recognize_gelu import recognize_gelu
 from layercc.passes.recognize_global_pooling import recognize_global_pooling
 from layercc.passes.recognize_group_normalization import recognize_group_normalization
@@ -47,6 +48,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     recognize_gelu,
     recognize_activations,
     recognize_attention,
+    recognize_causal_mask,
     recognize_global_pooling,
     decompose_gemm,
     decompose_batch_normalization,
