@@ -42,7 +42,7 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
     y = context.output(group.output)
     dtype = str(x.dtype)
     wide = -(-filters // lanes(dtype)) * lanes(dtype)
-    packed = context.packed(weight, f"depthwise {wide}", lambda array: _packed(array, wide))
+    packed = _weights(context, weight, wide)
     epilogue = epilogue_of(context, group, (0, 0, filters, 1))
     shared = (
         window.dilations[-1] == 1
@@ -75,6 +75,17 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
         channel_blocks=blocks,
         **arguments,
     )
+
+
+def _weights(context: Context, name: str, wide: int) -> Tensor:
+    """The weights as [tap][wide], packed now if they are constant, else by each run."""
+    if name in context.graph.constants:
+        return context.packed(name, f"depthwise {wide}", lambda array: _packed(array, wide))
+    filters, _, *kernel = context.shape(name)
+    taps = math.prod(kernel)
+    y = context.scratch(context.dtype(name), (taps, wide))
+    strided_copy(context, context.tensor(name), y, (filters, taps), (taps, 1), (1, wide))
+    return y
 
 
 def _packed(weight: np.ndarray, wide: int) -> np.ndarray:

@@ -54,6 +54,14 @@ def test_float64():
     np.testing.assert_allclose(made, expected, rtol=1e-13, atol=1e-13)
 
 
+def test_weights_given_at_run_time():
+    inputs = inputs_of((1, 6, 7, 21), (3, 3), 1)
+    given = {"group": 21, "channels_last": 1, "pads": [1, 1, 1, 1]}
+    (made,) = run_node("Conv", inputs, given)
+    (expected,) = reference_node("Conv", inputs, given)
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_epilogue_with_residual():
     x, w, b = inputs_of((2, 9, 9, 24), (3, 3), 1)
     rest = np.random.default_rng(1).normal(size=x.shape).astype(np.float32)

@@ -1,0 +1,77 @@
+"""Transposed convolution against its NumPy reference."""
+
+# mypy: ignore-errors
+
+import numpy as np
+import pytest
+
+from ir.graph import Node
+from tests.support import graph_of, reference_node, run_graph, run_node
+
+# input shape (channels last), filters of a group, kernel, attributes
+CASES = {
+    "2x2 stride 2": ((2, 5, 7, 19), 24, (2, 2), {"strides": [2, 2]}),
+    "1x1": ((1, 5, 3, 6), 10, (1, 1), {}),
+    "3x3": ((1, 6, 5, 8), 37, (3, 3), {"pads": [1, 1, 1, 1]}),
+    "3x3 stride 2": ((1, 6, 5, 20), 16, (3, 3), {"strides": [2, 2], "pads": [1, 0, 1, 1]}),
+    "4x4 stride 2": ((2, 4, 4, 33), 5, (4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "output padding": (
+        (1, 4, 5, 6), 7, (3, 3), {"strides": [2, 3], "output_padding": [1, 2]}
+    ),
+    "padding with stride = kernel": (
+        (1, 4, 5, 6), 7, (2, 2), {"strides": [2, 2], "output_padding": [1, 0]}
+    ),
+    "output shape": ((1, 4, 5, 6), 3, (3, 3), {"strides": [2, 2], "output_shape": [8, 10]}),
+    "same upper": ((1, 4, 5, 6), 3, (3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    "holes": ((1, 3, 4, 5), 6, (2, 2), {"strides": [3, 3]}),
+    "dilated": ((1, 5, 6, 7), 8, (3, 2), {"dilations": [2, 3], "strides": [1, 2]}),
+    "groups": ((2, 4, 5, 12), 5, (3, 3), {"group": 3, "strides": [2, 2]}),
+    "depthwise": ((1, 4, 5, 12), 1, (3, 3), {"group": 12, "pads": [1, 1, 1, 1]}),
+    "many filters": ((1, 3, 2, 4), 300, (3, 3), {"strides": [2, 2]}),
+    "one dim": ((3, 9, 4), 6, (4,), {"strides": [2], "pads": [1, 0]}),
+    "one dim tiling": ((3, 9, 4), 6, (3,), {"strides": [3]}),
+    "three dims": ((1, 3, 4, 2, 5), 6, (3, 2, 3), {"strides": [2, 1, 2], "pads": [1] * 6}),
+    "three dims tiling": ((2, 2, 3, 4, 5), 6, (2, 3, 2), {"strides": [2, 3, 2]}),
+    "empty batch": ((0, 3, 3, 4), 5, (2, 2), {"strides": [2, 2]}),
+}  # fmt: skip
+
+
+def inputs_of(shape, filters, kernel, group=1):
+    rng = np.random.default_rng(0)
+    sizes = (shape, (shape[-1], filters, *kernel), (filters * group,))
+    return [rng.normal(size=size).astype(np.float32) for size in sizes]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_transposed_convolution(name, known):
+    shape, filters, kernel, attributes = CASES[name]
+    inputs = inputs_of(shape, filters, kernel, attributes.get("group", 1))
+    given = {"channels_last": 1, **attributes}
+    constants = (1, 2) if known else ()
+    (made,) = run_node("ConvTranspose", inputs, given, constants=constants, threads=2)
+    (expected,) = reference_node("ConvTranspose", inputs, given)
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_first():
+    x, w, b = inputs_of((2, 5, 6, 7), 4, (3, 3))
+    inputs = [np.ascontiguousarray(x.transpose(0, 3, 1, 2)), w, b]
+    (made,) = run_node("ConvTranspose", inputs, constants=(1, 2))
+    (expected,) = reference_node("ConvTranspose", inputs)
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3)])
+def test_epilogue_with_residual(kernel):
+    x, w, b = inputs_of((2, 5, 6, 9), 7, kernel)
+    anchor = Node("ConvTranspose", ("x", "w", "b"), ("c",), {"strides": [2, 2], "channels_last": 1})
+    (plain,) = reference_node("ConvTranspose", [x, w, b], anchor.attributes)
+    rest = np.random.default_rng(1).normal(size=plain.shape).astype(np.float32)
+    arrays = {"x": x, "w": w, "b": b, "rest": rest}
+    nodes = [anchor, Node("Add", ("c", "rest"), ("s",)), Node("Relu", ("s",), ("y",))]
+    body = graph_of(nodes, arrays, ["y"])
+    fused = Node("layercc.Fused", tuple(arrays), ("y",), {"kind": "contraction", "body": body})
+    graph = graph_of([fused], arrays, ["y"], ["w", "b"])
+    made = run_graph(graph, {"x": x, "rest": rest}, threads=2)["y"]
+    np.testing.assert_allclose(made, np.maximum(plain + rest, 0), rtol=1e-5, atol=1e-5)
