@@ -16,6 +16,7 @@ import numpy as np
 from ir.dims import Dim, exact_div, product
 from ir.graph import Node
 from layercc.passes.editor import GraphEditor, attribute
+from layercc.passes.simplify_shapes import emit_reshape, emit_transpose
 
 Perm = tuple[int, ...]
 
@@ -72,8 +73,6 @@ def _operand(layouts: Layouts, name: str, perm: Perm) -> str | None:
         return editor.add_constant(wide, f"{name}.permuted")
     if len(shape) == rank:
         return layouts.form(name, perm)
-    from layercc.passes.simplify_shapes import emit_reshape, emit_transpose
-
     wide_name = emit_reshape(editor, layouts.plain(name), (*[1] * (rank - len(shape)), *shape))
     return None if wide_name is None else emit_transpose(editor, wide_name, perm)
 
