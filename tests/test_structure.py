@@ -1,0 +1,191 @@
+"""The folders depend on each other in one direction only: what may import what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: Module or folder → the modules and folders of this project that it may import besides itself.
+#: The most specific entry counts.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "ir": (),
+    "layercc.cpu": ("ir.scalar", "ir.primitives"),
+    "layercc.program": ("layercc.cpu.kernel",),
+    "layercc.frontends": ("ir",),
+    "layercc.layers": ("ir",),
+    "layercc.passes": ("ir",),
+    "layercc.lower": (
+        "ir",
+        "layercc.program",
+        "layercc.cpu.kernel",
+        "layercc.cpu.kernels",
+        "layercc.cpu.expressions",
+        "layercc.cpu.tiles",
+    ),
+    "layercc.runtime": ("layercc.cpu", "layercc.program"),
+    # The compiled model makes plans for new shapes, so it reaches back to passes and lowering.
+    "layercc.runtime.inputs": ("ir",),
+    "layercc.runtime.planner": ("ir", "layercc.passes", "layercc.lower"),
+    "layercc.runtime.model": ("ir",),
+    "layercc.compiler": ("ir", "layercc.frontends", "layercc.runtime"),
+    "layercc.tools": (
+        "ir",
+        "layercc.compiler",
+        "layercc.frontends",
+        "layercc.layers",
+        "layercc.lower",
+        "layercc.passes",
+        "layercc.runtime",
+    ),
+    "layercc.onnx_backend": ("ir", "layercc", "layercc.frontends"),
+    "layercc": ("ir", "layercc"),  # the package's face: names, loaded when first used
+}
+
+#: Folder → packages that it may not import, wherever in a file, and why.
+FOREIGN: dict[str, tuple[set[str], str]] = {
+    "ir": ({"numba", "llvmlite", "onnx", "torch", "keras"}, "shape checking needs NumPy only"),
+    "layercc.layers": ({"numba", "llvmlite", "onnx", "keras"}, "the builder makes graphs only"),
+    "layercc.passes": ({"numba", "llvmlite", "onnx"}, "passes know graphs only"),
+    "layercc.lower": ({"numba", "llvmlite", "onnx"}, "kernels are named, not built"),
+    "layercc.cpu": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
+}
+
+#: Folders whose modules may not import Numba when they are imported: a warm start does without.
+LAZY_NUMBA = ("layercc.cpu.kernels", "layercc.runtime", "layercc.cpu.executor")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """All modules of the project: dotted name → file."""
+    files = [path for package in ("ir", "layercc") for path in (ROOT / package).rglob("*.py")]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files
+    }
+
+
+@cache
+def imports(module: str, top_level: bool = False) -> tuple[str, ...]:
+    """Modules named in the import statements of a module, those inside functions included."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    found: list[str] = []
+    for node in _outside_functions(tree) if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: imports are absolute here"
+            assert node.module is not None
+            members = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if name in modules() else node.module for name in members]
+    return tuple(dict.fromkeys(found))
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+            yield from _outside_functions(child)
+
+
+def inside(module: str, folder: str) -> bool:
+    return module == folder or module.startswith(f"{folder}.")
+
+
+def entry(module: str) -> str:
+    """The entry of ALLOWED that counts for a module."""
+    fitting = [folder for folder in ALLOWED if inside(module, folder)]
+    assert fitting, f"{module} has no entry in ALLOWED"
+    return max(fitting, key=len)
+
+
+def family(module: str) -> str:
+    """The folder, or module, directly below the package: what may import itself freely."""
+    return ".".join(module.split(".")[: 1 if module.startswith("ir") else 2])
+
+
+def may_import(module: str, imported: str) -> bool:
+    if inside(imported, family(module)) and family(module) != "layercc":
+        return True
+    folder = entry(module)
+    allowed = ALLOWED[folder]
+    if folder != family(module):
+        allowed += ALLOWED[family(module)]
+    return any(
+        imported == target if target == "layercc" else inside(imported, target)
+        for target in allowed
+    ) or (module == "layercc" and inside(imported, "layercc"))
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_imports_go_one_way(folder):
+    own = [module for module in modules() if entry(module) == folder]
+    assert own, f"{folder} has no modules: remove its entry"
+    wrong = [
+        f"{module} imports {imported}"
+        for module in own
+        for imported in imports(module)
+        if imported.split(".")[0] in ("ir", "layercc") and not may_import(module, imported)
+    ]
+    assert not wrong, f"{folder} may import {ALLOWED[folder] or 'itself only'}: {wrong}"
+
+
+def test_the_folders_have_an_order():
+    """ALLOWED itself has no cycle, the package's face and the tools that use it aside."""
+    import networkx as nx
+
+    flow = nx.DiGraph(
+        (family(folder), family(target))
+        for folder, targets in ALLOWED.items()
+        for target in targets
+        if family(folder) != family(target) and folder not in ("layercc", "layercc.onnx_backend")
+    )
+    assert nx.is_directed_acyclic_graph(flow), nx.find_cycle(flow)
+
+
+@pytest.mark.parametrize("folder", FOREIGN)
+def test_foreign_packages(folder):
+    refused, why = FOREIGN[folder]
+    wrong = [
+        f"{module} imports {imported}"
+        for module in modules()
+        if inside(module, folder)
+        for imported in imports(module)
+        if imported.split(".")[0] in refused
+    ]
+    assert not wrong, f"{why}: {wrong}"
+
+
+def test_numba_is_imported_only_to_compile():
+    wrong = [
+        f"{module} imports {imported}"
+        for module in modules()
+        if any(inside(module, folder) for folder in LAZY_NUMBA)
+        for imported in imports(module, top_level=True)
+        if imported.split(".")[0] == "numba" or imported == "layercc.cpu.target"
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import ir", {"layercc", "numba", "llvmlite", "onnx", "networkx"}),
+        ("import layercc", {"ir", "numpy", "numba", "onnx"}),
+        ("import layercc.layers", {"numba", "llvmlite", "onnx"}),
+        ("import layercc.runtime.model", {"numba", "onnx"}),
+    ],
+)
+def test_what_an_import_brings(statement, absent):
+    script = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not absent & set(done.stdout.split())
