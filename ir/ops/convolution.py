@@ -274,6 +274,13 @@ class QLinearConv(Convolution):
     bias = 8
     result_dtype = 7
 
+    @classmethod
+    def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        for index in (4, 5):  # one scale and zero point for all weights, or one a filter
+            if call.has(index) and product(call.shape(index)) != 1:
+                check_vector(call, index, call.shape(cls.weight)[0], "filter")
+        return super().infer(call)
+
     @staticmethod
     def reference(
         call: Call,

@@ -43,7 +43,14 @@ class TfIdfVectorizer(Op):
             call.fail(f"mode is {call.mode!r}; TF, IDF, TFIDF would fit", "bad-attribute")
         if call.pool_int64s is None:
             call.fail("attribute 'pool_int64s' is missing", "missing-attribute")
-        if len(list(_pool(call))) != len(call.ngram_indexes):
+        bounds = [0, *call.ngram_counts, len(call.pool_int64s)]
+        if sorted(bounds) != bounds:
+            call.fail(
+                f"ngram_counts={list(call.ngram_counts)}; ascending positions in a pool of"
+                f" {bounds[-1]} would fit",
+                "bad-attribute",
+            )
+        if not call.ngram_indexes or len(list(_pool(call))) != len(call.ngram_indexes):
             call.fail("ngram_indexes must have one element for each n-gram", "bad-attribute")
         if call.rank(0) not in (1, 2):
             call.fail(f"input is {call.type(0)}; one row or a matrix of rows would fit")
@@ -81,7 +88,7 @@ def _pool(call: Call) -> Iterator[tuple[int, ...]]:
 
 def _grams(call: Call, items: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Every n-gram of a row, of each length and with each number of skips."""
-    for length in range(call.min_gram_length, call.max_gram_length + 1):
-        for stride in range(1, 2 if length == 1 else call.max_skip_count + 2):
+    for length in range(max(call.min_gram_length, 1), min(call.max_gram_length, len(items)) + 1):
+        for stride in range(1, 2 if length == 1 else min(call.max_skip_count + 2, len(items))):
             for start in range(len(items) - (length - 1) * stride):
                 yield tuple(items[start : start + (length - 1) * stride + 1 : stride])
