@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -85,7 +84,9 @@ def input_shapes(
     bindings: dict[str, Dim] = {}
     for name, dims in given.items():
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, 1)
+            from difflib import get_close_matches  # takes 1 ms, and only this error needs it
+
+            near = get_close_matches(name, declared, 1)
             hint = f"; did you mean {near[0]!r}" if near else ""
             names = ", ".join(declared) or "none"
             fault("unknown-input", f"there is no input {name!r}{hint}. The inputs are: {names}")

@@ -118,7 +118,7 @@ class Graph:
         return {name: node for node in self.nodes for name in node.outputs if name}
 
     def consumers(self) -> dict[str, list[Node]]:
-        """Value name → the nodes that read it (once a node, in order). Graph outputs not counted."""
+        """Value name → the nodes that read it, once each, in order. Graph outputs do not count."""
         found: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for name in dict.fromkeys(node.reads()):

@@ -1,4 +1,4 @@
-"""The verifier: what must hold of every graph, checked after import and after every pass in tests."""
+"""The verifier: what must hold of every graph; tests run it after import and after every pass."""
 
 from __future__ import annotations
 
