@@ -1,0 +1,91 @@
+"""Lowering of Resize: one axis after another, by tables made when planning."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ir.dtypes import DType
+from ir.graph import Node
+from ir.ops.resizing import AxisResize, interpolation_taps, resize_plan, source_positions
+from ir.registry import Call
+from layercc.cpu.kernels.resampling import resample
+from layercc.lower.context import Context, Tensor
+from layercc.lower.gathering import take
+from layercc.lower.movement import CHUNK
+from layercc.lower.registry import lowering
+
+_SPECIAL_TAPS = (2, 4)
+
+
+@lowering("Resize")
+def resize(context: Context, node: Node) -> None:
+    """Separable resampling. The axis that leaves least to do for the others comes first."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    plan = sorted(resize_plan(call), key=lambda part: part.output / max(part.input, 1))
+    if not plan:
+        context.bind(node.outputs[0], x)
+        return
+    target = context.output(node.outputs[0])
+    crop = call.coordinate_transformation_mode == "tf_crop_and_resize"
+    by_copy = call.mode == "nearest" and not crop
+    between = x.dtype if by_copy else _sums_of(x.dtype)
+    for part in plan:
+        axis = _axis(call, part, len(x.shape))
+        shape = (*x.shape[:axis], part.output, *x.shape[axis + 1 :])
+        y = target if part is plan[-1] else context.scratch(between, shape)
+        positions, weights = interpolation_taps(call, part)
+        if by_copy:
+            take(context, x, context.constant(positions.reshape(-1)), y, axis)
+        else:
+            if crop:
+                places = source_positions(part, call.coordinate_transformation_mode)
+                positions[(places < 0) | (places > part.input - 1)] = -1
+            _resample(context, x, y, axis, positions, weights, call.extrapolation_value)
+        x = y
+
+
+def _axis(call: Call, part: AxisResize, rank: int) -> int:
+    """The axis in the tensor's own layout."""
+    if not call.channels_last or rank < 3 or part.axis == 0:
+        return part.axis
+    return rank - 1 if part.axis == 1 else part.axis - 1
+
+
+def _sums_of(dtype: DType) -> DType:
+    """The type in which elements of `dtype` are summed up, and kept between axes."""
+    return DType.f32 if dtype in (DType.f32, DType.f16, DType.bf16) else DType.f64
+
+
+def _resample(
+    context: Context,
+    x: Tensor,
+    y: Tensor,
+    axis: int,
+    positions: np.ndarray,
+    weights: np.ndarray,
+    outside: float,
+) -> None:
+    count, taps = positions.shape
+    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    compute = _sums_of(x.dtype)
+    chunk = max(CHUNK // max(inner * taps, 1), 1)
+    special = taps if taps in _SPECIAL_TAPS else 0
+    context.call(
+        resample.key(str(x.dtype), str(y.dtype), str(compute), special),
+        tasks=-(-outer * count // chunk) if y.size else 0,
+        flops=2 * taps * y.size,
+        x=x,
+        positions=context.constant(np.ascontiguousarray(positions)),
+        weights=context.constant(np.ascontiguousarray(weights.astype(compute.dtype))),
+        y=y,
+        outside=float(outside),
+        outer=outer,
+        size=x.shape[axis],
+        count=count,
+        inner=inner,
+        count_taps=taps,
+        chunk=chunk,
+    )
