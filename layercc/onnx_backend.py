@@ -1,8 +1,8 @@
 """layercc as a backend of the onnx package: `onnx.backend.base.Backend`.
 
-    import layercc.onnx_backend as backend
-    rep = backend.prepare(model)          # onnx.ModelProto
-    (y,) = rep.run([x])
+import layercc.onnx_backend as backend
+rep = backend.prepare(model)          # onnx.ModelProto
+(y,) = rep.run([x])
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class LayerccRep(BackendRep):
     def __init__(self, compiled: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         self.compiled = compiled
         self.inputs = list(inputs)
-        self._result = namedtupledict("Outputs", list(outputs))
+        self.outputs = list(outputs)
+        self._result = namedtupledict("Outputs", self.outputs)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[np.ndarray, ...]:
         """Runs on one array, on arrays in the order of the model's inputs, or by input name.
@@ -34,7 +35,7 @@ class LayerccRep(BackendRep):
         """
         given = _by_name(inputs, self.inputs)
         found = self.compiled.run(given)
-        return self._result(*found.values())
+        return self._result(*(found[name] for name in self.outputs))
 
 
 class LayerccBackend(Backend):
