@@ -95,6 +95,7 @@ def attention(context: Context, node: Node) -> None:
         queries=queries,
         keys=keys,
         head_size=size,
+        width=key_vectors * lanes(kind),
         value_size=value_size,
         past=past,
         limited=int(bool(given[6])),

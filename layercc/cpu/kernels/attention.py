@@ -1,6 +1,7 @@
 """Scaled dot-product attention without the matrix of scores in memory.
 
-    Y[b, h, i, :] = Σ_j P[i, j] V[b, h', j, :],   P[i, :] = softmax_j(bias(cap(scale · Q[b, h, i] K[b, h', j])))
+    Y[b, h, i, :] = Σ_j P[i, j] V[b, h', j, :]
+    P[i, :] = softmax_j(cap(scale · Q[b, h, i, :] · K[b, h', j, :]) + bias[i, j])
 
 `h' = h // shared` is the key head of query head h; `cap(s)` is `softcap · tanh(s / softcap)`; the
 bias is a mask that is added, and -inf outside the keys that a query may see. A row that sees no
@@ -31,13 +32,15 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
 
     `window_past` and `window_future`: how many keys before and after its own place a query sees;
     query i is at place i + `past`, or with `limited` i + lengths[b] - queries, and then sees only
-    lengths[b] keys. A mask has `mask_keys` columns; keys beyond are masked.
+    lengths[b] keys. A mask has `mask_keys` columns; keys beyond are masked. `width` is that of a
+    panel of keys, which LLVM must not know, lest it unroll loops instead of vectorising them.
     """
     import numpy as np
 
+    from layercc.cpu.fold import make_fold
     from layercc.cpu.intrinsics import address, offset, stack_array
-    from layercc.cpu.lanes import add, largest
     from layercc.cpu.math import SCALAR, primitive
+    from layercc.cpu.math_intrinsics import select
     from layercc.cpu.microkernel import make_accumulate
     from layercc.cpu.target import jit
     from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
@@ -57,20 +60,13 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
     scores_size = most_panels * panel_size
     result_size = most_values * value_width * block_rows
     products, capped, biased, weights = PRODUCTS, CAPPED, BIASED, WEIGHTS
+    fold_sum, fold_largest = make_fold("sum", key_width), make_fold("max", key_width)
     data = pointer(dtype)
 
-    def folder(join):
-        def fold(lane):
-            half = key_width // 2
-            while half > 0:
-                for j in range(half):
-                    lane[j] = join(lane[j], lane[j + half])
-                half //= 2
-            return lane[0]
+    def larger(a, b):  # NaN if either is NaN
+        return select((b > a) | (b != b), b, a)
 
-        return jit(fold)
-
-    fold_sum, fold_largest = folder(add), folder(largest)
+    largest = jit(larger)
 
     def body(
         task: INT,
@@ -88,6 +84,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
         queries: INT,
         keys: INT,
         head_size: INT,
+        width: INT,
         value_size: INT,
         past: INT,
         limited: INT,
@@ -168,20 +165,20 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                 mask_of_row = offset(
                     mask, batch * mask_batch + head * mask_head + (first + i) * mask_row
                 )
-                for j in range(key_width):
+                for j in range(width):
                     lane[j] = lowest
                 for p in range(count):
                     t = offset(tile, p * panel_size + i * key_width)
                     key = (panel + p) * key_width
                     inside = min(key_width, keys - key)
                     written = offset(shown_rows, i * keys + key)
-                    for j in range(key_width):
+                    for j in range(width):
                         t[j] *= factor
                     if shown == products:
                         for j in range(inside):
                             written[j] = t[j]
                     if cap != zero:
-                        for j in range(key_width):
+                        for j in range(width):
                             t[j] = cap * tanh(t[j] / cap)
                     if shown == capped:
                         for j in range(inside):
@@ -190,28 +187,28 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                         some = offset(mask_of_row, key)
                         for j in range(min(inside, mask_keys - key)):
                             t[j] += some[j]
-                        for j in range(max(mask_keys - key, 0), key_width):
+                        for j in range(max(mask_keys - key, 0), width):
                             t[j] = lowest
                     if low > key or high < key + key_width:
                         for j in range(min(max(low - key, 0), key_width)):
                             t[j] = lowest
-                        for j in range(max(high - key, 0), key_width):
+                        for j in range(max(high - key, 0), width):
                             t[j] = lowest
                     if shown >= biased:
                         for j in range(inside):
                             written[j] = t[j]
-                    for j in range(key_width):
+                    for j in range(width):
                         lane[j] = largest(lane[j], t[j])
 
                 # Powers, and the totals so far at the new maximum.
                 before = tops[i]
                 top = largest(before, fold_largest(lane))
                 shift = zero if top == lowest else top
-                for j in range(key_width):
+                for j in range(width):
                     lane[j] = zero
                 for p in range(count):
                     t = offset(tile, p * panel_size + i * key_width)
-                    for j in range(key_width):
+                    for j in range(width):
                         power = exp(t[j] - shift)
                         t[j] = power
                         lane[j] += power

@@ -10,8 +10,15 @@ from layercc.cpu.kernel import INT, kernel_family, pointer
 
 @kernel_family(noalias=("packed",))
 def pack_panels(dtype: str):
-    """Pack `groups` matrices of depth × columns; tasks: groups · panels."""
+    """Pack `groups` matrices of depth × columns; tasks: groups · panels.
+
+    Where the matrix is given transposed (`row` is 1), squares are turned in registers.
+    """
     from layercc.cpu.intrinsics import offset
+    from layercc.cpu.tiles import ITEMSIZE
+    from layercc.cpu.transpose_tile import make_transpose_tile, tile_side
+
+    transpose_tile, side = make_transpose_tile(ITEMSIZE[dtype]), tile_side(ITEMSIZE[dtype])
 
     def body(
         task: INT,
@@ -33,8 +40,21 @@ def pack_panels(dtype: str):
         source = offset(b, at)
         target = offset(packed, task * depth * width)
         valid = min(width, columns - first)
+        turned = 0  # columns and depth that are done
+        turned_depth = 0
+        if row == 1:
+            turned = valid // side * side
+            turned_depth = depth // side * side
+            for j in range(0, turned, side):
+                for k in range(0, turned_depth, side):
+                    transpose_tile(
+                        offset(source, j * column + k),
+                        column,
+                        offset(target, k * width + j),
+                        width,
+                    )
         for k in range(depth):
-            for j in range(valid):
+            for j in range(turned if k < turned_depth else 0, valid):
                 target[j] = source[j * column]
             for j in range(valid, width):
                 target[j] = 0
