@@ -92,8 +92,9 @@ class Planner:
         with self._lock:
             try:
                 graph = self._variant((), {})
-            except LayerccError:
-                if not selectable:
+            except ShapeError as error:
+                # Which branch runs may depend on input shapes, which are not known yet.
+                if not selectable and {d.code for d in error.diagnostics} != {"data-dependent"}:
                     raise
                 return
             undecided = selectable or any(node.op == "If" for node in graph.nodes)
@@ -111,10 +112,13 @@ class Planner:
     def _make(
         self, shapes: Shapes, known: Mapping[str, np.ndarray], values: tuple[bytes, ...]
     ) -> Plan:
-        graph = self._variant(values, known)
         by_name = dict(zip(self.inputs.names, shapes, strict=True))
-        if any(node.op == "If" for node in graph.nodes):
-            # A branch depends on shapes: the model is optimized for these shapes alone.
+        try:
+            graph = self._variant(values, known)
+            decided = not any(node.op == "If" for node in graph.nodes)
+        except ShapeError:  # symbols leave open which branch of an If runs
+            decided = False
+        if not decided:
             graph = run_passes(with_input_shapes(specialized(self.graph, known), by_name))
         program = lower(graph, by_name, {}, self._weights)
         return Plan(program, default_kernels(), self._idle)
