@@ -35,28 +35,31 @@ _LOG2_E = _F(1.44269504088896341)
 # ln 2 in two parts: the product of the first with an integer of 15 bits is exact.
 _LN2_HIGH, _LN2_LOW = _F(0.693359375), _F(-2.12194440054690583e-4)
 #: Added to a float below 2**22 in magnitude, it leaves the nearest integer in the low bits.
-_ROUNDER = _F(12582912.0)  # 1.5 * 2**23
-_BIAS = 127
+_ROUNDER = 12582912  # 1.5 * 2**23
+_BIAS = 127  # of the exponent of float32
+#: With a bias added, the low bits are an exponent, ready to be shifted to its place.
+_BIASED, _BIASED_HALF = _F(_ROUNDER + _BIAS), _F(_ROUNDER + _BIAS - 1)
+_BIASED_TWICE = _F(_ROUNDER + 2 * _BIAS)
 
 # exp(r) = 1 + r + r^2 * (...) for |r| <= ln(2)/2
 _E0, _E1, _E2 = _F(0.49999994), _F(0.1666652), _F(0.0416684)
 _E3, _E4 = _F(0.008368852), _F(0.001381432)
 _EXP_LEAST, _EXP_MOST = _F(-104.0), _F(89.0)  # beyond: 0 and infinity
+_EXP_NORMAL = _F(-87.33)  # below: denormal
 
 
 @jit
-def _power_of_two(n: Any) -> Any:
-    """2**n for an int32 n in [-126, 127]."""
-    return as_bits(shift_left_i32(add_i32(n, _BIAS), 23))
+def _reduce(x: Any, rounder: Any) -> Any:
+    """(n + rounder, r) with x = n ln 2 + r and n the nearest integer; Cody and Waite (1980)."""
+    shifted = x * _LOG2_E + rounder
+    n = shifted - rounder
+    return shifted, (x - n * _LN2_HIGH) - n * _LN2_LOW
 
 
 @jit
-def _reduce(x: Any) -> Any:
-    """(n, r) with x = n ln 2 + r and n the nearest integer (as int32); Cody and Waite (1980)."""
-    shifted = x * _LOG2_E + _ROUNDER
-    n = shifted - _ROUNDER
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    return subtract_i32(as_bits(shifted), 0x4B400000), r
+def _power_of_two(shifted: Any) -> Any:
+    """2**n from n + `_BIASED`, for n in [-126, 127]; half of that from n + `_BIASED_HALF`."""
+    return as_bits(shift_left_i32(as_bits(shifted), 23))
 
 
 @jit
@@ -70,10 +73,20 @@ def exp(x: Any) -> Any:
     """e**x. Cody-Waite reduction, polynomial of degree 6; 1.0 ulp."""
     x = select(x < _EXP_LEAST, _EXP_LEAST, x)
     x = select(x > _EXP_MOST, _EXP_MOST, x)
-    n, r = _reduce(x)
-    half = shift_right_i32(n, 1)  # 2**n is made in two steps, so that denormals come out
-    rest = subtract_i32(n, half)
-    return (_exp_polynomial(r) * _power_of_two(half)) * _power_of_two(rest)
+    shifted, r = _reduce(x, _BIASED_TWICE)
+    # 2**n is made in two steps, n/2 rounded down and up, so that denormals come out
+    bits = as_bits(shifted)
+    half = shift_right_i32(bits, 1)
+    low = as_bits(shift_left_i32(half, 23))
+    high = as_bits(shift_left_i32(subtract_i32(bits, half), 23))
+    return (_exp_polynomial(r) * low) * high
+
+
+@jit
+def exp_nonpositive(x: Any) -> Any:
+    """e**x for x <= 0 (or NaN), 0 below -87.3 where `exp` is denormal; 1.0 ulp."""
+    shifted, r = _reduce(x, _BIASED)
+    return select(x < _EXP_NORMAL, _ZERO, _exp_polynomial(r) * _power_of_two(shifted))
 
 
 # expm1(r) = r + r^2 * (...) for |r| <= ln(2)/2
@@ -93,11 +106,11 @@ def expm1(x: Any) -> Any:
     """e**x - 1. As `exp`, with 2**n (p + 1) - 1 taken apart as 2**n p + (2**n - 1); 1.5 ulp."""
     clamped = select(x < _EXPM1_LEAST, _EXPM1_LEAST, x)
     clamped = select(clamped > _EXP_MOST, _EXP_MOST, clamped)
-    n, r = _reduce(clamped)
+    shifted, r = _reduce(clamped, _BIASED_HALF)
     p = _expm1_polynomial(r)
-    half = _power_of_two(subtract_i32(n, 1))  # half of 2**n, which may itself overflow
+    half = _power_of_two(shifted)  # half of 2**n, which may itself overflow
     y = (p * half + (half - _HALF)) * _TWO
-    return copysign(select(n == 0, p, y), x)
+    return copysign(select(shifted == _BIASED_HALF, p, y), x)
 
 
 _TANH_MOST = _F(19.0)
@@ -109,8 +122,8 @@ def tanh(x: Any) -> Any:
     """-z / (z + 2) with z = expm1(-2 |x|), or where that is above 1/2, 1 - 2 e / (z + 2) with
     e = z + 1, which loses less; 2.3 ulp."""
     twice = absolute(x) * _TWO
-    n, r = _reduce(-select(twice > _TANH_MOST, _TANH_MOST, twice))
-    scale = _power_of_two(n)
+    shifted, r = _reduce(-select(twice > _TANH_MOST, _TANH_MOST, twice), _BIASED)
+    scale = _power_of_two(shifted)
     p = _expm1_polynomial(r)
     z = p * scale + (scale - _ONE)
     power = p * scale + scale
@@ -190,8 +203,8 @@ def erf(x: Any) -> Any:
     small = (((((_R5 * s + _R4) * s + _R3) * s + _R2) * s + _R1) * s + _R0) * x + x
     big = select(t > _ERF_MOST, _ERF_MOST, t)
     p = (((((_S6 * big + _S5) * big + _S4) * big + _S3) * big + _S2) * big + _S1) * big + _S0
-    n, r = _reduce(-(p * big))
-    large = copysign(_ONE - _exp_polynomial(r) * _power_of_two(n), x)
+    shifted, r = _reduce(-(p * big), _BIASED)
+    large = copysign(_ONE - _exp_polynomial(r) * _power_of_two(shifted), x)
     return select(t < _ERF_SPLIT, small, large)
 
 

@@ -21,6 +21,7 @@ asin, acos, atan, sinh, cosh, asinh, acosh, atanh = (
     c_function(name) for name in ("asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
 )
 power = c_function("pow", 2)
+exp_nonpositive = exp
 
 
 @jit

@@ -86,6 +86,8 @@ ceil = _llvm_function("ceil", 1, "Round up.")
 rint = _llvm_function("rint", 1, "Round to nearest, ties to even.")
 trunc = _llvm_function("trunc", 1, "Round towards zero.")
 absolute = _llvm_function("fabs", 1, "Clear the sign.")
+maximum = _llvm_function("maximum", 2, "The larger, or NaN if either is NaN.")
+minimum = _llvm_function("minimum", 2, "The smaller, or NaN if either is NaN.")
 copysign = _llvm_function("copysign", 2, "The magnitude of x with the sign of y.")
 
 

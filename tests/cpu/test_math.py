@@ -111,6 +111,17 @@ def test_accuracy(name):
     np.testing.assert_array_equal(np.signbit(y[zero]), np.signbit(exact[zero]))
 
 
+def test_exp_nonpositive():
+    x = samples()
+    x = x[~(x > 0)]
+    y = apply("exp_nonpositive", x)
+    with np.errstate(all="ignore"):
+        exact = np.exp(x.astype(np.float64))
+    normal = ~(x < -87.33)
+    assert ulps(y[normal], exact[normal]).max() <= 1.0
+    assert (y[~normal] == 0).all()
+
+
 def test_huge_angles():
     """Where the range reduction is hardest: close to multiples of pi/2, and near the limit."""
     x = np.float32([16367173.0 * 2.0**72, 13176795.0, 3.4028235e38, 1e30, 2.0**127])

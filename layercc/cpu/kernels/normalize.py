@@ -3,8 +3,8 @@
     layer:  y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias
     RMS:    y = x / sqrt(mean(x^2) + epsilon) * scale
 
-Mean and variance are taken in two passes over the row, summed in f64 by 64 accumulators, in an
-order that depends on n only. Rows are read three times, from cache if they fit.
+Mean and variance are taken in two passes over the row, summed in f64, in an order that depends on
+n only. Rows are read three times, from cache if they fit.
 """
 
 from layercc.cpu.kernel import F64, INT, kernel_family, pointer
@@ -19,17 +19,15 @@ def normalize_rows(dtype: str, scale_dtype: str, centered: bool, biased: bool, s
     """
     import numpy as np
 
+    from layercc.cpu.accumulate import add
     from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.lanes import LANES, add, folder
+    from layercc.cpu.intrinsics import offset
     from layercc.cpu.math import SCALAR
     from layercc.cpu.math_intrinsics import sqrt
 
     scalar = SCALAR[compute_dtype(dtype)]
     load_x, store_y, load_scale = load(dtype), store(scale_dtype), load(scale_dtype)
     store_stat, stat = store(stats or "f32"), SCALAR[compute_dtype(stats or "f32")]
-    fold = folder(add)
-    lanes = LANES
     zero = np.float64(0)
 
     def body(
@@ -45,34 +43,20 @@ def normalize_rows(dtype: str, scale_dtype: str, centered: bool, biased: bool, s
         n: INT,
         epsilon: F64,
     ):
-        lane = stack_array(lanes, "f64")
         for row in range(task * outer_block, min((task + 1) * outer_block, outer)):
             source = offset(x, row * n)
             target = offset(y, row * n)
             mean = zero
             if centered:
-                for i in range(lanes):
-                    lane[i] = zero
-                k = 0
-                while k + lanes <= n:
-                    for i in range(lanes):
-                        lane[i] += load_x(source, k + i)
-                    k += lanes
-                for i in range(n - k):
-                    lane[i] += load_x(source, k + i)
-                mean = fold(lane) / np.float64(n)
-            for i in range(lanes):
-                lane[i] = zero
-            k = 0
-            while k + lanes <= n:
-                for i in range(lanes):
-                    value = load_x(source, k + i) - mean
-                    lane[i] += value * value
-                k += lanes
-            for i in range(n - k):
-                value = load_x(source, k + i) - mean
-                lane[i] += value * value
-            inverse = np.float64(1) / sqrt(fold(lane) / np.float64(n) + epsilon)
+                total = zero
+                for k in range(n):
+                    total = add(total, np.float64(load_x(source, k)))
+                mean = total / np.float64(n)
+            squares = zero
+            for k in range(n):
+                value = load_x(source, k) - mean
+                squares = add(squares, value * value)
+            inverse = np.float64(1) / sqrt(squares / np.float64(n) + epsilon)
             if stats:
                 store_stat(means, row, stat(mean))
                 store_stat(inverses, row, stat(inverse))

@@ -7,7 +7,7 @@ maximum in the accumulators' type. Long reductions are done in blocks, whose res
 combines: the order of operations depends on shapes only.
 
 `reduce_columns` keeps an accumulator for each of `COLUMNS` values of i and runs over r;
-`reduce_rows` is for inner = 1, with 64 accumulators that are combined pairwise at the end.
+`reduce_rows` is for inner = 1, with accumulators in vector registers.
 Both are bound by memory beyond the second-level cache.
 """
 
@@ -15,19 +15,15 @@ from layercc.cpu.kernel import F64, INT, kernel_family, pointer
 
 #: Accumulators of a block of columns, on the stack.
 COLUMNS = 512
-#: Rows shorter than this are summed up one element after the other.
-SHORT_ROW = 24
 
 
 def _helpers(pre: tuple, post: tuple, combine: str):
     """(load_pre, finish, join, start, accumulator type) as helpers of the kernels."""
+    from layercc.cpu.accumulate import step
     from layercc.cpu.expressions import build, compute_dtype, load, store
-    from layercc.cpu.math import SCALAR
-    from layercc.cpu.math_intrinsics import select
     from layercc.cpu.target import jit
 
     accumulator = compute_dtype(post[0][0])
-    scalar = SCALAR[accumulator]
     before, after = build(pre), build(post)
     load_x = load(pre[0][0])
     output = _output_dtype(post)
@@ -56,36 +52,13 @@ def _helpers(pre: tuple, post: tuple, combine: str):
         def finish(y, index, total, count, shift, shift_index):
             store_y(y, index, after(total, count))
 
-    def add(a, b):
-        return scalar(a + b)
-
-    def multiply(a, b):
-        return scalar(a * b)
-
-    def largest(a, b):  # NaN if either is NaN
-        return select((b > a) | (b != b), b, a)
-
-    def smallest(a, b):
-        return select((b < a) | (b != b), b, a)
-
-    join = {"sum": add, "prod": multiply, "max": largest, "min": smallest}[combine]
-    start = scalar(_start(combine, accumulator))
-    return jit(element), jit(finish), jit(join), start, accumulator
+    join, start = step(combine, accumulator)
+    return jit(element), jit(finish), join, start, accumulator
 
 
 def _output_dtype(expression: tuple) -> str:
     inputs, steps, outputs = expression
     return (*inputs, *(step[-1] for step in steps))[outputs[0]]
-
-
-def _start(combine: str, dtype: str):
-    if combine in ("sum", "prod"):
-        return 0 if combine == "sum" else 1
-    if dtype[0] == "f":
-        return float("-inf" if combine == "max" else "inf")
-    bits = int(dtype[1:])
-    low, high = (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return low if combine == "max" else high
 
 
 def _shift_dtype(pre: tuple, post: tuple) -> str:
@@ -153,13 +126,9 @@ def reduce_columns(pre: tuple, post: tuple, combine: str):
 @kernel_family(noalias=("y",))
 def reduce_rows(pre: tuple, post: tuple, combine: str):
     """For inner = 1. Tasks: outer blocks * blocks of r."""
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.lanes import LANES, folder
+    from layercc.cpu.intrinsics import offset
 
-    element, finish, join, start, accumulator = _helpers(pre, post, combine)
-    fold = folder(join)
-    lanes = LANES
-    short = SHORT_ROW
+    element, finish, join, start, _ = _helpers(pre, post, combine)
 
     def body(
         task: INT,
@@ -176,24 +145,11 @@ def reduce_rows(pre: tuple, post: tuple, combine: str):
         first = task % blocks * block
         length = min(block, reduced - first)
         first_outer = task // blocks * outer_block
-        totals = stack_array(lanes, accumulator)
         for o in range(first_outer, min(first_outer + outer_block, outer)):
             source = offset(x, o * reduced + first)
             total = start
-            if length < short:
-                for k in range(length):
-                    total = join(total, element(source, k, shift, o))
-            else:
-                for i in range(lanes):
-                    totals[i] = start
-                k = 0
-                while k + lanes <= length:
-                    for i in range(lanes):
-                        totals[i] = join(totals[i], element(source, k + i, shift, o))
-                    k += lanes
-                for i in range(length - k):
-                    totals[i] = join(totals[i], element(source, k + i, shift, o))
-                total = fold(totals)
+            for k in range(length):
+                total = join(total, element(source, k, shift, o))
             finish(y, o * blocks + task % blocks, total, count, shift, o)
 
     return body

@@ -8,6 +8,7 @@ their winners being compared in the end.
 from layercc.cpu.kernel import INT, kernel_family, pointer
 
 COLUMNS = 256
+LANES = 64
 
 
 def _comparison(dtype: str, largest: bool, last: bool):
@@ -78,7 +79,6 @@ def search_rows(dtype: str, largest: bool, last: bool):
 
     from layercc.cpu.expressions import compute_dtype, load
     from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.lanes import LANES
     from layercc.cpu.math_intrinsics import select
 
     load_x = load(dtype)

@@ -6,7 +6,8 @@
 `softmax_rows` is for inner = 1: rows are read three times, from cache if they fit. Powers are
 summed in f32 over stretches of `STRETCH` elements and the stretches in f64, in an order that
 depends on n only. `softmax_columns` keeps maxima and sums of a block of columns on the stack.
-Where y cannot hold the powers until their sum is known, they are computed twice.
+Where y cannot hold the powers until their sum is known, they are computed twice. Powers that
+would be denormal are 0.
 """
 
 from layercc.cpu.kernel import INT, kernel_family, pointer
@@ -21,58 +22,37 @@ def softmax_rows(dtype: str, logarithm: bool):
     """Rows of n; tasks: ceil(outer / outer_block)."""
     import numpy as np
 
+    from layercc.cpu.accumulate import add, largest
     from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.lanes import LANES, add, folder, largest
+    from layercc.cpu.intrinsics import offset
     from layercc.cpu.math import SCALAR, primitive
 
     kind = compute_dtype(dtype)
     scalar = SCALAR[kind]
-    exp, log = primitive("exp", kind), primitive("log", "f64")
+    exp, log = primitive("exp_nonpositive", kind), primitive("log", "f64")
     load_x, store_y = load(dtype), store(dtype)
-    fold_sum, fold_largest = folder(add), folder(largest)
     lowest, zero = scalar(-np.inf), scalar(0)
     keep = not logarithm and kind == dtype  # the powers, in y, until their sum is known
-    lanes, stretch = LANES, STRETCH
+    stretch = STRETCH
 
     def body(task: INT, x: pointer(dtype), y: pointer(dtype), outer: INT, outer_block: INT, n: INT):
-        lane = stack_array(lanes, kind)
         for row in range(task * outer_block, min((task + 1) * outer_block, outer)):
             source = offset(x, row * n)
             target = offset(y, row * n)
-
-            for i in range(lanes):
-                lane[i] = lowest
-            k = 0
-            while k + lanes <= n:
-                for i in range(lanes):
-                    lane[i] = largest(lane[i], load_x(source, k + i))
-                k += lanes
-            for i in range(n - k):
-                lane[i] = largest(lane[i], load_x(source, k + i))
-            top = fold_largest(lane)
-
+            top = lowest
+            for k in range(n):
+                top = largest(top, load_x(source, k))
             total = np.float64(0)
             first = 0
             while first < n:
-                end = min(first + stretch, n)
-                for i in range(lanes):
-                    lane[i] = zero
-                k = first
-                while k + lanes <= end:
-                    for i in range(lanes):
-                        power = exp(load_x(source, k + i) - top)
-                        if keep:
-                            store_y(target, k + i, power)
-                        lane[i] += power
-                    k += lanes
-                for i in range(end - k):
-                    power = exp(load_x(source, k + i) - top)
+                part = zero
+                for k in range(first, min(first + stretch, n)):
+                    power = exp(load_x(source, k) - top)
                     if keep:
-                        store_y(target, k + i, power)
-                    lane[i] += power
-                total += fold_sum(lane)
-                first = end
+                        store_y(target, k, power)
+                    part = add(part, power)
+                total += part
+                first += stretch
 
             if logarithm:
                 low = scalar(log(total))
@@ -95,14 +75,14 @@ def softmax_columns(dtype: str, logarithm: bool):
     """Any inner; tasks: outer * ceil(inner / COLUMNS)."""
     import numpy as np
 
+    from layercc.cpu.accumulate import largest
     from layercc.cpu.expressions import compute_dtype, load, store
     from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.lanes import largest
     from layercc.cpu.math import SCALAR, primitive
 
     kind = compute_dtype(dtype)
     scalar = SCALAR[kind]
-    exp, log = primitive("exp", kind), primitive("log", kind)
+    exp, log = primitive("exp_nonpositive", kind), primitive("log", kind)
     load_x, store_y = load(dtype), store(dtype)
     lowest = scalar(-np.inf)
     columns = COLUMNS
