@@ -74,7 +74,8 @@ def concrete_inference(
         open_ones = [f"{name!r} {kind}" for name, kind in kinds.items() if not kind.is_static]
         settled = all(found.types[n].is_static for n in node.reads() if n in found.types)
         if open_ones and settled:
-            message = f"the shape of {', '.join(open_ones)} depends on the values of its inputs"
+            shown = ", ".join(open_ones)
+            message = f"the shape of {shown} depends on values known only when it runs"
             found.diagnostics.append(
                 Diagnostic("data-dependent", message, node.name, node.op, node.source)
             )

@@ -93,8 +93,10 @@ class Planner:
             try:
                 graph = self._variant((), {})
             except ShapeError as error:
-                # Which branch runs may depend on input shapes, which are not known yet.
-                if not selectable and {d.code for d in error.diagnostics} != {"data-dependent"}:
+                # What must be known may be known once the shapes are, or the branch of an If.
+                open_ones = free or any(node.op == "If" for node in self.graph.nodes)
+                depends = {d.code for d in error.diagnostics} == {"data-dependent"}
+                if not selectable and not (open_ones and depends):
                     raise
                 return
             undecided = selectable or any(node.op == "If" for node in graph.nodes)

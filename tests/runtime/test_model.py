@@ -447,6 +447,33 @@ def test_what_cannot_be_compiled_is_said_at_once():
         lc.compile(lc.parse_graph(text))
 
 
+def test_shapes_that_no_call_can_know():
+    text = """graph g(x: f32[2, 3], size: f32[2]) -> (y: f32[A, B]) {
+        shape = Cast(size) {to=7}
+        y = Reshape(x, shape)
+    }"""
+    with pytest.raises(lc.ShapeError, match="Reshape 'y'.*depends on values known only when it runs"):
+        lc.compile(lc.parse_graph(text))
+
+
+def test_shapes_known_with_the_input_shapes():
+    text = """graph g(x: f32[N, 6]) -> (y: f32[A, B]) {
+        const one: i64[1] = [1]
+        const six: i64[1] = [6]
+        n = Shape(x) {end=1}
+        most = Max(n, one)
+        odd = Mod(most, six)
+        rows = Max(odd, one)
+        all = Size(x)
+        columns = Div(all, rows)
+        shape = Concat(rows, columns) {axis=0}
+        y = Reshape(x, shape)
+    }"""
+    model = lc.compile(lc.parse_graph(text))
+    for n, rows in [(1, 1), (3, 3), (6, 1), (8, 2)]:
+        assert model(np.zeros((n, 6), np.float32)).shape == (rows, 6 * n // rows)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
