@@ -146,7 +146,7 @@ def _operations(kind, kept, load, group, power):
     offsets, j)`, the elements j of `group` taps combined."""
     import numpy as np
 
-    from layercc.cpu.lanes import add, largest
+    from layercc.cpu.accumulate import step
     from layercc.cpu.math import SCALAR, primitive
     from layercc.cpu.math_intrinsics import select
     from layercc.cpu.target import jit
@@ -164,7 +164,8 @@ def _operations(kind, kept, load, group, power):
     def same_total(value, count):
         return value
 
-    term, finish, join = jit(same), jit(same_total), largest if kind == "max" else add
+    term, finish = jit(same), jit(same_total)
+    join, _ = step("max" if kind == "max" else "sum", kept)
     if kind == "average":
 
         @jit
