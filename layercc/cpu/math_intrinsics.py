@@ -6,7 +6,7 @@ wrap; Numba's own operators would widen to int64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 _FLOATS = {types.float32: "f32", types.float64: "f64"}
-_SAME_WIDTH = {
+_SAME_WIDTH: dict[Any, Any] = {
     types.float32: types.int32,
     types.float64: types.int64,
     types.int32: types.float32,
@@ -47,48 +47,39 @@ def as_bits(typingctx: Any, value: Any) -> Any:
     return result(value), codegen
 
 
-def _llvm_function(name: str, operands: int, doc: str) -> Any:
-    """The LLVM intrinsic ``name`` on float32 and float64."""
+def _llvm_function(name: str, doc: str, *, binary: bool = False) -> Any:
+    """The LLVM intrinsic ``name`` on one float32 or float64, or on two of one type."""
 
-    def typing(value: Any, given: Sequence[Any]) -> Any:
-        if value not in _FLOATS or any(other != value for other in given):
-            return None
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        result = signature.return_type
+        kind = context.get_value_type(result)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(kind, [kind] * len(args)),
+            f"llvm.{name}.{_FLOATS[result]}",
+        )
+        return builder.call(function, args)
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kind = context.get_value_type(value)
-            function = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(kind, [kind] * operands),
-                f"llvm.{name}.{_FLOATS[value]}",
-            )
-            return builder.call(function, args)
+    def unary_typing(typingctx: Any, x: Any) -> Any:
+        return (x(x), codegen) if x in _FLOATS else None
 
-        return value(*[value] * operands), codegen
+    def binary_typing(typingctx: Any, x: Any, y: Any) -> Any:
+        return (x(x, y), codegen) if x in _FLOATS and x == y else None
 
-    if operands == 1:
-
-        def unary(typingctx: Any, x: Any) -> Any:
-            return typing(x, ())
-
-        unary.__doc__ = doc
-        return intrinsic(unary)
-
-    def binary(typingctx: Any, x: Any, y: Any) -> Any:
-        return typing(x, (y,))
-
-    binary.__doc__ = doc
-    return intrinsic(binary)
+    typing: Any = binary_typing if binary else unary_typing
+    typing.__doc__ = doc
+    return intrinsic(typing)
 
 
-sqrt = _llvm_function("sqrt", 1, "Square root, correctly rounded.")
-floor = _llvm_function("floor", 1, "Round down.")
-ceil = _llvm_function("ceil", 1, "Round up.")
-rint = _llvm_function("rint", 1, "Round to nearest, ties to even.")
-trunc = _llvm_function("trunc", 1, "Round towards zero.")
-absolute = _llvm_function("fabs", 1, "Clear the sign.")
-maximum = _llvm_function("maximum", 2, "The larger, or NaN if either is NaN.")
-minimum = _llvm_function("minimum", 2, "The smaller, or NaN if either is NaN.")
-copysign = _llvm_function("copysign", 2, "The magnitude of x with the sign of y.")
+sqrt = _llvm_function("sqrt", "Square root, correctly rounded.")
+floor = _llvm_function("floor", "Round down.")
+ceil = _llvm_function("ceil", "Round up.")
+rint = _llvm_function("rint", "Round to nearest, ties to even.")
+trunc = _llvm_function("trunc", "Round towards zero.")
+absolute = _llvm_function("fabs", "Clear the sign.")
+maximum = _llvm_function("maximum", "The larger, or NaN if either is NaN.", binary=True)
+minimum = _llvm_function("minimum", "The smaller, or NaN if either is NaN.", binary=True)
+copysign = _llvm_function("copysign", "The magnitude of x with the sign of y.", binary=True)
 
 
 @intrinsic

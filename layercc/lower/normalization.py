@@ -209,12 +209,12 @@ def group_normalization(context: Context, node: Node) -> None:
     size = x.size // max(batch * channels, 1)
     scale, bias = (context.tensor(name) for name in node.inputs[1:3])
     y = context.output(node.outputs[0])
+    spread: tuple[int, ...] = (groups, channels // groups)
     if call.channels_last:
-        view, axes = (batch, size, groups, channels // groups), (1, 3)
-        spread = (groups, channels // groups)
+        view, axes = (batch, size, *spread), (1, 3)
     else:
-        view, axes = (batch, groups, channels // groups, size), (2, 3)
-        spread = (groups, channels // groups, 1)
+        view, axes = (batch, *spread, size), (2, 3)
+        spread = (*spread, 1)
     grouped = x.reshaped(view)
     mean, variance = moments(context, grouped, axes)
     standardize(

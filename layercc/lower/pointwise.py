@@ -13,11 +13,14 @@ from ir.types import TensorType
 from layercc.cpu.kernels.pointwise import pointwise as pointwise_kernel
 from layercc.lower.context import Context, Tensor
 from layercc.lower.expressions import expression_of
+from layercc.lower.movement import strided_copy
 from layercc.lower.registry import lowering
 
 #: Elements of a task: cheap expressions are bound by memory, costly ones by arithmetic.
 _CHEAP_TASK, _COSTLY_TASK = 1 << 15, 1 << 13
 _COSTLY_FLOPS = 8  # an element
+#: Rows shorter than the first are made up to the second long, if there are enough elements.
+_SHORT_ROW, _LONG_ROW, _WORTH_LENGTHENING = 64, 1024, 1 << 13
 
 
 def row_major_strides(shape: Sequence[int], rank: int) -> list[int]:
@@ -59,6 +62,42 @@ def collapse(
     return sizes, merged
 
 
+def _lengthen_rows(
+    context: Context, sizes: list[int], walks: list[list[int]], operands: Sequence[Tensor]
+) -> tuple[list[int], list[list[int]], list[Tensor]]:
+    """Makes rows of few elements longer, where that is possible: several rows become one.
+
+    Operands that are the same for all of these rows (a bias of three channels) are repeated in
+    scratch memory. Takes and gives sizes, strides and tensors of the operands.
+    """
+    *_, rows, inner = (1, *sizes)
+    steps = [(0, *walk)[-2:] for walk in walks]
+    repeats = next((d for d in range(_LONG_ROW // inner, 1, -1) if rows % d == 0), 1)
+    if (
+        repeats * inner < _SHORT_ROW
+        or math.prod(sizes) < _WORTH_LENGTHENING
+        or any(step not in ((inner, 1), (0, 1), (0, 0)) for step in steps)
+    ):
+        return sizes, walks, list(operands)
+    sizes = [*sizes[:-2], rows // repeats, repeats * inner]
+    longer, tensors = [], []
+    for walk, step, tensor in zip(walks, steps, operands, strict=True):
+        if step == (0, 1):
+            periods = tensor.size // inner
+            repeated = context.scratch(tensor.dtype, (periods, repeats, inner))
+            strided_copy(
+                context, tensor, repeated, repeated.shape,
+                (inner, 0, 1), (repeats * inner, inner, 1),
+            )  # fmt: skip
+            tensor = repeated
+            walk = [*(stride * repeats for stride in walk[:-2]), 0, 1]
+        elif step == (inner, 1):
+            walk = [*walk[:-2], repeats * inner, 1]
+        tensors.append(tensor)
+        longer.append(walk)
+    return sizes, longer, tensors
+
+
 def emit_pointwise(
     context: Context,
     expression: tuple,
@@ -76,6 +115,8 @@ def emit_pointwise(
     walks = [row_major_strides(tensor.shape, rank) for tensor in operands]
     sizes, merged = collapse(shape, [*walks, dense])
     merged.pop()  # the outputs
+    if sizes[-1] < _SHORT_ROW and len(sizes) > 1:
+        sizes, merged, operands = _lengthen_rows(context, sizes, merged, operands)
     *outer, inner = sizes
     rows = math.prod(outer)
     chunk = _COSTLY_TASK if flops >= _COSTLY_FLOPS else _CHEAP_TASK
