@@ -16,6 +16,11 @@ from layercc.lower.registry import lowering
 #: Elements a task of a simple loop takes: large enough to hide the cost of a task.
 CHUNK = 1 << 15
 _OUTER_DIMS = 5
+#: Outer dims of the transpose kernel, the least side of its tasks' blocks, and a multiple of the
+#: side of its register tiles.
+_TRANSPOSE_DIMS = 4
+_TRANSPOSE_BLOCK = 64
+_TILE = 16
 _BY_SIZE = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
 
@@ -126,32 +131,60 @@ def strides_of(shape: Sequence[int]) -> list[int]:
 def transposed(context: Context, x: Tensor, permutation: Sequence[int], y: Tensor) -> None:
     """y = x with its dims permuted as `numpy.transpose` does it."""
     source = [strides_of(x.shape)[axis] for axis in permutation]
-    dims = _collapsed(y.shape, source, strides_of(y.shape))
-    matrices = dims if len(dims) == 3 else [(1, x.size, x.size), *dims]
-    if len(matrices) == 3:
-        (batch, between, _), (columns, step, _), (rows, stride, _) = matrices
-        whole = batch == 1 or between == rows * columns
-        if whole and step == 1 and stride == columns:
-            _transpose_matrices(context, x, y, batch, rows, columns)
-            return
-    strided_copy(context, x, y, y.shape, source, strides_of(y.shape))
+    target = strides_of(y.shape)
+    if 0 in y.shape:
+        return
+    *dims, last = _collapsed(y.shape, source, target)
+    dense = [dim for dim in dims if dim[1] == 1]
+    if last[1] == 1 or not dense or len(dims) > _TRANSPOSE_DIMS + 1:
+        strided_copy(context, x, y, y.shape, source, target)
+        return
+    dims.remove(dense[0])
+    _transpose_matrices(context, x, y, dims, dense[0], last)
 
 
 def _transpose_matrices(
-    context: Context, x: Tensor, y: Tensor, batch: int, rows: int, columns: int
+    context: Context,
+    x: Tensor,
+    y: Tensor,
+    outer: list[tuple[int, int, int]],
+    along_x: tuple[int, int, int],
+    along_y: tuple[int, int, int],
 ) -> None:
-    block = -(-max(CHUNK // columns, 1) // kernels.TILE) * kernels.TILE
-    blocks = -(-rows // block)
+    """Matrices whose one dim is dense in x and the other in y; dims as (size, stride, stride)."""
+    columns, _, column = along_x
+    rows, row, _ = along_y
+    row_block = _block_size(rows, max(CHUNK // columns, _TRANSPOSE_BLOCK))
+    column_block = _block_size(columns, max(CHUNK // row_block, _TRANSPOSE_BLOCK))
+    row_blocks, column_blocks = -(-rows // row_block), -(-columns // column_block)
+    positions = math.prod(size for size, _, _ in outer)
+    chunk = max(CHUNK // (row_block * column_block), 1)
+    words: dict[str, int] = {}
+    for i, (size, s, t) in enumerate([(1, 0, 0)] * (_TRANSPOSE_DIMS - len(outer)) + outer):
+        words |= {f"n{i}": size, f"s{i}": s, f"t{i}": t}
     context.call(
         kernels.transpose.key(moved_as(x.dtype)),
-        tasks=batch * blocks,
+        tasks=-(-positions // chunk) * row_blocks * column_blocks,
         x=x,
         y=y,
+        chunk=chunk,
         rows=rows,
         columns=columns,
-        block=block,
-        blocks=blocks,
+        row=row,
+        column=column,
+        row_block=row_block,
+        column_block=column_block,
+        row_blocks=row_blocks,
+        column_blocks=column_blocks,
+        **words,
     )
+
+
+def _block_size(size: int, most: int) -> int:
+    """The size of even blocks of at most `most`, whole register tiles where there are several."""
+    blocks = -(-size // most)
+    even = -(-size // blocks)
+    return size if blocks == 1 else -(-even // _TILE) * _TILE
 
 
 def pad_spatial(context: Context, x: Tensor, begins: Sequence[int], ends: Sequence[int]) -> Tensor:

@@ -35,6 +35,14 @@ CASES = {
     "Transpose of many dims": (
         "Transpose", [sample(2, 3, 2, 3, 2, 3, 2, 2)], {"perm": [7, 5, 3, 1, 6, 4, 2, 0]}, 1, ()
     ),
+    "Transpose reversed": ("Transpose", [sample(37, 3, 50)], {}, 1, ()),
+    "Transpose large": ("Transpose", [sample(2, 150, 270)], {"perm": [0, 2, 1]}, 1, ()),
+    "Transpose to pixels": ("Transpose", [sample(2, 3, 40, 50)], {"perm": [0, 2, 3, 1]}, 1, ()),
+    "Transpose to planes": ("Transpose", [sample(2, 40, 50, 3)], {"perm": [0, 3, 1, 2]}, 1, ()),
+    "Transpose three rows": ("Transpose", [sample(2, 3, 5, 9)], {"perm": [0, 3, 2, 1]}, 1, ()),
+    "Transpose many small": (
+        "Transpose", [sample(90, 5, 4, 6, 7)], {"perm": [1, 4, 0, 3, 2]}, 1, ()
+    ),
     "Transpose scalar": ("Transpose", [np.array(3, np.float32)], {}, 1, ()),
     "Transpose empty": ("Transpose", [sample(0, 3)], {}, 1, ()),
     "Reshape": ("Reshape", [A, ints(7, -1)], {}, 1, (1,)),
@@ -131,6 +139,7 @@ def test_element_types(dtype):
     x, indices = sample(4, 6, dtype=dtype), ints(3, 0, 1)
     for op, inputs, known in (
         ("Transpose", [x], ()),
+        ("Transpose", [sample(35, 70, dtype=dtype)], ()),
         ("Gather", [x, indices], ()),
         ("Pad", [x, ints(1, 1, 0, 2)], (1,)),
     ):

@@ -5,9 +5,6 @@ Bound by memory: each element is read and written once.
 
 from layercc.cpu.kernel import INT, kernel_family, pointer
 
-#: Side of the square that `transpose` turns at a time: both its sides stay in the first cache.
-TILE = 16
-
 
 @kernel_family(noalias=("y",))
 def strided_copy(dtype: str, dense: bool):
@@ -68,29 +65,88 @@ def strided_copy(dtype: str, dense: bool):
 
 @kernel_family(noalias=("y",))
 def transpose(dtype: str):
-    """y[b, j, i] = x[b, i, j] for `batch` matrices of rows × columns; tasks: batch · row blocks."""
+    """y[o_t + j · column + i] = x[o_s + i · row + j]: matrices at any strides, dense in x along j
+    and in y along i. Squares are turned in registers.
+
+    `n0`…`n3` are outer sizes with strides `s0`… in x and `t0`… in y. Tasks: outer positions in
+    chunks of `chunk`, and for each `row_blocks` · `column_blocks` blocks of the matrices.
+    """
     from layercc.cpu.intrinsics import offset
+    from layercc.cpu.target import jit
+    from layercc.cpu.transpose_tile import make_transpose_tile, tile_side
+
+    itemsize = int(dtype[1:]) // 8
+    transpose_tile, side = make_transpose_tile(itemsize), tile_side(itemsize)
+
+    @jit
+    def turn(x, y, rows, columns, row, column):
+        if rows == 3:  # images: three planes to pixels
+            b, c = offset(x, row), offset(x, 2 * row)
+            if column == 3:
+                for j in range(columns):
+                    y[3 * j], y[3 * j + 1], y[3 * j + 2] = x[j], b[j], c[j]
+            else:
+                for j in range(columns):
+                    at = j * column
+                    y[at], y[at + 1], y[at + 2] = x[j], b[j], c[j]
+            return
+        whole_rows, whole_columns = rows // side * side, columns // side * side
+        for j in range(0, whole_columns, side):
+            for i in range(0, whole_rows, side):
+                transpose_tile(offset(x, i * row + j), row, offset(y, j * column + i), column)
+        for i in range(whole_rows):
+            for j in range(whole_columns, columns):
+                y[j * column + i] = x[i * row + j]
+        for i in range(whole_rows, rows):
+            for j in range(columns):
+                y[j * column + i] = x[i * row + j]
 
     def body(
         task: INT,
         x: pointer(dtype),
         y: pointer(dtype),
+        n0: INT,
+        n1: INT,
+        n2: INT,
+        n3: INT,
+        s0: INT,
+        s1: INT,
+        s2: INT,
+        s3: INT,
+        t0: INT,
+        t1: INT,
+        t2: INT,
+        t3: INT,
+        chunk: INT,
         rows: INT,
         columns: INT,
-        block: INT,
-        blocks: INT,
+        row: INT,
+        column: INT,
+        row_block: INT,
+        column_block: INT,
+        row_blocks: INT,
+        column_blocks: INT,
     ):
-        matrix = task // blocks * rows * columns
-        source = offset(x, matrix)
-        target = offset(y, matrix)
-        first = task % blocks * block
-        last = min(first + block, rows)
-        for i0 in range(first, last, TILE):
-            i1 = min(i0 + TILE, last)
-            for j0 in range(0, columns, TILE):
-                for j in range(j0, min(j0 + TILE, columns)):
-                    for i in range(i0, i1):
-                        target[j * rows + i] = source[i * columns + j]
+        first_column = task % column_blocks * column_block
+        rest = task // column_blocks
+        first_row = rest % row_blocks * row_block
+        first = rest // row_blocks * chunk
+        height = min(row_block, rows - first_row)
+        width = min(column_block, columns - first_column)
+        source = offset(x, first_row * row + first_column)
+        target = offset(y, first_column * column + first_row)
+        for position in range(first, min(first + chunk, n0 * n1 * n2 * n3)):
+            rest, i3 = position // n3, position % n3
+            rest, i2 = rest // n2, rest % n2
+            i0, i1 = rest // n1, rest % n1
+            turn(
+                offset(source, i0 * s0 + i1 * s1 + i2 * s2 + i3 * s3),
+                offset(target, i0 * t0 + i1 * t1 + i2 * t2 + i3 * t3),
+                height,
+                width,
+                row,
+                column,
+            )
 
     return body
 
