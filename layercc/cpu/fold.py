@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from llvmlite import ir
-from numba.core import types
 from numba.extending import intrinsic
+
+from layercc.cpu.target import numba_types as types
 
 _I32 = ir.IntType(32)
 _STACK_ALIGNMENT = 64

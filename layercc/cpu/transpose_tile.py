@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
 from numba.extending import intrinsic
 
 from layercc.cpu.isa import host_isa
+from layercc.cpu.target import numba_types as types
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
