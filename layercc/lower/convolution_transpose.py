@@ -1,4 +1,4 @@
-"""Lowering of transposed convolutions.
+"""Lowering of transposed convolutions and Col2Im.
 
 Windows that do not overlap (kernel = stride) are a matrix product for each row of the window,
 written straight into the output. All others are one matrix product, which makes for each input
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ir.diagnostics import UnsupportedError
-from ir.ops.convolution import ConvTranspose
+from ir.graph import Node
+from ir.ops.convolution import Col2Im, ConvTranspose
 from ir.ops.windows import Window
 from layercc.cpu.kernels.col2im import CHANNEL_BLOCK, MOST_TAPS, col2im
 from layercc.cpu.tiles import choose_vectors
+from layercc.lower.casting import computable, result, rounded
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
@@ -31,6 +34,7 @@ from layercc.lower.epilogue import Epilogue, Operand, epilogue_of
 from layercc.lower.group import Group, anchor, with_bias
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import strided_copy, transposed
+from layercc.lower.registry import lowering
 from layercc.lower.windows import three, window_words
 
 #: Elements that a task of `col2im` reads, about.
@@ -94,18 +98,34 @@ def _overlapping(
         ),
     )
     epilogue = epilogue_of(context, group, (0, 0, y.shape[-1], 1))
-    dtype = str(x.dtype)
+    _sum_taps(context, products, y, x.shape[1:-1], window, groups, epilogue)
+
+
+def _sum_taps(
+    context: Context,
+    products: Tensor,
+    y: Tensor,
+    spatial: Sequence[int],
+    window: Window,
+    groups: int,
+    epilogue: Epilogue,
+) -> None:
+    """Sums `products` [pixels, groups, taps, channels] into `y`; `spatial`: dims of the pixels."""
+    taps = math.prod(map(int, window.kernel))
+    dtype = str(y.dtype)
+    group_channels = y.shape[-1] // groups
     rows, out_w = math.prod(y.shape[:-2]), y.shape[-2]
     block = min(CHANNEL_BLOCK, group_channels)
     blocks = -(-group_channels // max(block, 1))
     met = -(-taps // math.prod(window.strides))
     chunk = max(_TASK // max(met * out_w * block, 1), 1)
-    arguments = window_words(x.shape[1:-1], window)
+    arguments = window_words(spatial, window)
     for i, operand in enumerate(epilogue.operands):
         arguments[f"p{i}"] = operand.tensor
         arguments[f"p{i}_row"] = operand.row
+    columns = tuple(operand.column for operand in epilogue.operands)
     context.call(
-        col2im.key(dtype, epilogue.expression(dtype), _columns(epilogue)),
+        col2im.key(dtype, epilogue.expression(dtype), columns),
         tasks=-(-rows // chunk) * groups * blocks if y.size else 0,
         flops=met * y.size,
         p=products,
@@ -120,8 +140,25 @@ def _overlapping(
     )
 
 
-def _columns(epilogue: Epilogue) -> tuple[int, ...]:
-    return tuple(operand.column for operand in epilogue.operands)
+@lowering("Col2Im")
+def columns_to_image(context: Context, node: Node) -> None:
+    """The sum over taps alone, between two transposes, since images are channels-first."""
+    call = context.call_of(node)
+    window, image = Col2Im.windows(call)
+    taps = math.prod(map(int, window.kernel))
+    x = computable(context, context.tensor(node.inputs[0]))
+    if taps > MOST_TAPS:
+        raise UnsupportedError(f"{node}: blocks of more than {MOST_TAPS} elements")
+    batch, size, windows = x.shape
+    channels = size // taps
+    ordered = context.scratch(x.dtype, (batch, windows, taps, channels))
+    transposed(context, x.reshaped((batch, channels, taps, windows)), (0, 3, 2, 1), ordered)
+    made = context.scratch(x.dtype, (batch, *map(int, image), channels))
+    counts = tuple(map(int, window.output_dims))
+    _sum_taps(context, ordered, made, counts, replace(window, output_dims=image), 1, Epilogue())
+    y = result(context, node.outputs[0], x.dtype)
+    transposed(context, made, (0, len(image) + 1, *range(1, len(image) + 1)), y)
+    rounded(context, y, node.outputs[0])
 
 
 def _tiling(context: Context, group: Group, window: Window, x: Tensor, y: Tensor) -> None:

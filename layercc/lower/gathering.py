@@ -172,6 +172,34 @@ def scatter_nd(context: Context, node: Node) -> None:
     )
 
 
+@lowering("TensorScatter")
+def tensor_scatter(context: Context, node: Node) -> None:
+    """A copy of the cache, or the cache itself where nobody else reads it, with new rows."""
+    call = context.call_of(node)
+    update = context.tensor(node.inputs[1])
+    y = _copied(context, node)
+    axis = call.axis % len(y.shape)
+    batch = y.shape[0]
+    starts = (
+        context.tensor(node.inputs[2])
+        if call.has(2)
+        else context.constant(np.zeros(batch, np.int64))
+    )
+    rows = math.prod(y.shape[1:axis])
+    context.call(
+        kernels.write_sequence.key(moved_as(y.dtype)),
+        tasks=batch * rows if y.size and update.size else 0,
+        x=update,
+        starts=starts,
+        y=y,
+        rows=rows,
+        size=y.shape[axis],
+        count=update.shape[axis],
+        inner=math.prod(y.shape[axis + 1 :]),
+        circular=int(call.mode == "circular"),
+    )
+
+
 @lowering("OneHot")
 def one_hot(context: Context, node: Node) -> None:
     """Off everywhere, then on where the indices say; indices outside leave all off."""

@@ -18,6 +18,7 @@ from layercc.cpu.kernels.pooling import (
 from layercc.lower.context import Context, Tensor
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import moved_as, strided_copy, strides_of
+from layercc.lower.reduction import Recipe, emit_reduction
 from layercc.lower.registry import lowering
 from layercc.lower.slicing import fill_with
 from layercc.lower.windows import three, window_words
@@ -128,6 +129,27 @@ def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool
         **window_words(spatial, window),
     )
     put_back(context, y, target)
+
+
+@lowering("GlobalLpPool")
+def global_lp_pool(context: Context, node: Node) -> None:
+    """The p-norm over the spatial dims: a reduction."""
+    call = context.call_of(node)
+    x = context.tensor(node.inputs[0])
+    rank = len(x.shape)
+    powers = Recipe(
+        "sum",
+        "f64",
+        (
+            ("identity", (0,), (), "f64"),
+            ("absolute", (1,), (), "f64"),
+            ("constant", (), (("value", float(call.p)),), "f64"),
+            ("power", (2, 3), (), "f64"),
+        ),
+        (("constant", (), (("value", 1 / call.p),), "f64"), ("power", (0, 2), (), "f64")),
+    )
+    axes = range(1, rank - 1) if call.channels_last else range(2, rank)
+    emit_reduction(context, x, context.output(node.outputs[0]), list(axes), powers)
 
 
 @lowering("MaxUnpool")

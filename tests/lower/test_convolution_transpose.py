@@ -75,3 +75,30 @@ def test_epilogue_with_residual(kernel):
     graph = graph_of([fused], arrays, ["y"], ["w", "b"])
     made = run_graph(graph, {"x": x, "rest": rest}, threads=2)["y"]
     np.testing.assert_allclose(made, np.maximum(plain + rest, 0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int32])
+@pytest.mark.parametrize(
+    ("image", "block", "attributes"),
+    [
+        ((7, 9), (3, 2), {"pads": [1, 0, 1, 1], "strides": [2, 1]}),
+        ((10,), (3,), {"dilations": [2]}),
+        ((4, 5, 6), (2, 2, 2), {"strides": [2, 1, 2]}),
+    ],
+)
+def test_col2im(image, block, attributes, dtype):
+    rank = len(image)
+    given = {"strides": [1] * rank, "dilations": [1] * rank, "pads": [0] * 2 * rank, **attributes}
+    pads, begins = given["pads"], range(rank)
+    extents = [(block[d] - 1) * given["dilations"][d] + 1 for d in begins]
+    counts = [
+        (image[d] + pads[d] + pads[d + rank] - extents[d]) // given["strides"][d] + 1
+        for d in begins
+    ]
+    shape = (2, 5 * int(np.prod(block)), int(np.prod(counts)))
+    x = (np.random.default_rng(0).normal(size=shape) * 9).astype(dtype)
+    inputs = [x, np.array(image), np.array(block)]
+    (made,) = run_node("Col2Im", inputs, attributes, constants=(1, 2))
+    (expected,) = reference_node("Col2Im", inputs, attributes, constants=(1, 2), exact=False)
+    tolerance = {"e": 1e-3, "f": 1e-5, "i": 0}[np.dtype(dtype).char]
+    np.testing.assert_allclose(made, expected, rtol=tolerance, atol=tolerance)

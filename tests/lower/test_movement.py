@@ -98,6 +98,14 @@ CASES = {
     "ScatterND elements": (
         "ScatterND", [A, ints(0, 1, 2, -1, -3, 4).reshape(2, 3), sample(2)], {}, 1, ()
     ),
+    "TensorScatter": ("TensorScatter", [sample(2, 3, 7, 4), sample(2, 3, 2, 4), ints(5, 0)], {},
+                      1, ()),
+    "TensorScatter circular": (
+        "TensorScatter", [sample(2, 7, 4), sample(2, 3, 4), ints(6, 4)], {"mode": "circular"}, 1, ()
+    ),
+    "TensorScatter from 0": (
+        "TensorScatter", [sample(2, 5, 4), sample(2, 5, 1)], {"axis": -1}, 1, ()
+    ),
     "OneHot": ("OneHot", [ints(1, -1, 9, 4).reshape(2, 2), ints(5), ints(3, 8)], {"axis": 1}, 1,
                (1,)),
     "OneHot of floats": (

@@ -57,6 +57,14 @@ def test_pool(op, window):
     np.testing.assert_allclose(made, expected, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("last", [0, 1])
+def test_global_lp_pool(p, last):
+    x, given = sample((2, 7, 9, 11)), {"p": p, "channels_last": last}
+    (made,) = run_node("GlobalLpPool", [x], given)
+    np.testing.assert_allclose(made, reference_node("GlobalLpPool", [x], given)[0], rtol=2e-6)
+
+
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_channels_first(op):
     x, given = sample((2, 7, 9, 11)), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}

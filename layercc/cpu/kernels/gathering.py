@@ -233,6 +233,39 @@ def scatter_nd(dtype: str, reduction: str):
     return body
 
 
+@kernel_family
+def write_sequence(dtype: str):
+    """y[b, o, starts[b] + i, :] = x[b, o, i, :] for i < count, in rows of `inner` elements.
+
+    Positions beyond `size` are taken modulo it where `circular` (1), else as the last one. Tasks:
+    batch · `rows` (the extent of o).
+    """
+    from layercc.cpu.intrinsics import offset
+
+    wrapped = wrapper()
+
+    def body(
+        task: INT,
+        x: pointer(dtype),
+        starts: pointer("i64"),
+        y: pointer(dtype),
+        rows: INT,
+        size: INT,
+        count: INT,
+        inner: INT,
+        circular: INT,
+    ):
+        start = starts[task // rows]
+        for i in range(count):
+            at = (start + i) % size if circular != 0 else wrapped(start + i, size)
+            source = offset(x, (task * count + i) * inner)
+            target = offset(y, (task * size + at) * inner)
+            for j in range(inner):
+                target[j] = source[j]
+
+    return body
+
+
 @kernel_family(noalias=("y",))
 def one_hot(dtype: str, index: str):
     """y[o, d, i] = values[1] where d is indices[o, i] (or depth more), else values[0].
