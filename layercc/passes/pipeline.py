@@ -10,6 +10,7 @@ from layercc.passes.channels_last import channels_last
 from layercc.passes.clean_imports import clean_imports
 from layercc.passes.decompose_batch_normalization import decompose_batch_normalization
 from layercc.passes.decompose_contributed import decompose_contributed
+from layercc.passes.decompose_einsum import decompose_einsum
 from layercc.passes.decompose_gemm import decompose_gemm
 from layercc.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from layercc.passes.eliminate_dead_code import eliminate_dead_code
@@ -36,6 +37,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     inline_branches,
     clean_imports,
     decompose_contributed,
+    decompose_einsum,
     fold_constants,
     hoist_shapes,
     simplify_shapes,
