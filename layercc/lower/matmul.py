@@ -51,14 +51,14 @@ def product(context: Context, group: Group) -> None:
         emit(
             context,
             Contraction(
-                x=Strided(a.moved(at[0]), *strides[0][-2:], depth),
+                x=Strided(a.moved(at[0]), strides[0][-2], strides[0][-1], depth),
                 weights=replace(
                     weights,
                     tensor=weights.tensor.moved(at[1]),
                     outer=strides[1][-2],
                     inner=strides[1][-1],
                 ),
-                y=Strided(y.moved(at[2]), *strides[2][-2:], columns),
+                y=Strided(y.moved(at[2]), strides[2][-2], strides[2][-1], columns),
                 rows=rows,
                 columns=columns,
                 depth=depth,

@@ -34,6 +34,9 @@ _SELECTOR_LIMIT = 64
 _MOST_PLANS = 256
 _MOST_VARIANTS = 32
 
+#: What symbols may stand for in a plan that is made ahead.
+_GUESSES = (1, 16, 256)
+
 Shapes = tuple[tuple[int, ...], ...]
 #: Shapes of all inputs, then the bytes of the selectors.
 PlanKey = tuple[tuple[int, ...] | bytes, ...]
@@ -82,34 +85,50 @@ class Planner:
                     return plan
 
     def plan_ahead(self) -> None:
-        """Makes the plan for the declared shapes, symbols standing for 1, if that is possible.
+        """Makes a plan for the declared shapes, all symbols standing for 1, or for more if 1 is
+        too small.
 
         So kernels are compiled, and faults are found, before the first call. Raises ShapeError or
         UnsupportedError where no call could succeed.
         """
-        free = {name: 1 for value in self.graph.inputs for d in value.shape for name in symbols(d)}
-        selectable = bool(self._selector_candidates())
+        free = {name for value in self.graph.inputs for d in value.shape for name in symbols(d)}
+        open_ended = self._is_open_ended()
         with self._lock:
             try:
-                graph = self._variant((), {})
+                check_supported(self._variant((), {}))
+            except UnsupportedError:
+                if not open_ended:
+                    raise
             except ShapeError as error:
-                # What must be known may be known once the shapes are, or the branch of an If.
-                open_ones = free or any(node.op == "If" for node in self.graph.nodes)
-                depends = {d.code for d in error.diagnostics} == {"data-dependent"}
-                if not selectable and not (open_ones and depends):
+                if not open_ended and not (free and _only_unknown(error)):
                     raise
-                return
-            undecided = selectable or any(node.op == "If" for node in graph.nodes)
-            if not undecided:
-                check_supported(graph)
-            shapes = tuple(
-                tuple(evaluate(dim, free) for dim in value.shape) for value in self.graph.inputs
-            )
-            try:
-                self.plans[shapes] = self._make(shapes, {}, ())
-            except (ShapeError, UnsupportedError):
-                if not free and not undecided:
-                    raise
+            for size in _GUESSES if free else (1,):
+                shapes = self._shapes_at(size)
+                try:
+                    self.plans[shapes] = self._make(shapes, {}, ())
+                    return
+                except UnsupportedError:
+                    if not open_ended:
+                        raise
+                except ShapeError as error:
+                    if not open_ended and (not free or _only_unknown(error)):
+                        raise
+
+    def _is_open_ended(self) -> bool:
+        """Whether what runs depends on values of inputs, or on the branch that an If takes."""
+        if any(node.op == "If" for node in self.graph.nodes):
+            return True
+        shapes = dict(zip(self.inputs.names, self._shapes_at(1), strict=True))
+        found = concrete_inference(self.graph, shapes)
+        undecided = {d.node for d in found.errors if d.code == "data-dependent"}
+        return bool(self._selector_candidates(undecided))
+
+    def _shapes_at(self, size: int) -> Shapes:
+        """The declared shapes of the inputs, every symbol standing for `size`."""
+        return tuple(
+            tuple(evaluate(dim, dict.fromkeys(symbols(dim), size)) for dim in value.shape)
+            for value in self.graph.inputs
+        )
 
     def _make(
         self, shapes: Shapes, known: Mapping[str, np.ndarray], values: tuple[bytes, ...]
@@ -152,12 +171,12 @@ class Planner:
             self.plans.clear()
         return bool(new)
 
-    def _selector_candidates(self, nodes: set[str] | None = None) -> list[int]:
-        """Integer inputs that reach the condition of an If, or these nodes (any, if None)."""
+    def _selector_candidates(self, nodes: set[str]) -> list[int]:
+        """Integer inputs that reach an If, or these nodes."""
         flow = self.graph.as_networkx()
         sources: set[str] = set()
         for index, node in enumerate(self.graph.nodes):
-            if nodes is None or node.name in nodes or node.op == "If":
+            if node.name in nodes or node.op == "If":
                 for i in {index} | nx.ancestors(flow, index):
                     sources.update(self.graph.nodes[i].reads())
         return [
@@ -195,6 +214,11 @@ def with_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Gr
     ]
     result.types = {}
     return result
+
+
+def _only_unknown(error: ShapeError) -> bool:
+    """Whether nothing is wrong but that values are not known yet."""
+    return {found.code for found in error.diagnostics} == {"data-dependent"}
 
 
 def _keep(store: dict, key: object, item: object, most: int) -> None:

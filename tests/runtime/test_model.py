@@ -335,10 +335,13 @@ def test_plans_share_arenas():
     assert arena.nbytes == largest > 0
 
 
-def test_kernels_are_compiled_with_the_model():
-    model = lc.compile(lc.parse_graph(CONV), threads=1)
+@pytest.mark.parametrize(("pads", "size"), [("1, 1, 1, 1", 1), ("0, 0, 0, 0", 16)])
+def test_kernels_are_compiled_with_the_model(pads, size):
+    """Ahead of the first call, at the smallest size tried that fits."""
+    text = CONV.replace("1, 1, 1, 1]}", pads + "]}", 1)
+    model = lc.compile(lc.parse_graph(text), threads=1)
     (plan,) = model._planner.plans.values()
-    assert [port.shape for port in plan.program.inputs] == [(1, 3, 1, 1)]
+    assert [port.shape for port in plan.program.inputs] == [(size, 3, size, size)]
 
 
 def test_plan_of_wrong_shapes(linear):
@@ -441,9 +444,17 @@ def test_optimized_graphs_are_bounded(monkeypatch):
 # What cannot be compiled
 
 
-def test_what_cannot_be_compiled_is_said_at_once():
-    text = "graph g(x: f32[N]) -> (y, z) { y = NonZero(x)\n z = NonZero(x) }"
-    with pytest.raises((lc.UnsupportedError, lc.ShapeError), match="NonZero"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "graph g(x: f32[N, 2]) -> (y, z) { y = NonZero(x)\n z = NonZero(x) }",
+        "graph g(x: f32[N, 2], i: i64[1]) -> (y, z) { y = Mul(i, i)\n z = NonZero(x) }",
+        "graph g(x: f32[5, 5]) -> (y) { y = Multinomial(x) }",
+        "graph g(i: i64[N, 4]) -> (y) { f = Cast(i) {to=1}\n y = Multinomial(f) }",
+    ],
+)
+def test_what_cannot_be_compiled_is_said_at_once(text):
+    with pytest.raises((lc.UnsupportedError, lc.ShapeError), match=r"NonZero|Multinomial"):
         lc.compile(lc.parse_graph(text))
 
 
@@ -452,7 +463,9 @@ def test_shapes_that_no_call_can_know():
         shape = Cast(size) {to=7}
         y = Reshape(x, shape)
     }"""
-    with pytest.raises(lc.ShapeError, match="Reshape 'y'.*depends on values known only when it runs"):
+    with pytest.raises(
+        lc.ShapeError, match=r"Reshape 'y'.*depends on values known only when it runs"
+    ):
         lc.compile(lc.parse_graph(text))
 
 
