@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
@@ -11,7 +13,7 @@ from layercc.cpu.kernels.normalize import normalize_rows
 from layercc.cpu.kernels.response import BLOCK as RESPONSE_BLOCK
 from layercc.cpu.kernels.response import local_response
 from layercc.lower.context import Context, Tensor
-from layercc.lower.pointwise import emit_pointwise
+from layercc.lower.pointwise import ExpressionBuilder, emit_pointwise
 from layercc.lower.reduction import Recipe, Steps, recipe_of, reduce_middle, stages
 from layercc.lower.registry import lowering
 
@@ -68,32 +70,34 @@ def standardize(
     scale: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> None:
-    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, broadcast; computed in f64 but for
-    scale and bias."""
-    operands = [x, mean, variance, *(t for t in (scale, bias) if t is not None)]
-    count = len(operands)
-    dtype = str(y.dtype)
-    steps: list = [
-        ("identity", (0,), (), "f64"),
-        ("subtract", (count, 1), (), "f64"),
-        ("constant", (), (("value", epsilon),), "f64"),
-        ("add", (2, count + 2), (), "f64"),
-        ("sqrt", (count + 3,), (), "f64"),
-        ("reciprocal", (count + 4,), (), "f64"),
-        ("multiply", (count + 1, count + 5), (), "f64"),
-        ("identity", (count + 6,), (), "f64" if dtype == "f64" else "f32"),
-    ]
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, broadcast.
+
+    First, for each mean: `center`, which is the mean rounded, `factor` and `offset`; then
+    `(x - center) * factor + offset` for each element, in f32 (or f64 for an f64 result).
+    """
+    dtype = "f64" if y.dtype is DType.f64 else "f32"
+    operands = [mean, variance, *(t for t in (scale, bias) if t is not None)]
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in operands))
+    center, factor, offset = (context.scratch(DType[dtype], shape) for _ in range(3))
+    per_mean = ExpressionBuilder(len(operands))
+    wide = [per_mean("identity", k, dtype="f64") for k in range(len(operands))]
+    small = per_mean("identity", wide[0], dtype=dtype)
+    raised = per_mean("add", wide[1], per_mean.constant(epsilon, "f64"), dtype="f64")
+    slope = per_mean("reciprocal", per_mean("sqrt", raised, dtype="f64"), dtype="f64")
     if scale is not None:
-        steps.append(("multiply", (count + len(steps) - 1, 3), (), dtype))
+        slope = per_mean("multiply", slope, wide[2], dtype="f64")
+    rest = per_mean("subtract", per_mean("identity", small, dtype="f64"), wide[0], dtype="f64")
+    base = per_mean("multiply", rest, slope, dtype="f64")
     if bias is not None:
-        steps.append(("add", (count + len(steps) - 1, count - 1), (), dtype))
-    steps.append(("identity", (count + len(steps) - 1,), (), dtype))
-    expression = (
-        tuple(str(tensor.dtype) for tensor in operands),
-        tuple(steps),
-        (count + len(steps) - 1,),
-    )
-    emit_pointwise(context, expression, operands, [y], y.shape, flops=5)
+        base = per_mean("add", base, wide[-1], dtype="f64")
+    results = [small, *(per_mean("identity", value, dtype=dtype) for value in (slope, base))]
+    per_mean.emit(context, operands, [center, factor, offset], results)
+
+    each = ExpressionBuilder(4)
+    value = each("subtract", each("identity", 0, dtype=dtype), 1, dtype=dtype)
+    value = each("add", each("multiply", value, 2, dtype=dtype), 3, dtype=dtype)
+    value = each("identity", value, dtype=str(y.dtype))
+    each.emit(context, [x, center, factor, offset], [y], [value])
 
 
 @lowering("LayerNormalization")

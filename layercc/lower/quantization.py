@@ -10,35 +10,11 @@ from ir.graph import Node
 from ir.registry import Call
 from layercc.cpu.kernel import POINTER_DTYPES
 from layercc.lower.context import Context, Tensor
-from layercc.lower.pointwise import emit_pointwise
+from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import emit_reduction, recipe_of
 from layercc.lower.registry import lowering
 
 _INTEGERS = ("i8", "u8", "i16", "u16", "i32", "u32")
-
-
-class _Steps:
-    """Steps of an expression in the making."""
-
-    def __init__(self, *inputs: Tensor) -> None:
-        self.inputs = inputs
-        self.steps: list = []
-
-    def __call__(self, name: str, *operands: int, dtype: str, **attributes: float) -> int:
-        """Adds a step; the number of its value."""
-        self.steps.append((name, operands, tuple(attributes.items()), dtype))
-        return len(self.inputs) + len(self.steps) - 1
-
-    def constant(self, value: float, dtype: str) -> int:
-        return self("constant", dtype=dtype, value=value)
-
-    def emit(self, context: Context, y: Tensor, value: int) -> None:
-        """Appends the call that computes the value into `y`."""
-        if str(y.dtype) not in POINTER_DTYPES:
-            raise UnsupportedError(f"{context.node}: no kernels for elements of type {y.dtype}")
-        inputs = tuple(str(tensor.dtype) for tensor in self.inputs)
-        expression = (inputs, tuple(self.steps), (value,))
-        emit_pointwise(context, expression, self.inputs, [y], y.shape, flops=len(self.steps))
 
 
 def _spread(node: Node, call: Call, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +60,7 @@ def quantize(context: Context, node: Node) -> None:
     kind = "f64" if precision is DType.f64 else "f32"
     # sums that float32 would round are made in float64
     wide = "f64" if y.dtype.itemsize > 2 else kind
-    steps = _Steps(*inputs)
+    steps = ExpressionBuilder(len(inputs))
     x = steps("identity", 0, dtype=kind)
     scale = steps("identity", 1, dtype=kind)
     whole = steps("rint", steps("divide", x, scale, dtype=kind), dtype=kind)
@@ -94,7 +70,8 @@ def quantize(context: Context, node: Node) -> None:
         whole = steps("add", whole, zero, dtype=wide)
     low, high = (steps.constant(float(limit), wide) for limit in _limits(y.dtype))
     clipped = steps("clip", whole, low, high, dtype=wide)
-    steps.emit(context, y.reshaped(inputs[0].shape), steps("identity", clipped, dtype=str(y.dtype)))
+    made = steps("identity", clipped, dtype=str(y.dtype))
+    steps.emit(context, inputs, [y.reshaped(inputs[0].shape)], [made])
 
 
 @lowering("DequantizeLinear")
@@ -103,10 +80,11 @@ def dequantize(context: Context, node: Node) -> None:
     call = context.call_of(node)
     inputs = _parameters(context, node, call)
     y = context.output(node.outputs[0])
-    if str(inputs[0].dtype) not in POINTER_DTYPES:
-        raise UnsupportedError(f"{node}: elements of type {inputs[0].dtype} are not compiled")
+    for tensor in (*inputs, y):
+        if str(tensor.dtype) not in POINTER_DTYPES:
+            raise UnsupportedError(f"{node}: elements of type {tensor.dtype} are not compiled")
     wide = "f64" if inputs[0].dtype.itemsize > 2 else "f32"
-    steps = _Steps(*inputs)
+    steps = ExpressionBuilder(len(inputs))
     value = steps("identity", 0, dtype=wide)
     if len(inputs) == 3:
         zero = steps("identity", 2, dtype=wide)
@@ -114,7 +92,8 @@ def dequantize(context: Context, node: Node) -> None:
     value = steps("identity", value, dtype="f32")
     scale = steps("identity", 1, dtype="f32")
     product = steps("multiply", value, scale, dtype="f32")
-    steps.emit(context, y.reshaped(inputs[0].shape), steps("identity", product, dtype=str(y.dtype)))
+    made = steps("identity", product, dtype=str(y.dtype))
+    steps.emit(context, inputs, [y.reshaped(inputs[0].shape)], [made])
 
 
 @lowering("DynamicQuantizeLinear")
@@ -127,7 +106,7 @@ def dynamic_quantize(context: Context, node: Node) -> None:
     emit_reduction(context, x, low, axes, recipe_of("ReduceMin", DType.f32))
     emit_reduction(context, x, high, axes, recipe_of("ReduceMax", DType.f32))
 
-    steps = _Steps(low, high)
+    steps = ExpressionBuilder(2)
     nothing = steps.constant(0.0, "f32")
     top = steps("largest", 1, nothing, dtype="f32")
     bottom = steps("smallest", 0, nothing, dtype="f32")
@@ -135,19 +114,19 @@ def dynamic_quantize(context: Context, node: Node) -> None:
     step = steps("divide", extent, steps.constant(255.0, "f32"), dtype="f32")
     empty = steps("equal", step, nothing, dtype="bool")
     chosen = steps("select", empty, steps.constant(1.0, "f32"), step, dtype="f32")
-    steps.emit(context, scale, chosen)
+    steps.emit(context, [low, high], [scale], [chosen])
 
-    steps = _Steps(low, scale)
+    steps = ExpressionBuilder(2)
     bottom = steps("smallest", 0, steps.constant(0.0, "f32"), dtype="f32")
     place = steps("divide", steps("negative", bottom, dtype="f32"), 1, dtype="f32")
     place = steps("rint", place, dtype="f32")
     bounds = steps.constant(0.0, "f32"), steps.constant(255.0, "f32")
     place = steps("clip", place, *bounds, dtype="f32")
-    steps.emit(context, zero, steps("identity", place, dtype="u8"))
+    steps.emit(context, [low, scale], [zero], [steps("identity", place, dtype="u8")])
 
-    steps = _Steps(x, scale, zero)
+    steps = ExpressionBuilder(3)
     whole = steps("rint", steps("divide", 0, 1, dtype="f32"), dtype="f32")
     whole = steps("add", whole, steps("identity", 2, dtype="f32"), dtype="f32")
     bounds = steps.constant(0.0, "f32"), steps.constant(255.0, "f32")
     whole = steps("clip", whole, *bounds, dtype="f32")
-    steps.emit(context, y, steps("identity", whole, dtype="u8"))
+    steps.emit(context, [x, scale, zero], [y], [steps("identity", whole, dtype="u8")])
