@@ -53,15 +53,22 @@ class CompiledModel:
         outputs = self._run(self._inputs.in_order((), inputs))
         return dict(zip(self.graph.output_names, outputs, strict=True))
 
-    def plan(self, shapes: Mapping[str, tuple[int, ...]]) -> Plan:
+    def plan(
+        self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, Any] | None = None
+    ) -> Plan:
         """The plan for these input shapes, made now if need be.
 
-        Inputs whose values decide shapes count as zeros. Raises InputError when the shapes do not
-        fit the inputs.
+        `values`: arrays of inputs, for models in which values decide shapes; the others count as
+        zeros. Raises as a call does.
         """
-        given = self._inputs.in_order((), shapes)
-        arrays = [np.zeros(s, dtype) for s, dtype in zip(given, self._dtypes, strict=True)]
-        return self._planner.plan_for(arrays)
+        zeros = {
+            name: np.zeros(shape, dtype)
+            for name, shape, dtype in zip(
+                self._inputs.names, self._inputs.in_order((), shapes), self._dtypes, strict=True
+            )
+        }
+        given = self._inputs.in_order((), {**zeros, **(values or {})})
+        return self._planner.plan_for(self._inputs.converted(given))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CompiledModel, (self.graph, self._threads_asked)

@@ -49,7 +49,7 @@ def compile_file(
         from layercc.compiler import compile
 
         model = compile(graph, precision=precision, threads=threads)
-        model.plan({name: array.shape for name, array in arrays.items()})
+        model.plan({name: array.shape for name, array in arrays.items()}, arrays)
         done = time.perf_counter()
     return Session(model, arrays, loaded - start, done - compiling)
 

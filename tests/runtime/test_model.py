@@ -398,6 +398,15 @@ def test_values_that_decide(case):
     assert model._planner.selectors == [1]
 
 
+def test_plan_of_values_that_decide():
+    text = "graph g(x: f32[N, 6], shape: i64[2]) -> (y) { y = Reshape(x, shape) }"
+    model = lc.compile(lc.parse_graph(text), threads=1)
+    plan = model.plan({"x": (4, 6), "shape": (2,)}, {"shape": [8, 3]})
+    assert plan.program.outputs[0].shape == (8, 3)
+    with pytest.raises(lc.ShapeError, match="Reshape 'y'"):
+        model.plan({"x": (4, 6), "shape": (2,)}, {"shape": [5, 5]})
+
+
 def test_integer_inputs_that_decide_nothing():
     text = "graph g(x: i64[N], n: i64[1]) -> (y) { y = Mul(x, n) }"
     model = lc.compile(lc.parse_graph(text), threads=1)

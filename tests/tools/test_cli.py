@@ -44,7 +44,7 @@ class Reference:
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return ir.interpret(self.graph, inputs)
 
-    def plan(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+    def plan(self, shapes: dict[str, tuple[int, ...]], values: Any = None) -> Any:
         calls = [KernelCall(KernelKey(op, ("f32",)), 1, {}, flops=2000) for op in ("add", "add")]
         weights = [np.zeros(16, np.float32)]
         return types.SimpleNamespace(program=Program([], [], calls, weights, arena_bytes=128))

@@ -51,7 +51,7 @@ def command(
         "load_seconds": session.load_seconds,
         "compile_seconds": session.compile_seconds,
         "inputs": {name: list(shape) for name, shape in shapes.items()},
-        **describe(session.model.plan(shapes).program),
+        **describe(session.model.plan(shapes, session.inputs).program),
     }
     if as_json:
         print_json(data)
