@@ -1,10 +1,11 @@
 """The batch-reduce GEMM microkernel: one register tile of every contraction.
 
-    C[i, j] += Σ_k A_i[k] · B[k, j]        i < rows, j < vectors · lanes
+    C[i, j] += Σ_t Σ_k A_ti[k] · B_t[k, j]        i < rows, j < vectors · lanes
 
-`A_i` are `rows` addresses, one for each row of the tile, so A is read in place whatever its
+`A_ti` are addresses, one for each tap and row of the tile, so A is read in place whatever its
 strides are (im2col without a copy, as in XNNPACK's indirect GEMM). B is packed: `vectors · lanes`
-consecutive elements for each k. C is a packed scratch tile; it is in registers while k runs.
+consecutive elements for each k, tap after tap. C is a packed scratch tile; it is in registers
+while t and k run.
 
 The loop is written out as vector instructions in LLVM IR, since no compiler is trusted to find
 this shape by itself. On AVX-512 the 6×4 tile takes 24 accumulators, 4 registers of B, and reads A
@@ -29,17 +30,19 @@ _ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 
 def make_accumulate(dtype: str, vectors: int) -> Any:
-    """The intrinsic `accumulate(rows, addresses, b, depth, tile, fresh)` for kernels.
+    """The intrinsic for kernels: `accumulate(rows, addresses, step, taps, b, depth, tile, fresh)`.
 
     `rows` (int64, 1 to `tile_rows(vectors)`): rows of the tile in use. `addresses`: pointer to
-    that many int64 addresses of A. `b`: packed panel. `depth`: the extent of k. `tile`: pointer to
-    rows × vectors × lanes accumulators, aligned to a vector; where `fresh` (bool) is true they
-    start from zero.
+    that many int64 addresses of A for the first tap; those of the next tap are `step` further on.
+    `b`: packed panel. `depth`: the extent of k. `tile`: pointer to rows × vectors × lanes
+    accumulators, aligned to a vector; where `fresh` (bool) is true they start from zero.
     """
     most = tile_rows(vectors)
 
     @intrinsic
-    def accumulate(typingctx, rows, addresses, b, depth, tile, fresh):  # type: ignore[no-untyped-def]
+    def accumulate(  # type: ignore[no-untyped-def]
+        typingctx, rows, addresses, step, taps, b, depth, tile, fresh
+    ):
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             count, *operands = args
             module = builder.module
@@ -49,13 +52,12 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
                 block = builder.append_basic_block(f"tile.{size}")
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
-                    function = _tile_function(module, dtype, size, vectors)
-                    builder.call(function, operands)
+                    builder.call(_tile_function(module, dtype, size, vectors), operands)
                     builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
 
-        return types.void(rows, addresses, b, depth, tile, fresh), codegen
+        return types.void(rows, addresses, step, taps, b, depth, tile, fresh), codegen
 
     return accumulate
 
@@ -66,94 +68,124 @@ def _tile_function(module: Any, dtype: str, rows: int, vectors: int) -> Any:
     name = f"brgemm_{dtype}_{rows}x{vectors * length}"
     if name in module.globals:
         return module.globals[name]
-    element = _ELEMENTS[dtype]
-    vector = ir.VectorType(element, length)
-    signature = ir.FunctionType(
-        ir.VoidType(),
-        [_I64.as_pointer(), element.as_pointer(), _I64, element.as_pointer(), ir.IntType(1)],
-    )
-    function = ir.Function(module, signature, name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    function.attributes.add("nounwind")
-    addresses, panel, depth, tile, fresh = function.args
-    for argument in (addresses, panel, tile):
-        argument.add_attribute("noalias")
-    fma = cgutils.get_or_insert_function(
-        module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{length}{dtype}"
-    )
-    width = vectors * length
-    alignment = length * ITEMSIZE[dtype]
+    return _Tile(module, name, dtype, rows, vectors).function
 
-    entry = function.append_basic_block("entry")
-    resume = function.append_basic_block("resume")
-    begin = function.append_basic_block("begin")
-    loop = function.append_basic_block("depth")
-    end = function.append_basic_block("end")
-    builder = ir.IRBuilder(entry)
 
-    def place(i: int, v: int) -> Any:
-        at = builder.gep(tile, [_I64(i * width + v * length)])
-        return builder.bitcast(at, vector.as_pointer())
+class _Tile:
+    """Builds one microkernel: accumulators are loaded, run through two loops, and stored."""
 
-    sources = [
-        builder.inttoptr(builder.load(builder.gep(addresses, [_I64(i)])), element.as_pointer())
-        for i in range(rows)
-    ]
-    builder.cbranch(fresh, begin, resume)
-
-    builder.position_at_end(resume)
-    held = [
-        [builder.load(place(i, v), align=alignment) for v in range(vectors)] for i in range(rows)
-    ]
-    builder.branch(begin)
-
-    builder.position_at_end(begin)
-    nothing = ir.Constant(vector, [0.0] * length)
-    start = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    for i in range(rows):
-        for v in range(vectors):
-            start[i][v].add_incoming(nothing, entry)
-            start[i][v].add_incoming(held[i][v], resume)
-    builder.cbranch(builder.icmp_signed(">", depth, _I64(0)), loop, end)
-
-    builder.position_at_end(loop)
-    k = builder.phi(_I64)
-    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    row_of_b = builder.gep(panel, [builder.mul(k, _I64(width))])
-    b = [
-        builder.load(
-            builder.bitcast(builder.gep(row_of_b, [_I64(v * length)]), vector.as_pointer()),
-            align=alignment,
+    def __init__(self, module: Any, name: str, dtype: str, rows: int, vectors: int) -> None:
+        self.rows, self.vectors, self.length = rows, vectors, lanes(dtype)
+        self.element = _ELEMENTS[dtype]
+        self.vector = ir.VectorType(self.element, self.length)
+        self.alignment = self.length * ITEMSIZE[dtype]
+        self.fma = cgutils.get_or_insert_function(
+            module,
+            ir.FunctionType(self.vector, [self.vector] * 3),
+            f"llvm.fmuladd.v{self.length}{dtype}",
         )
-        for v in range(vectors)
-    ]
-    zero = ir.Constant(ir.VectorType(_I32, length), [0] * length)
-    undefined = ir.Constant(vector, ir.Undefined)
-    new = []
-    for i in range(rows):
-        scalar = builder.load(builder.gep(sources[i], [k]))
-        single = builder.insert_element(undefined, scalar, _I32(0))
-        a = builder.shuffle_vector(single, undefined, zero)
-        new.append([builder.call(fma, [a, b[v], sums[i][v]]) for v in range(vectors)])
-    following = builder.add(k, _I64(1))
-    builder.cbranch(builder.icmp_signed("<", following, depth), loop, end)
-    k.add_incoming(_I64(0), begin)
-    k.add_incoming(following, loop)
-    for i in range(rows):
-        for v in range(vectors):
-            sums[i][v].add_incoming(start[i][v], begin)
-            sums[i][v].add_incoming(new[i][v], loop)
+        data, index = self.element.as_pointer(), _I64.as_pointer()
+        arguments = [index, _I64, _I64, data, _I64, data, ir.IntType(1)]
+        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+        self.function.attributes.add("nounwind")
+        self._build()
 
-    builder.position_at_end(end)
-    for i in range(rows):
-        for v in range(vectors):
-            result = builder.phi(vector)
-            result.add_incoming(start[i][v], begin)
-            result.add_incoming(new[i][v], loop)
-            start[i][v] = result
-    for i in range(rows):
-        for v in range(vectors):
-            builder.store(start[i][v], place(i, v), align=alignment)
-    builder.ret_void()
-    return function
+    def _build(self) -> None:
+        function = self.function
+        addresses, step, taps, panel, depth, tile, fresh = function.args
+        for argument in (addresses, panel, tile):
+            argument.add_attribute("noalias")
+        names = ("entry", "resume", "begin", "tap", "depth", "tap.end", "end")
+        entry, resume, begin, tap, loop, tap_end, end = map(function.append_basic_block, names)
+        builder = self.builder = ir.IRBuilder(entry)
+        builder.cbranch(fresh, begin, resume)
+
+        builder.position_at_end(resume)
+        held = [builder.load(place, align=self.alignment) for place in self._places(tile)]
+        builder.branch(begin)
+
+        builder.position_at_end(begin)
+        nothing = ir.Constant(self.vector, [0.0] * self.length)
+        start = self._phis()
+        for phi, value in zip(start, held, strict=True):
+            phi.add_incoming(nothing, entry)
+            phi.add_incoming(value, resume)
+        some = builder.and_(
+            builder.icmp_signed(">", taps, _I64(0)), builder.icmp_signed(">", depth, _I64(0))
+        )
+        builder.cbranch(some, tap, end)
+
+        builder.position_at_end(tap)
+        t, at, b = builder.phi(_I64), builder.phi(addresses.type), builder.phi(panel.type)
+        before = self._phis()
+        sources = [
+            builder.inttoptr(builder.load(builder.gep(at, [_I64(i)])), panel.type)
+            for i in range(self.rows)
+        ]
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        k = builder.phi(_I64)
+        sums = self._phis()
+        after = self._multiply_add(sources, b, k, sums)
+        next_k = builder.add(k, _I64(1))
+        builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, tap_end)
+        _connect([k, *sums], [_I64(0), *before], tap, [next_k, *after], loop)
+
+        builder.position_at_end(tap_end)
+        next_t = builder.add(t, _I64(1))
+        next_at = builder.gep(at, [step])
+        next_b = builder.gep(b, [builder.mul(depth, _I64(self.vectors * self.length))])
+        builder.cbranch(builder.icmp_signed("<", next_t, taps), tap, end)
+        _connect(
+            [t, at, b, *before],
+            [_I64(0), addresses, panel, *start],
+            begin,
+            [next_t, next_at, next_b, *after],
+            tap_end,
+        )
+
+        builder.position_at_end(end)
+        results = self._phis()
+        _connect(results, start, begin, after, tap_end)
+        for value, place in zip(results, self._places(tile), strict=True):
+            builder.store(value, place, align=self.alignment)
+        builder.ret_void()
+
+    def _multiply_add(self, sources: list, b: Any, k: Any, sums: list) -> list:
+        """One step of k: every accumulator plus its product, row by row."""
+        builder, vector = self.builder, self.vector
+        row = builder.gep(b, [builder.mul(k, _I64(self.vectors * self.length))])
+        factors = [
+            builder.load(self._vector_at(row, v * self.length), align=self.alignment)
+            for v in range(self.vectors)
+        ]
+        undefined = ir.Constant(vector, ir.Undefined)
+        first_lane = ir.Constant(ir.VectorType(_I32, self.length), [0] * self.length)
+        result = []
+        for i, source in enumerate(sources):
+            scalar = builder.load(builder.gep(source, [k]))
+            single = builder.insert_element(undefined, scalar, _I32(0))
+            a = builder.shuffle_vector(single, undefined, first_lane)
+            for v, factor in enumerate(factors):
+                result.append(builder.call(self.fma, [a, factor, sums[i * self.vectors + v]]))
+        return result
+
+    def _phis(self) -> list:
+        return [self.builder.phi(self.vector) for _ in range(self.rows * self.vectors)]
+
+    def _places(self, tile: Any) -> list:
+        return [self._vector_at(tile, i * self.length) for i in range(self.rows * self.vectors)]
+
+    def _vector_at(self, pointer: Any, element: int) -> Any:
+        place = self.builder.gep(pointer, [_I64(element)])
+        return self.builder.bitcast(place, self.vector.as_pointer())
+
+
+def _connect(phis: list, first: list, first_block: Any, again: list, again_block: Any) -> None:
+    """Gives each phi its value from either block."""
+    for phi, one, other in zip(phis, first, again, strict=True):
+        phi.add_incoming(one, first_block)
+        phi.add_incoming(other, again_block)

@@ -19,6 +19,8 @@ from layercc.cpu.kernel import INT, kernel_family, pointer
 
 #: Register tiles of a block: its scratch is BLOCK_TILES · rows · width elements on the stack.
 BLOCK_TILES = 8
+#: Most taps that a tile takes without being put down in between.
+MOST_TAPS_JOINED = 49
 #: Longest stretch of k that a tile runs over before the next tile takes the same weights.
 DEPTH_BLOCK = 512
 
@@ -30,7 +32,7 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
     `expression` (see `layercc.cpu.expressions`) has the sum as first input, then up to four
     operands; `columns[i]` says whether operand i varies along n (1) or not (0).
     """
-    from layercc.cpu.expressions import build
+    from layercc.cpu.epilogues import make_finish
     from layercc.cpu.intrinsics import address, offset, stack_array
     from layercc.cpu.microkernel import make_accumulate
     from layercc.cpu.target import jit
@@ -41,39 +43,18 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
     width = vectors * lanes(dtype)
     block_rows = BLOCK_TILES * rows
     scratch_size = block_rows * width
+    addresses_size = block_rows * MOST_TAPS_JOINED
     accumulate = make_accumulate(dtype, vectors)
-    epilogue = build(expression)
-    count = len(columns)
-    column = (*columns, 0, 0, 0, 0)[:4]
-    c0, c1, c2, c3 = column
+    finish = make_finish(expression, columns)
+    c0, c1, c2, c3 = (*columns, 0, 0, 0, 0)[:4]
+    # Elements of a row to stage: `valid` of an operand with columns, one of another.
+    one0, one1, one2, one3 = (int(len(columns) > i and not columns[i]) for i in range(4))
     data = pointer(dtype)
 
-    if count == 0:
-
-        def finish(value, p0, p1, p2, p3, j):
-            return epilogue(value)
-
-    elif count == 1:
-
-        def finish(value, p0, p1, p2, p3, j):
-            return epilogue(value, p0[j * c0])
-
-    elif count == 2:
-
-        def finish(value, p0, p1, p2, p3, j):
-            return epilogue(value, p0[j * c0], p1[j * c1])
-
-    elif count == 3:
-
-        def finish(value, p0, p1, p2, p3, j):
-            return epilogue(value, p0[j * c0], p1[j * c1], p2[j * c2])
-
-    else:
-
-        def finish(value, p0, p1, p2, p3, j):
-            return epilogue(value, p0[j * c0], p1[j * c1], p2[j * c2], p3[j * c3])
-
-    finish = jit(finish)
+    @jit
+    def stage(target, source, count):
+        for j in range(count):
+            target[j] = source[j]
 
     def body(
         task: INT,
@@ -169,51 +150,51 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
 
         tile = stack_array(scratch_size, dtype)
         fresh = True  # nothing is summed up in the tile yet
-        addresses = stack_array(block_rows, "i64")
+        addresses = stack_array(addresses_size, "i64")
         taps = window_d * window_h * window_w
         weights = offset(w, outer * w_outer + inner * w_inner + panel * taps * depth * width)
         outside = address(zeros)
-        for kd in range(window_d):
-            for kh in range(window_h):
-                for kw in range(window_w):
-                    dz = kd * dilation_d
-                    dy = kh * dilation_h
-                    dx = kw * dilation_w
-                    for i in range(height):
-                        iz = in_z[i] + dz
-                        iy = in_y[i] + dy
-                        ix = in_x[i] + dx
-                        inside = (
-                            (iz >= 0)
-                            & (iz < in_d)
-                            & (iy >= 0)
-                            & (iy < in_h)
-                            & (ix >= 0)
-                            & (ix < in_w)
-                        )
-                        at = image[i] + ((iz * in_h + iy) * in_w + ix) * x_pixel * itemsize
-                        addresses[i] = at if inside else outside
-                    k = 0
-                    while True:  # once for a depth of 0: the sum is 0
-                        stretch = min(DEPTH_BLOCK, depth - k)
-                        i = 0
-                        while i < height:
-                            accumulate(
-                                min(rows, height - i),
-                                offset(addresses, i),
-                                weights,
-                                stretch,
-                                offset(tile, i * width),
-                                fresh,
-                            )
-                            i += rows
-                        fresh = False
-                        k += stretch
-                        weights = offset(weights, stretch * width)
-                        if k >= depth:
-                            break
-                        for i in range(height):
-                            addresses[i] += stretch * itemsize
+        # Short taps are taken all at once, so that the tile stays in registers throughout.
+        joined = taps if taps <= MOST_TAPS_JOINED and taps * depth <= DEPTH_BLOCK else 1
+        tap = 0
+        while tap < taps:
+            for t in range(joined):
+                rest, kw = (tap + t) // window_w, (tap + t) % window_w
+                dz = rest // window_h * dilation_d
+                dy = rest % window_h * dilation_h
+                dx = kw * dilation_w
+                row = offset(addresses, t * block_rows)
+                for i in range(height):
+                    iz = in_z[i] + dz
+                    iy = in_y[i] + dy
+                    ix = in_x[i] + dx
+                    inside = (
+                        (iz >= 0) & (iz < in_d) & (iy >= 0) & (iy < in_h) & (ix >= 0) & (ix < in_w)
+                    )
+                    at = image[i] + ((iz * in_h + iy) * in_w + ix) * x_pixel * itemsize
+                    row[i] = at if inside else outside
+            k = 0
+            while True:  # once for a depth of 0: the sum is 0
+                stretch = min(DEPTH_BLOCK, depth - k)
+                for i in range(0, height, rows):
+                    accumulate(
+                        min(rows, height - i),
+                        offset(addresses, i),
+                        block_rows,
+                        joined,
+                        weights,
+                        stretch,
+                        offset(tile, i * width),
+                        fresh,
+                    )
+                fresh = False
+                k += stretch
+                weights = offset(weights, joined * stretch * width)
+                if k >= depth:
+                    break
+                for i in range(height):
+                    addresses[i] += stretch * itemsize
+            tap += joined
 
         n = panel * width
         valid = min(width, channels - n)
@@ -222,14 +203,29 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
         q1 = offset(p1, outer * p1_outer + inner * p1_inner + first * p1_row + n * c1)
         q2 = offset(p2, outer * p2_outer + inner * p2_inner + first * p2_row + n * c2)
         q3 = offset(p3, outer * p3_outer + inner * p3_inner + first * p3_row + n * c3)
+        s0 = stack_array(width, dtype)
+        s1 = stack_array(width, dtype)
+        s2 = stack_array(width, dtype)
+        s3 = stack_array(width, dtype)
+        if valid < width:
+            for j in range(width):
+                s0[j] = s1[j] = s2[j] = s3[j] = 0
         for i in range(height):
             source = offset(tile, i * width)
             if valid == width:
                 for j in range(width):
                     out[j] = finish(source[j], q0, q1, q2, q3, j)
             else:
+                # Operands are staged, so that the expression runs over whole vectors here too.
+                if i == 0 or p0_row + p1_row + p2_row + p3_row != 0:
+                    stage(s0, q0, valid * c0 + one0)
+                    stage(s1, q1, valid * c1 + one1)
+                    stage(s2, q2, valid * c2 + one2)
+                    stage(s3, q3, valid * c3 + one3)
+                for j in range(width):
+                    source[j] = finish(source[j], s0, s1, s2, s3, j)
                 for j in range(valid):
-                    out[j] = finish(source[j], q0, q1, q2, q3, j)
+                    out[j] = source[j]
             out = offset(out, y_pixel)
             q0 = offset(q0, p0_row)
             q1 = offset(q1, p1_row)
