@@ -145,7 +145,7 @@ class _Decomposition:
             term.name,
             lambda array: array.reshape([int(dim) for dim in shape]),
             emitted,
-            differs,  # type: ignore[arg-type]
+            differs,
         )
         return _Term(name, order)
 

@@ -57,7 +57,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
     multiply_values = make_accumulate(dtype, value_vectors)
     zero, one, lowest = scalar(0), scalar(1), scalar(-np.inf)
     panel_size = block_rows * key_width
-    scores_size = most_panels * panel_size
+    scores_size, addresses_size = most_panels * panel_size, most_panels * block_rows
     result_size = most_values * value_width * block_rows
     products, capped, biased, weights = PRODUCTS, CAPPED, BIASED, WEIGHTS
     fold_sum, fold_largest = make_fold("sum", key_width), make_fold("max", key_width)
@@ -121,7 +121,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
         visible = lengths[batch] if limited != 0 else keys
         place = first + (visible - queries if limited != 0 else past)
 
-        addresses = stack_array(block_rows, "i64")
+        addresses = stack_array(addresses_size, "i64")
         tops = stack_array(block_rows, dtype)
         totals = stack_array(block_rows, dtype)
         lane = stack_array(key_width, dtype)
@@ -152,6 +152,8 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                     multiply_keys(
                         min(key_rows, height - i),
                         offset(addresses, i),
+                        0,
+                        1,
                         offset(packed_keys, (panel + p) * key_width * head_size),
                         head_size,
                         offset(tile, p * panel_size + i * key_width),
@@ -184,9 +186,9 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                         for j in range(inside):
                             written[j] = t[j]
                     if masked != 0:
-                        some = offset(mask_of_row, key)
+                        added = offset(mask_of_row, key)
                         for j in range(min(inside, mask_keys - key)):
-                            t[j] += some[j]
+                            t[j] += added[j]
                         for j in range(max(mask_keys - key, 0), width):
                             t[j] = lowest
                     if low > key or high < key + key_width:
@@ -224,24 +226,41 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                             for j in range(value_width):
                                 t[j] *= smaller
 
-            # Powers times values.
+            # Powers times values: whole panels together, then what is left of the last one.
+            whole = min(count, keys // key_width - panel)
+            key = (panel + whole) * key_width
             for p in range(count):
-                key = (panel + p) * key_width
+                powers = address(tile) + p * panel_size * itemsize
                 for i in range(height):
-                    addresses[i] = address(tile) + (p * panel_size + i * key_width) * itemsize
-                for n in range(values):
-                    i = 0
-                    while i < height:
+                    addresses[p * block_rows + i] = powers + i * key_width * itemsize
+            for n in range(values):
+                i = 0
+                while i < height:
+                    some = min(value_rows, height - i)
+                    sums = offset(result, (n * block_rows + i) * value_width)
+                    multiply_values(
+                        some,
+                        offset(addresses, i),
+                        block_rows,
+                        whole,
+                        offset(packed_values, (n * keys + panel * key_width) * value_width),
+                        key_width,
+                        sums,
+                        fresh,
+                    )
+                    if whole < count:
                         multiply_values(
-                            min(value_rows, height - i),
-                            offset(addresses, i),
+                            some,
+                            offset(addresses, whole * block_rows + i),
+                            0,
+                            1,
                             offset(packed_values, (n * keys + key) * value_width),
-                            min(key_width, keys - key),
-                            offset(result, (n * block_rows + i) * value_width),
-                            fresh,
+                            keys - key,
+                            sums,
+                            False,
                         )
-                        i += value_rows
-                fresh = False
+                    i += value_rows
+            fresh = False
             panel += count
 
         column = first_value * value_width
