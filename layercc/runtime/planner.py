@@ -13,7 +13,6 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 
-import networkx as nx
 import numpy as np
 
 from ir.diagnostics import LayerccError, ShapeError, UnsupportedError
@@ -173,6 +172,10 @@ class Planner:
 
     def _selector_candidates(self, nodes: set[str]) -> list[int]:
         """Integer inputs that reach an If, or these nodes."""
+        if not nodes and not any(node.op == "If" for node in self.graph.nodes):
+            return []
+        import networkx as nx  # takes longer to import than a plan to make
+
         flow = self.graph.as_networkx()
         sources: set[str] = set()
         for index, node in enumerate(self.graph.nodes):
