@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.resizing import AxisResize, interpolation_taps, resize_plan, source_positions
@@ -24,12 +25,14 @@ def resize(context: Context, node: Node) -> None:
     """Separable resampling. The axis that leaves least to do for the others comes first."""
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
+    crop = call.coordinate_transformation_mode == "tf_crop_and_resize"
+    if crop and call.value(1) is None:
+        raise UnsupportedError(f"{node}: a roi known only when it runs; a constant would fit")
     plan = sorted(resize_plan(call), key=lambda part: part.output / max(part.input, 1))
     if not plan:
         context.bind(node.outputs[0], x)
         return
     target = context.output(node.outputs[0])
-    crop = call.coordinate_transformation_mode == "tf_crop_and_resize"
     by_copy = call.mode == "nearest" and not crop
     between = x.dtype if by_copy else _sums_of(x.dtype)
     for part in plan:

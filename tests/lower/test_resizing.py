@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from ir.diagnostics import UnsupportedError
 from tests.support import reference_node, run_node
 
 
@@ -77,6 +78,13 @@ def test_crop(mode):
         "extrapolation_value": 7.0,
     }  # fmt: skip
     check(sample(1, 2, 6, 7), sizes(1, 2, 5, 9), attributes, roi=roi)
+
+
+def test_a_crop_region_that_is_not_known():
+    inputs = [sample(1, 2, 6, 7), np.zeros(8, np.float32), *sizes(1, 2, 5, 9)]
+    with pytest.raises(UnsupportedError, match="a constant would fit"):
+        given = {"coordinate_transformation_mode": "tf_crop_and_resize"}
+        run_node("Resize", inputs, given, constants=(3,))
 
 
 @pytest.mark.parametrize(

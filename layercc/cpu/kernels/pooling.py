@@ -13,7 +13,7 @@ taps is written once. A task is `chunk` rows of the output by a block of channel
 from layercc.cpu.kernel import INT, kernel_family, pointer
 
 #: Taps that a window may have.
-MOST_TAPS = 4096
+MOST_TAPS = 1 << 14
 #: Channels that a task computes at most.
 CHANNEL_BLOCK = 256
 
