@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from layercc.cpu.kernels.cumulate import COLUMNS as CUMULATE_COLUMNS
 from layercc.cpu.kernels.cumulate import cumulate
 from layercc.cpu.kernels.search import COLUMNS, one_hot_rows, search_columns, search_rows
 from layercc.lower.context import Context, Tensor
+from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import accumulator_of
 from layercc.lower.registry import lowering
 from layercc.lower.softmax import along_axis
@@ -73,20 +73,25 @@ def cumulative(context: Context, node: Node) -> None:
     """Running totals along an axis."""
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
-    axis = context.value(node.inputs[1])
-    if axis is None:
-        raise UnsupportedError(f"{node}: the axis must be known before running")
-    outer, n, inner = along_axis(x, int(axis.reshape(-1)[0]))
+    y = context.output(node.outputs[0])
     key = cumulate.key(
         str(x.dtype), accumulator_of(x.dtype), node.op == "CumProd", bool(call.exclusive)
     )
-    context.call(
-        key,
-        tasks=outer * -(-inner // CUMULATE_COLUMNS),
-        flops=x.size,
-        x=x,
-        y=context.output(node.outputs[0]),
-        n=n,
-        inner=inner,
-        reverse=int(bool(call.reverse)),
-    )
+    known = context.value(node.inputs[1])
+    rank = len(x.shape)
+    chosen = range(rank) if known is None else [int(known.reshape(-1)[0]) % rank]
+    asked: dict[str, int | Tensor] = {}
+    if known is None:
+        axis = context.scratch(DType.i64, ())
+        convert = ExpressionBuilder(1)
+        given = context.tensor(node.inputs[1]).reshaped(())
+        convert.emit(context, [given], [axis], [convert("identity", 0, dtype="i64")])
+        asked = {"axis": axis, "rank": rank}
+    for only in chosen:
+        outer, n, inner = along_axis(x, only)
+        context.call(
+            key,
+            tasks=outer * -(-inner // CUMULATE_COLUMNS),
+            flops=x.size,
+            x=x, y=y, n=n, inner=inner, reverse=int(bool(call.reverse)), only=only, **asked,
+        )  # fmt: skip

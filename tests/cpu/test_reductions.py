@@ -149,5 +149,6 @@ def test_arg_extremum(op, last):
 @pytest.mark.parametrize("axis", [1, 2])
 def test_running_totals(axis, attributes):
     compare("CumSum", [floats((3, 301, 5)), np.array(axis)], attributes, constants=[1], rtol=1e-5)
+    compare("CumSum", [floats((3, 301, 5)), np.array(axis - 3, np.int32)], attributes, rtol=1e-5)
     whole = np.random.default_rng(0).integers(-3, 4, (3, 11, 2)).astype(np.int32)
     compare("CumProd", [whole, np.array(axis)], attributes, constants=[1])

@@ -12,7 +12,11 @@ COLUMNS = 256
 
 @kernel_family(noalias=("y",))
 def cumulate(dtype: str, accumulator: str, product: bool, exclusive: bool):
-    """Tasks: outer * ceil(inner / COLUMNS). `reverse` is 0 or 1."""
+    """Tasks: outer * ceil(inner / COLUMNS). `reverse` is 0 or 1.
+
+    Where the axis is known only at run time there is a call for each axis, with the tensor's
+    `rank` and the number `only` of the axis that the call is for; otherwise `rank` is 0.
+    """
     from layercc.cpu.expressions import load, store
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.math import SCALAR
@@ -35,7 +39,19 @@ def cumulate(dtype: str, accumulator: str, product: bool, exclusive: bool):
         def join(a, b):
             return scalar(a + b)
 
-    def body(task: INT, x: pointer(dtype), y: pointer(dtype), n: INT, inner: INT, reverse: INT):
+    def body(
+        task: INT,
+        x: pointer(dtype),
+        y: pointer(dtype),
+        n: INT,
+        inner: INT,
+        reverse: INT,
+        axis: pointer("i64"),
+        rank: INT,
+        only: INT,
+    ):
+        if rank != 0 and axis[0] != only and axis[0] != only - rank:
+            return
         parts = (inner + columns - 1) // columns
         first = task % parts * columns
         width = min(columns, inner - first)
