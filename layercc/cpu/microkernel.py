@@ -11,6 +11,9 @@ The loop is written out as vector instructions in LLVM IR, since no compiler is 
 this shape by itself. On AVX-512 the 6×4 tile takes 24 accumulators, 4 registers of B, and reads A
 with broadcasting loads inside the multiply-adds.
 
+Elements of type i32 are two i16 each, and their product is the sum of two products, in i32 (on x86
+one instruction, `vpmaddwd` or `vpdpwssd`, for a vector of them).
+
 Importing this module imports Numba.
 """
 
@@ -26,7 +29,7 @@ from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
-_ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
+_ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType(), "i32": ir.IntType(32)}
 
 
 def make_accumulate(dtype: str, vectors: int) -> Any:
@@ -79,11 +82,13 @@ class _Tile:
         self.element = _ELEMENTS[dtype]
         self.vector = ir.VectorType(self.element, self.length)
         self.alignment = self.length * ITEMSIZE[dtype]
-        self.fma = cgutils.get_or_insert_function(
-            module,
-            ir.FunctionType(self.vector, [self.vector] * 3),
-            f"llvm.fmuladd.v{self.length}{dtype}",
-        )
+        self.fma = None
+        if dtype != "i32":
+            self.fma = cgutils.get_or_insert_function(
+                module,
+                ir.FunctionType(self.vector, [self.vector] * 3),
+                f"llvm.fmuladd.v{self.length}{dtype}",
+            )
         data, index = self.element.as_pointer(), _I64.as_pointer()
         arguments = [index, _I64, _I64, data, _I64, data, ir.IntType(1)]
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
@@ -107,7 +112,7 @@ class _Tile:
         builder.branch(begin)
 
         builder.position_at_end(begin)
-        nothing = ir.Constant(self.vector, [0.0] * self.length)
+        nothing = ir.Constant(self.vector, None)  # zeros
         start = self._phis()
         for phi, value in zip(start, held, strict=True):
             phi.add_incoming(nothing, entry)
@@ -170,8 +175,25 @@ class _Tile:
             single = builder.insert_element(undefined, scalar, _I32(0))
             a = builder.shuffle_vector(single, undefined, first_lane)
             for v, factor in enumerate(factors):
-                result.append(builder.call(self.fma, [a, factor, sums[i * self.vectors + v]]))
+                result.append(self._fused(a, factor, sums[i * self.vectors + v]))
         return result
+
+    def _fused(self, a: Any, b: Any, total: Any) -> Any:
+        """a · b + total, for each lane."""
+        builder = self.builder
+        if self.fma is not None:
+            return builder.call(self.fma, [a, b, total])
+        halves = ir.VectorType(ir.IntType(16), 2 * self.length)
+        wide = ir.VectorType(_I32, 2 * self.length)
+        x, y = (builder.sext(builder.bitcast(operand, halves), wide) for operand in (a, b))
+        products = builder.mul(x, y)
+        low, high = (
+            builder.shuffle_vector(
+                products, products, ir.Constant(self.vector, list(range(i, 2 * self.length, 2)))
+            )
+            for i in (0, 1)
+        )
+        return builder.add(total, builder.add(low, high))
 
     def _phis(self) -> list:
         return [self.builder.phi(self.vector) for _ in range(self.rows * self.vectors)]

@@ -1,15 +1,16 @@
 """Lowering of integer and quantised matrix products and convolutions.
 
-Operands less their zero points are i16; their products are summed exactly in i32. Quantised ops
-then scale and round the sums in f64.
+Operands less their zero points are i16, and so what a window reads outside the input is 0. They go
+through the contraction kernel in pairs, summed exactly in i32. Quantised ops then scale and round
+the sums in f64.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,22 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.convolution import conv_window
-from ir.ops.windows import Window
-from layercc.cpu.kernels.integer import COLUMNS, integer_contraction
+from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
-from layercc.lower.movement import transposed
+from layercc.lower.contraction import (
+    Contraction,
+    Packed,
+    Strided,
+    Window,
+    emit,
+    pack_at_run_time,
+    pack_weights,
+)
+from layercc.lower.movement import strided_copy, strides_of, transposed
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.registry import lowering
-from layercc.lower.windows import window_words
+from layercc.lower.windows import three
 
-#: Multiply-adds of a task.
-_TASK = 1 << 18
 _LIMITS = {DType.u8: (0.0, 255.0), DType.i8: (-128.0, 127.0)}
 
 
@@ -95,51 +102,46 @@ def _along_rows(parameter: Tensor, rank: int) -> Tensor:
 # --- products
 
 
-@dataclass(frozen=True)
-class _Strides:
-    """Elements between groups, and between rows (pixels)."""
-
-    group: int
-    row: int
-
-
 def _matmul(context: Context, left: tuple[str, str], right: tuple[str, str], y: Tensor) -> None:
     """y = (a - zero point) @ (b - zero point); `y` holds i32."""
+    zero = context.tensor(left[1]) if left[1] else None
     a = context.tensor(left[0])
-    zero = _along_rows(context.tensor(left[1]), len(a.shape)) if left[1] else None
-    a = _centred(context, a, zero)
-    b = _centred_weight(context, *right, lambda array, zero: array - zero)
-    if b is None:
-        zero = _scalar_if_one(context.tensor(right[1])) if right[1] else None
-        b = _centred(context, context.tensor(right[0]), zero)
+    a = _centred(context, a, None if zero is None else _along_rows(zero, len(a.shape)))
     a = a.reshaped((1, *a.shape)) if len(a.shape) == 1 else a
-    b = b.reshaped((*b.shape, 1)) if len(b.shape) == 1 else b
+    b_shape = context.shape(right[0])
+    b_shape = (*b_shape, 1) if len(b_shape) == 1 else b_shape
     rows, depth = a.shape[-2:]
-    columns = b.shape[-1]
-    a_batch, b_batch = a.shape[:-2], b.shape[:-2]
+    columns = b_shape[-1]
+    a_batch, b_batch = a.shape[:-2], b_shape[:-2]
+    count = math.prod(b_batch)
+    form = _Form((count, 1, depth, columns), (depth * columns, 0, columns, 1))
+    weights = _weights(context, right, form, lambda zero: zero)
+    pairs = _paired(context, a, 1)
+    words = pairs.shape[-1]
+    job = Contraction(
+        x=Strided(pairs, 0, rows * words, words),
+        weights=weights,
+        y=Strided(y, 0, rows * columns, columns),
+        rows=rows,
+        columns=columns,
+        depth=words,
+    )
     batch = np.broadcast_shapes(a_batch, b_batch)
-    groups, each = 1, True
-    if math.prod(b_batch) == 1:
-        rows, each = math.prod((*a_batch, rows)), False
+    if count == 1:
+        emit(context, replace(job, rows=math.prod((*a_batch, rows))))
     elif a_batch == b_batch:
-        groups, each = math.prod(batch), False
-    sizes = (rows, depth, columns)
-    strides = _Strides(rows * depth, depth), _Strides(rows * columns, columns)
-    if not each:
-        _emit(context, a, b, y, sizes, groups, strides)
-        return
-    a_at = np.broadcast_to(np.arange(math.prod(a_batch)).reshape(a_batch), batch)
-    b_at = np.broadcast_to(np.arange(math.prod(b_batch)).reshape(b_batch), batch)
-    for number, index in enumerate(itertools.product(*map(range, batch))):
-        _emit(
-            context,
-            a.moved(int(a_at[index]) * rows * depth * a.dtype.itemsize),
-            b.moved(int(b_at[index]) * depth * columns * b.dtype.itemsize),
-            y.moved(number * rows * columns * y.dtype.itemsize),
-            sizes,
-            1,
-            strides,
-        )
+        emit(context, replace(job, inner=count))
+    else:
+        a_at = np.broadcast_to(np.arange(math.prod(a_batch)).reshape(a_batch), batch)
+        b_at = np.broadcast_to(np.arange(count).reshape(b_batch), batch)
+        for number, index in enumerate(itertools.product(*map(range, batch))):
+            b_start = 4 * int(b_at[index]) * weights.inner
+            emit(context, replace(
+                job,
+                x=replace(job.x, tensor=pairs.moved(4 * int(a_at[index]) * rows * words)),
+                weights=replace(weights, tensor=weights.tensor.moved(b_start)),
+                y=replace(job.y, tensor=y.moved(4 * number * rows * columns)),
+            ))  # fmt: skip
 
 
 def _conv(
@@ -155,79 +157,126 @@ def _conv(
         transposed(context, x, (0, *range(2, len(x.shape)), 1), last)
         x = last
     groups = call.group
-    w = _filters(context, weight, groups)
-    columns, channels = w.shape[-1], w.shape[-2]
-    y = context.scratch(DType.i32, (x.shape[0], *map(int, window.output_dims), groups * columns))
-    _emit(
-        context, x, w, y,
-        (math.prod(y.shape[:-1]), channels, columns),
-        groups,
-        (_Strides(channels, groups * channels), _Strides(columns, groups * columns)),
-        (x.shape[1:-1], window),
-    )  # fmt: skip
+    filters, channels, *kernel = context.shape(weight[0])
+    columns, taps = filters // groups, math.prod(kernel)
+    form = _Form(
+        (groups, taps, channels, columns),
+        (columns * channels * taps, 1, taps, channels * taps),
+    )
+    weights = _weights(
+        context, weight, form, lambda zero: zero.reshaped((filters, *(1,) * (len(kernel) + 1)))
+    )
+    pairs = _paired(context, x, groups)
+    words = pairs.shape[-1] // groups
+    y = context.scratch(DType.i32, (x.shape[0], *map(int, window.output_dims), filters))
+    emit(
+        context,
+        Contraction(
+            x=Strided(pairs, 0, words, groups * words),
+            weights=weights,
+            y=Strided(y, 0, columns, filters),
+            rows=math.prod(y.shape[:-1]),
+            columns=columns,
+            depth=words,
+            inner=groups,
+            window=Window(
+                three(x.shape[1:-1], 1),
+                three(window.output_dims, 1),
+                three(window.kernel, 1),
+                three(window.strides, 1),
+                three(window.pads_begin, 0),
+                three(window.dilations, 1),
+            ),
+        ),
+    )
     return y
 
 
-def _filters(context: Context, weight: tuple[str, str], groups: int) -> Tensor:
-    """`[M, C/g, kernel...]` less its zero points as `[g, taps, C/g, M/g]`."""
-    filters, channels, *kernel = context.shape(weight[0])
-    shape = (groups, filters // groups, channels, math.prod(kernel))
-    spread = (filters, *(1,) * (len(kernel) + 1))
-
-    def arranged(array: np.ndarray, zero: np.ndarray) -> np.ndarray:
-        centred = array - (zero.reshape(spread) if zero.size > 1 else zero)
-        return centred.reshape(shape).transpose(0, 3, 2, 1)
-
-    packed = _centred_weight(context, *weight, arranged, f" filters of {groups} groups")
-    if packed is not None:
-        return packed
-    zero = None
-    if weight[1]:
-        zero = context.tensor(weight[1])
-        zero = zero.reshaped(spread if zero.size > 1 else ())
-    centred = _centred(context, context.tensor(weight[0]), zero).reshaped(shape)
-    w = context.scratch(centred.dtype, tuple(shape[i] for i in (0, 3, 2, 1)))
-    transposed(context, centred, (0, 3, 2, 1), w)
-    return w
+# --- operands: pairs of i16 along the depth, as words of 32 bits
 
 
-def _emit(
+@dataclass(frozen=True)
+class _Form:
+    """A weight seen as [groups, taps, depth, columns]: sizes, and strides in elements."""
+
+    sizes: tuple[int, int, int, int]
+    strides: tuple[int, int, int, int]
+
+
+def _weights(
     context: Context,
-    x: Tensor,
-    w: Tensor,
-    y: Tensor,
-    sizes: tuple[int, int, int],
-    groups: int,
-    strides: tuple[_Strides, _Strides],
-    place: tuple[Sequence[int], Window] | None = None,
-) -> None:
-    """One call: `sizes` are rows, depth and columns, `strides` those of x and y, `place` the dims
-    of a convolution's input and its window."""
-    rows, depth, columns = sizes
-    if place is None:
-        place = (rows,), Window((1,), (1,), (1,), (0,), (0,), (rows,))
-    words = window_words(*place)
-    taps = math.prod(words[f"window_{axis}"] for axis in "dhw")
-    work = max(taps * depth * min(columns, COLUMNS), 1)
-    row_block = min(max(_TASK // work, 1), max(rows, 1))
-    context.call(
-        integer_contraction.key(),
-        tasks=groups * -(-rows // row_block) * -(-columns // COLUMNS),
-        flops=2 * groups * rows * columns * depth * taps,
-        x=x,
-        w=w,
-        y=y,
-        rows=rows,
-        row_block=row_block,
-        depth=depth,
-        columns=columns,
-        x_group=strides[0].group,
-        w_group=taps * depth * columns,
-        y_group=strides[1].group,
-        x_pixel=strides[0].row,
-        y_pixel=strides[1].row,
-        **words,
+    weight: tuple[str, str],
+    form: _Form,
+    spread: Callable[[Tensor], Tensor],
+) -> Packed:
+    """A weight less its zero points in panels; `spread` gives several zero points the shape in
+    which they broadcast."""
+    name, zero = weight
+    groups, taps, depth, columns = form.sizes
+    half = -(-depth // 2)
+    vectors = choose_vectors(columns, "i32")
+    zeros = context.value(zero) if zero else np.zeros((), np.int8)
+    if name in context.graph.constants and zeros is not None:
+        _require_integer(context, context.dtype(name))
+        levels = np.asarray(zeros).astype(np.int16)
+        if levels.size > 1:
+            levels = levels.reshape(spread(context.tensor(zero)).shape)
+        else:
+            levels = levels.reshape(())
+
+        def pack(array: np.ndarray) -> np.ndarray:
+            centred = np.ascontiguousarray(array.astype(np.int16) - levels)
+            strides = [2 * step for step in form.strides]
+            matrices = np.lib.stride_tricks.as_strided(centred, form.sizes, strides)
+            even = np.pad(matrices, ((0, 0), (0, 0), (0, depth % 2), (0, 0)))
+            pairs = even.reshape(groups, taps, half, 2, columns).swapaxes(3, 4)
+            return pack_weights(np.ascontiguousarray(pairs).view(np.int32)[..., 0], vectors)
+
+        recipe = f"pairs {form} {vectors} less {levels.tolist()}"
+        packed = context.packed(name, recipe, pack)
+        return Packed(packed, vectors, 0, packed.size // max(groups, 1))
+    level = context.tensor(zero) if zero else None
+    if level is not None:
+        level = level.reshaped(()) if level.size == 1 else spread(level)
+    centred = _centred(context, context.tensor(name), level)
+    words = context.scratch(DType.i16, (groups, taps, half, columns, 2))
+    strides = strides_of(words.shape)[:-1]
+    step = form.strides[2]
+    skip = (*form.strides[:2], 2 * step, form.strides[3])
+    for odd in (0, 1):
+        shape = (groups, taps, (depth + 1 - odd) // 2, columns)
+        strided_copy(context, centred, words, shape, skip, strides, odd * step, odd)
+    if depth % 2:
+        nothing = context.constant(np.zeros(1, np.int16))
+        last = (half - 1) * strides[2] + 1
+        strided_copy(
+            context, nothing, words, (groups, taps, columns), (0, 0, 0),
+            (strides[0], strides[1], strides[3]), 0, last,
+        )  # fmt: skip
+    matrix = replace(words, dtype=DType.i32, shape=(groups, taps * half, columns))
+    size = taps * half * columns
+    return pack_at_run_time(
+        context, matrix, (1, groups), (0, size, columns, 1), taps * half, columns
     )
+
+
+def _paired(context: Context, x: Tensor, groups: int) -> Tensor:
+    """`[..., groups * depth]` of i16 as words of two; a group of odd depth gets a zero more."""
+    *leading, channels = x.shape
+    depth = channels // groups
+    if depth % 2:
+        count = math.prod(leading)
+        wide = (count, groups, depth + 1)
+        even = context.scratch(x.dtype, (*leading, groups * (depth + 1)))
+        strided_copy(
+            context, x, even, (count, groups, depth), (channels, depth, 1), strides_of(wide)
+        )
+        nothing = context.constant(np.zeros(1, np.int16))
+        strided_copy(
+            context, nothing, even, (count, groups), (0, 0), strides_of(wide)[:2], 0, depth
+        )
+        x = even
+    return replace(x, dtype=DType.i32, shape=(*leading, x.shape[-1] // 2))
 
 
 def _centred(context: Context, x: Tensor, zero: Tensor | None) -> Tensor:
@@ -242,26 +291,6 @@ def _centred(context: Context, x: Tensor, zero: Tensor | None) -> Tensor:
     expression = (inputs, tuple(steps), (len(inputs) + len(steps) - 1,))
     emit_pointwise(context, expression, operands, [y], x.shape, 1)
     return y
-
-
-def _centred_weight(
-    context: Context,
-    name: str,
-    zero: str,
-    arrange: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    form: str = "",
-) -> Tensor | None:
-    """`arrange` of a weight and its zero points, both i16; None unless both are constants."""
-    zeros = context.value(zero) if zero else np.zeros((), np.int8)
-    if name not in context.graph.constants or zeros is None:
-        return None
-    _require_integer(context, context.dtype(name))
-    levels = np.asarray(zeros).astype(np.int16)
-    levels = levels.reshape(()) if levels.size == 1 else levels
-    recipe = f"less {levels.tolist()}{form}"
-    return context.packed(
-        name, recipe, lambda array: np.ascontiguousarray(arrange(array.astype(np.int16), levels))
-    )
 
 
 def _require_integer(context: Context, dtype: DType) -> None:
