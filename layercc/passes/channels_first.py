@@ -8,7 +8,7 @@ every spatial op.
 from __future__ import annotations
 
 from ir.graph import Graph, Node
-from layercc.passes.channels_last import _Walk
+from layercc.passes.channels_last import LayoutWalk
 from layercc.passes.editor import GraphEditor
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.layout_rules import Followed, Perm
@@ -26,7 +26,7 @@ def _layout(rank: int) -> Perm:
     return (0, rank - 1, *range(1, rank - 1)) if rank > 2 else tuple(range(rank))
 
 
-class _ToFirst(_Walk):
+class _ToFirst(LayoutWalk):
     """The walk of `channels_last`, in which channels-last nodes are those to be changed."""
 
     def is_wanted(self, node: Node) -> bool:

@@ -35,7 +35,7 @@ def channels_last(graph: Graph) -> Graph:
     """Put spatial ops into channels-last form, with as few Transposes as possible."""
     if not any(_is_channels_first(graph.types, node) for node in graph.nodes):
         return graph
-    return _Walk(GraphEditor(graph)).run()
+    return LayoutWalk(GraphEditor(graph)).run()
 
 
 def _is_channels_first(types: Mapping[str, TensorType], node: Node) -> bool:
@@ -52,7 +52,7 @@ def channels_last_layout(rank: int) -> Perm:
     return (0, *range(2, rank), 1)
 
 
-class _Walk:
+class LayoutWalk:
     """The state of the pass: which values exist in their own order, and which are stored how."""
 
     def __init__(self, editor: GraphEditor) -> None:

@@ -102,8 +102,10 @@ def benchmark(
     runners: dict[str, Runner] = {"layercc": own}
     if against:
         from layercc.frontends.onnx import to_onnx
+        from layercc.passes.channels_first import channels_first
 
-        model = to_onnx(fn.graph).SerializeToString()
+        # channels first, as ONNX has it: no runtime pays for Transposes between layers
+        model = to_onnx(channels_first.run(fn.graph)).SerializeToString()
         for name in against:
             runners[name] = PEERS[name](model, arrays, fn.threads)
     reference = own()
