@@ -26,6 +26,7 @@ from llvmlite import ir
 from numba.core import callconv, cpu, fastmathpass, typing
 from numba.core import types as _types
 from numba.core.codegen import AOTCodeLibrary, CPUCodegen, initialize_llvm
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu_options import FastMathOptions
 from numba.core.descriptors import TargetDescriptor
@@ -37,6 +38,15 @@ from numba.core.target_extension import (
     jit_registry,
     target_override,
     target_registry,
+)
+from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NopythonRewrites
+from numba.core.typing.npydecl import NumpyRulesArrayOperator
+from numba.core.untyped_passes import (
+    InlineClosureLikes,
+    InlineInlinables,
+    LiteralUnroll,
+    MakeFunctionToJitFunction,
+    WithLifting,
 )
 from numba.extending import is_jitted
 
@@ -88,6 +98,10 @@ class _Library(AOTCodeLibrary):
     """IR of one function and of all it calls. Only a kernel's own library is optimised."""
 
     entry: str | None = None
+
+    @functools.cached_property
+    def object_code(self) -> bytes:
+        return bytes(self.emit_native_object())
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
@@ -167,7 +181,7 @@ class _Context(cpu.CPUContext):
             tupleobj,
         )
         from numba.misc import literal  # noqa: F401
-        from numba.np import arraymath, arrayobj, npyimpl  # noqa: F401
+        from numba.np import npyimpl
 
         self.install_registry(cmathimpl.registry)
         self.install_registry(mathimpl.registry)
@@ -189,6 +203,11 @@ class _FunctionToken:
 
 class _TypingContext(typing.Context):
     """Typing in which a user's Numba or plain Python function is a helper like our own."""
+
+    def insert_function(self, ft: Any) -> None:
+        # Operators on arrays: asked about every operation on scalars, and slow to say no.
+        if NumpyRulesArrayOperator not in type(ft).__mro__:
+            super().insert_function(ft)
 
     def resolve_value_type(self, val: Any) -> Any:
         if is_jitted(val) and not isinstance(val, KernelDispatcher):
@@ -218,6 +237,26 @@ class _Options(cpu.CPUTargetOptions):
         if not flags.is_set("forceinline"):
             flags.forceinline = True
         flags.dbg_optnone = False
+
+
+class _Compiler(CompilerBase):
+    """Numba's pipeline without the passes that find nothing to do in kernels, yet take time."""
+
+    def define_pipelines(self) -> list[Any]:
+        skipped = {
+            DumpParforDiagnostics, InlineInlinables, InlineOverloads, LiteralUnroll,
+            NopythonRewrites, WithLifting,
+        }  # fmt: skip
+        constants = self.state.func_id.func.__code__.co_consts
+        if not any(isinstance(constant, python_types.CodeType) for constant in constants):
+            skipped |= {InlineClosureLikes, MakeFunctionToJitFunction}
+        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        kept = [entry for entry in pipeline.passes if entry[0] not in skipped]
+        pipeline = type(pipeline)("kernel")
+        for entry in kept:
+            pipeline.add_pass(*entry)
+        pipeline.finalize()
+        return [pipeline]
 
 
 class _Descriptor(TargetDescriptor):
@@ -270,7 +309,7 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         target_options["fastmath"] = False
 
     def decorate(function: Callable[..., Any]) -> KernelDispatcher:
-        return KernelDispatcher(function, targetoptions=target_options)
+        return KernelDispatcher(function, targetoptions=target_options, pipeline_class=_Compiler)
 
     return decorate if function is None else decorate(function)
 
@@ -305,7 +344,7 @@ def compile_to_object(
     symbols that are not the C library's.
     """
     library = compile_library(body, signature, entry, noalias=noalias, abi=abi)
-    return bytes(library.emit_native_object())
+    return library.object_code
 
 
 def compile_library(
@@ -331,7 +370,7 @@ def compile_library(
         library.add_ir_module(wrapper.words() if abi == "words" else wrapper.direct())
         library.add_linking_library(result.library)
         library.finalize()
-    check_symbols(library.emit_native_object(), entry)
+    check_symbols(library.object_code, entry)
     return library
 
 
