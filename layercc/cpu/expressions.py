@@ -15,7 +15,8 @@ Numbers written in a function take the data type of what they meet, so that f32 
 the number made by the step `("constant", (), (("value", 2.0),), dtype)`.
 
 f16 and bf16 are computed in f32 and rounded where they are stored, or by an explicit cast (the
-step `identity` to that type).
+step `identity` to that type). Integers of less than a byte (i4, u4, i2, u2) are stored one a byte,
+computed in 8 bits, and keep their low bits at a cast.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from layercc.cpu.kernel import POINTER_DTYPES
+
 Step = tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...], str]
 Expression = tuple[tuple[str, ...], tuple[Step, ...], tuple[int, ...]]
 
 #: The value number of an optional operand that is not given.
 ABSENT = -1
 _HALF_TYPES = ("f16", "bf16")
+_SUB_BYTE_TYPES = {"i4": "i8", "i2": "i8", "u4": "u8", "u2": "u8"}  # and what stores them
+#: Element types that an expression can have.
+ELEMENT_TYPES = (*POINTER_DTYPES, *_SUB_BYTE_TYPES)
 
 
 def passing(dtype: str) -> Expression:
@@ -39,7 +45,12 @@ def passing(dtype: str) -> Expression:
 
 def compute_dtype(dtype: str) -> str:
     """The type in which elements of `dtype` are computed: f32 for f16 and bf16."""
-    return "f32" if dtype in _HALF_TYPES else dtype
+    return "f32" if dtype in _HALF_TYPES else storage_dtype(dtype)
+
+
+def storage_dtype(dtype: str) -> str:
+    """The pointer type under which kernels read and write elements of `dtype`."""
+    return _SUB_BYTE_TYPES.get(dtype, dtype)
 
 
 @functools.cache
@@ -66,7 +77,9 @@ def build(expression: Expression) -> Callable[..., Any]:
         given = [None if index == ABSENT else values[index] for index in operands]
         made = _apply(trace, name, given, dict(attributes), dtype)
         value = as_symbol(made, trace, compute_dtype(dtype))
-        if name == "identity" and dtype in _HALF_TYPES and dtypes[operands[0]] != dtype:
+        if dtype in _SUB_BYTE_TYPES:
+            value = _low_bits(value, dtype)
+        elif name == "identity" and dtype in _HALF_TYPES and dtypes[operands[0]] != dtype:
             value = _rounded(trace, value, dtype)
         values.append(value)
         dtypes.append(dtype)
@@ -106,6 +119,14 @@ def _rounded(trace: Any, value: Any, dtype: str) -> Any:
     return trace.emit("f32", f"{from_bits}({to_bits}({value.name}))")
 
 
+def _low_bits(value: Any, dtype: str) -> Any:
+    """An 8-bit value as one of the bits of `dtype`, with its sign."""
+    bits = int(dtype[1:])
+    if dtype[0] == "u":
+        return value & (2**bits - 1)
+    return (value << (8 - bits)) >> (8 - bits)
+
+
 @functools.cache
 def load(dtype: str) -> Callable[..., Any]:
     """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
@@ -121,6 +142,14 @@ def load(dtype: str) -> Callable[..., Any]:
     def load_plain(pointer: Any, index: Any) -> Any:
         return pointer[index]
 
+    if dtype in _SUB_BYTE_TYPES:
+        # ml_dtypes leaves the bits above those of the number as they happen to be
+        clean = build(((storage_dtype(dtype),), (("identity", (0,), (), dtype),), (1,)))
+
+        def load_low_bits(pointer: Any, index: Any) -> Any:
+            return clean(pointer[index])
+
+        return jit(load_low_bits)
     return jit(load_bool if dtype == "bool" else load_plain)
 
 

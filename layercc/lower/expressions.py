@@ -14,8 +14,7 @@ from ir.graph import Node
 from ir.inference import call_for
 from ir.registry import find_op
 from ir.types import TensorType
-from layercc.cpu.expressions import ABSENT, Expression, Step
-from layercc.cpu.kernel import POINTER_DTYPES
+from layercc.cpu.expressions import ABSENT, ELEMENT_TYPES, Expression, Step
 
 #: Exponents for which `pow` becomes products, a division or a root.
 _SIMPLE_EXPONENTS = frozenset({-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0})
@@ -116,7 +115,7 @@ def _plain(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def _dtype(kind: TensorType, node: Node | None = None) -> str:
     dtype = str(kind.dtype)
-    if dtype not in POINTER_DTYPES:
+    if dtype not in ELEMENT_TYPES:
         where = f"{node}: " if node else ""
         raise UnsupportedError(f"{where}no kernels for elements of type {dtype}")
     return dtype

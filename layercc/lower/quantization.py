@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+import ml_dtypes
 
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.registry import Call
-from layercc.cpu.kernel import POINTER_DTYPES
+from layercc.cpu.expressions import ELEMENT_TYPES
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import emit_reduction, recipe_of
 from layercc.lower.registry import lowering
 
-_INTEGERS = ("i8", "u8", "i16", "u16", "i32", "u32")
+_INTEGERS = ("i2", "u2", "i4", "u4", "i8", "u8", "i16", "u16", "i32", "u32")
 
 
 def _spread(node: Node, call: Call, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ def _parameters(context: Context, node: Node, call: Call) -> list[Tensor]:
 
 
 def _limits(dtype: DType) -> tuple[int, int]:
-    info = np.iinfo(dtype.value)
+    info = ml_dtypes.iinfo(dtype.value)
     return int(info.min), int(info.max)
 
 
@@ -81,7 +81,7 @@ def dequantize(context: Context, node: Node) -> None:
     inputs = _parameters(context, node, call)
     y = context.output(node.outputs[0])
     for tensor in (*inputs, y):
-        if str(tensor.dtype) not in POINTER_DTYPES:
+        if str(tensor.dtype) not in ELEMENT_TYPES:
             raise UnsupportedError(f"{node}: elements of type {tensor.dtype} are not compiled")
     wide = "f64" if inputs[0].dtype.itemsize > 2 else "f32"
     steps = ExpressionBuilder(len(inputs))

@@ -2,6 +2,7 @@
 
 # mypy: ignore-errors
 
+import ml_dtypes
 import numpy as np
 import pytest
 from support import reference_node, run_node
@@ -91,6 +92,7 @@ FINITE = np.where(np.isfinite(W), W, 0)
 Q = np.random.default_rng(0).integers(-128, 128, (3, 8, 7)).astype(np.int8)
 S8 = np.random.default_rng(1).random(8).astype(np.float32) + np.float32(0.1)
 BLOCKED = np.random.default_rng(1).random((3, 2, 7)).astype(np.float32) + np.float32(0.1)
+ZERO4 = np.arange(8).astype(ml_dtypes.int4)
 ONE, HALF = np.float32(1), np.float32(0.5)
 
 QUANTIZED = [
@@ -100,6 +102,16 @@ QUANTIZED = [
     ("QuantizeLinear", [W, BLOCKED, np.zeros((3, 2, 7), np.int16)], {"block_size": 4}, 1),
     ("QuantizeLinear", [FINITE, np.float32(1e-6), np.int32(5)], {}, 1),
     ("QuantizeLinear", [np.float32([0.5, 1.5, 2.5, -0.5]), ONE, np.int8(0)], {}, 1),
+    ("QuantizeLinear", [FINITE, np.float32(30), np.array(3, ml_dtypes.int4)], {}, 1),
+    ("QuantizeLinear", [FINITE, S8, np.arange(8).astype(ml_dtypes.uint4)], {}, 1),
+    (
+        "DequantizeLinear",
+        [Q.astype(ml_dtypes.int4), S8, np.arange(8).astype(ml_dtypes.int4)],
+        {},
+        1,
+    ),
+    ("DequantizeLinear", [Q.astype(ml_dtypes.uint2), HALF], {}, 1),
+    ("Cast", [FINITE], {"to": 22}, 1),  # INT4
     ("DequantizeLinear", [Q, HALF, np.int8(3)], {}, 1),
     ("DequantizeLinear", [Q, S8, np.arange(8).astype(np.int8)], {}, 1),
     ("DequantizeLinear", [Q.astype(np.int32) * 16000001, HALF], {}, 1),
