@@ -24,11 +24,22 @@ class InvalidModelError(LayerccError, ValueError):
 
 
 class UnsupportedError(LayerccError, NotImplementedError):
-    """The model is well formed but uses something layercc has no implementation for."""
+    """The model is well formed but uses something layercc has no implementation for.
+
+    `.ops` names the ops that are missing, if it is for ops that it was raised.
+    """
+
+    def __init__(self, message: str, ops: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.ops = tuple(ops)
 
 
 class InputError(LayerccError, ValueError):
     """The arrays given to a compiled model do not fit its inputs."""
+
+
+class MemoryLimitError(LayerccError, MemoryError):
+    """Running the model would take more memory than is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 #: Module → the public names that it gives. The builder's layers come on top: see `__getattr__`.
 _PUBLIC = {
     "ir": (
-        "DType", "Diagnostic", "Graph", "InputError", "InvalidModelError", "LayerccError", "Node",
-        "Report", "ShapeError", "TensorType", "UnsupportedError", "Value", "check", "interpret",
+        "DType", "Diagnostic", "Graph", "InputError", "InvalidModelError", "LayerccError",
+        "MemoryLimitError", "Node", "Report", "ShapeError", "TensorType", "UnsupportedError", "Value", "check", "interpret",
         "parse_graph", "print_graph",
     ),
     "layercc.compiler": ("compile",),
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         InputError,
         InvalidModelError,
         LayerccError,
+        MemoryLimitError,
         Node,
         Report,
         ShapeError,

@@ -16,7 +16,9 @@ import numpy as np
 from ir.diagnostics import Diagnostic, UnsupportedError
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer
+from ir.registry import OpError
 from layercc.lower.context import Context, Tensor
+from layercc.lower.limits import check_program, check_values
 from layercc.lower.memory import plan_memory
 from layercc.lower.registry import find_lowering, lowered_ops, lowering, lowering_name
 from layercc.lower.weights import Weights
@@ -47,7 +49,8 @@ def check_supported(graph: Graph, inference: Inference | None = None) -> None:
     if missing:
         listed = ", ".join(f"{name} ×{count}" for name, count in sorted(missing.items()))
         raise UnsupportedError(
-            f"graph {graph.name!r} uses {len(missing)} op(s) that cannot be compiled yet: {listed}"
+            f"graph {graph.name!r} uses {len(missing)} op(s) that cannot be compiled yet: {listed}",
+            sorted(missing),
         )
 
 
@@ -91,12 +94,15 @@ def lower(
     """The program of an optimized graph at concrete input `shapes`.
 
     `values` are the arrays of inputs that shapes are computed from. Raises ShapeError when the
-    shapes do not fit the graph, UnsupportedError for ops without a lowering.
+    shapes do not fit the graph, UnsupportedError for ops without a lowering, MemoryLimitError where
+    a run would take more memory than is left.
     """
+    what = f"graph {graph.name!r} at these input shapes"
     inference = concrete_inference(graph, shapes, values)
-    inference.raise_for_errors(f"graph {graph.name!r} at these input shapes")
+    inference.raise_for_errors(what)
     check_supported(graph, inference)
     nodes = needed_nodes(graph, inference.values)
+    check_values(nodes, inference)
     program = Program(
         [Port(v.name, v.dtype.value, tuple(shapes[v.name])) for v in graph.inputs],
         [
@@ -114,11 +120,18 @@ def lower(
         context.node = node
         emit = find_lowering(node)
         assert emit is not None  # check_supported
-        emit(context, node)
+        try:
+            emit(context, node)
+        except OpError as error:
+            inference.diagnostics.append(
+                Diagnostic(error.code, str(error), node.name, node.op, node.source)
+            )
+            inference.raise_for_errors(what)
         context.finish(node)
     context.node = None
     _place_outputs(context)
     plan_memory(program)
+    check_program(program, what)
     return program
 
 

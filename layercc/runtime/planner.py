@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ir.diagnostics import LayerccError, ShapeError, UnsupportedError
+from ir.diagnostics import LayerccError, MemoryLimitError, ShapeError, UnsupportedError
 from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
@@ -63,7 +63,7 @@ class Planner:
         """The plan for dense arrays of the declared dtypes, made now if need be.
 
         Raises InputError when the shapes do not fit the declared ones, ShapeError when they do not
-        fit the graph, UnsupportedError.
+        fit the graph, UnsupportedError, MemoryLimitError.
         """
         shapes = tuple(array.shape for array in arrays)
         self.inputs.check_shapes(shapes)
@@ -76,8 +76,8 @@ class Planner:
                 known = {self.inputs.names[i]: arrays[i] for i in self.selectors}
                 try:
                     plan = self._make(shapes, known, values)
-                except LayerccError:
-                    if not self._find_selectors(arrays, known):
+                except LayerccError as error:
+                    if not self._find_selectors(arrays, known, _undecided(error)):
                         raise
                 else:
                     _keep(self.plans, (*shapes, *values), plan, _MOST_PLANS)
@@ -87,8 +87,8 @@ class Planner:
         """Makes a plan for the declared shapes, all symbols standing for 1, or for more if 1 is
         too small.
 
-        So kernels are compiled, and faults are found, before the first call. Raises ShapeError or
-        UnsupportedError where no call could succeed.
+        So kernels are compiled, and faults are found, before the first call. Raises ShapeError,
+        UnsupportedError or MemoryLimitError where no call could succeed.
         """
         free = {name for value in self.graph.inputs for d in value.shape for name in symbols(d)}
         open_ended = self._is_open_ended()
@@ -106,11 +106,12 @@ class Planner:
                 try:
                     self.plans[shapes] = self._make(shapes, {}, ())
                     return
-                except UnsupportedError:
+                except (UnsupportedError, MemoryLimitError):
                     if not open_ended:
                         raise
                 except ShapeError as error:
-                    if not open_ended and (not free or _only_unknown(error)):
+                    selectable = open_ended or self._selector_candidates(_undecided(error))
+                    if not selectable and (not free or _only_unknown(error)):
                         raise
 
     def _is_open_ended(self) -> bool:
@@ -153,12 +154,15 @@ class Planner:
     # Selectors
 
     def _find_selectors(
-        self, arrays: Sequence[np.ndarray], known: Mapping[str, np.ndarray]
+        self, arrays: Sequence[np.ndarray], known: Mapping[str, np.ndarray], undecided: set[str]
     ) -> bool:
-        """Adds inputs whose values decide shapes or branches; whether there are new ones."""
+        """Adds inputs whose values decide shapes, branches, or the `undecided` nodes.
+
+        Returns whether there are new ones.
+        """
         shapes = {name: a.shape for name, a in zip(self.inputs.names, arrays, strict=True)}
         found = concrete_inference(specialized(self.graph, known), shapes)
-        undecided = {d.node for d in found.errors if d.code == "data-dependent"}
+        undecided |= {d.node for d in found.errors if d.code == "data-dependent"}
         new = [
             index
             for index in self._selector_candidates(undecided)
@@ -222,6 +226,12 @@ def with_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Gr
 def _only_unknown(error: ShapeError) -> bool:
     """Whether nothing is wrong but that values are not known yet."""
     return {found.code for found in error.diagnostics} == {"data-dependent"}
+
+
+def _undecided(error: LayerccError) -> set[str]:
+    """The nodes that want values known that were not."""
+    found = error.diagnostics if isinstance(error, ShapeError) else ()
+    return {d.node for d in found if d.code == "data-dependent"}
 
 
 def _keep(store: dict, key: object, item: object, most: int) -> None:

@@ -1,0 +1,45 @@
+"""Programs that memory cannot hold are refused before anything is allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import layercc as lc
+from layercc.lower import limits
+from tests.support import one_node
+
+ATTENTION = """
+    graph scores(q: f32[N, 1], k: f32[1, N]) -> (y) {
+      scores = MatMul(q, k)
+      y = Softmax(scores)
+    }
+"""
+
+
+def test_an_output_too_large_names_its_node() -> None:
+    graph = one_node("Tile", [np.ones(3, np.float32), np.array([1 << 36])], constants=[1])
+    with pytest.raises(lc.MemoryLimitError, match=r"Tile.*'y0' f32\[206158430208\] takes 825 GB"):
+        lc.compile(graph)
+
+
+def test_what_fits_at_one_shape_is_refused_at_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    fn = lc.compile(lc.parse_graph(ATTENTION))
+    assert fn(np.ones((2, 1), np.float32), np.ones((1, 2), np.float32)).shape == (2, 2)
+    monkeypatch.setattr(limits, "available_bytes", lambda: 90 << 20)
+    long = np.ones(1 << 12, np.float32)
+    with pytest.raises(lc.MemoryLimitError, match=r"67\.1 MB for values .* 67\.1 MB for outputs"):
+        fn(long[:, None], long[None])
+
+
+def test_what_is_left_of_a_cgroup(tmp_path: Path) -> None:
+    assert limits._cgroup(tmp_path) > 1 << 60
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 250\n")
+    assert limits._cgroup(tmp_path) == 550
+    (tmp_path / "memory.max").write_text("max\n")
+    assert limits._cgroup(tmp_path) > 1 << 60
+    assert 1 << 20 < limits.available_bytes() < 1 << 60
