@@ -47,7 +47,8 @@ What a kernel file must keep to:
 - no arrays, strings, exceptions or Python objects: object code that refers to anything but the C
   library is refused;
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
-  says ``@jit(contract=False)``. No other floating-point law is relaxed;
+  says ``@jit(contract=False)``. No other floating-point law is relaxed, but in the steps of
+  reductions that ``layercc.cpu.accumulate`` marks;
 - pointers may alias. ``@kernel_family(noalias=("y",))`` promises that nothing else reaches what
   ``y`` points to, and saves the checks at run time.
 """
@@ -164,10 +165,17 @@ Builder = Callable[..., Callable[..., None]]
 class KernelFamily:
     """A function from compile-time parameters to the Python body of a kernel."""
 
-    def __init__(self, build: Builder, noalias: tuple[str, ...] = (), abi: Abi = "words") -> None:
+    def __init__(
+        self,
+        build: Builder,
+        noalias: tuple[str, ...] = (),
+        abi: Abi = "words",
+        unroll: bool = True,
+    ) -> None:
         self.name = build.__name__
         self.build = build
         self.noalias = noalias
+        self.unroll = unroll
         self.abi: Abi = abi
         self.module = build.__module__
 
@@ -227,19 +235,24 @@ _families: dict[str, KernelFamily] = {}
 
 
 def kernel_family(
-    build: Builder | None = None, *, noalias: tuple[str, ...] = (), abi: Abi = "words"
+    build: Builder | None = None,
+    *,
+    noalias: tuple[str, ...] = (),
+    abi: Abi = "words",
+    unroll: bool = True,
 ) -> Any:
     """Register ``build`` as a family of kernels, named after it.
 
     ``noalias`` names pointer arguments that nothing else in the kernel aliases. With
     ``abi="direct"`` the compiled function takes the body's arguments themselves, as C would pass
-    them, rather than a task and a block of words.
+    them, rather than a task and a block of words. ``unroll=False`` keeps LLVM from unrolling loops:
+    one of a few constant steps, unrolled before it is vectorised, ends as scalar code.
 
     Raises ValueError where another module has a family of that name.
     """
 
     def register(build: Builder) -> KernelFamily:
-        family = KernelFamily(build, noalias, abi)
+        family = KernelFamily(build, noalias, abi, unroll)
         known = _families.get(family.name)
         if known is not None and known.module != family.module:
             raise ValueError(

@@ -98,6 +98,7 @@ class _Library(AOTCodeLibrary):
     """IR of one function and of all it calls. Only a kernel's own library is optimised."""
 
     entry: str | None = None
+    unroll = True
 
     @functools.cached_property
     def object_code(self) -> bytes:
@@ -113,7 +114,7 @@ class _Library(AOTCodeLibrary):
         for value in (*module.functions, *module.global_variables):
             if not value.is_declaration and value.name != self.entry:
                 value.linkage = "internal"
-        passes, builder = self._codegen._module_pass_manager()
+        passes, builder = self._codegen._module_pass_manager(unroll=self.unroll)
         passes.run(module, builder)
 
 
@@ -132,9 +133,10 @@ class _Codegen(CPUCodegen):
         self._target_data = self._tm.target_data
         self._data_layout = str(self._target_data)
 
-    def _module_pass_manager(self, **_: Any) -> Any:
+    def _module_pass_manager(self, unroll: bool = True, **_: Any) -> Any:
         options = llvm.create_pipeline_tuning_options(speed_level=3)
         options.loop_vectorization = True
+        options.loop_unrolling = unroll
         options.slp_vectorization = False  # it tears explicit vector code apart
         builder = llvm.create_pass_builder(self._tm, options)
         return builder.getModulePassManager(), builder
@@ -335,6 +337,7 @@ def compile_to_object(
     *,
     noalias: tuple[str, ...] = (),
     abi: Abi = "words",
+    unroll: bool = True,
 ) -> bytes:
     """Compile ``body`` to an object file that exports one C function, ``entry``.
 
@@ -343,7 +346,9 @@ def compile_to_object(
     Raises Numba's errors where ``body`` cannot be compiled, and RuntimeError where the code needs
     symbols that are not the C library's.
     """
-    library = compile_library(body, signature, entry, noalias=noalias, abi=abi)
+    library = compile_library(
+        body, signature, entry, noalias=noalias, abi=abi, unroll=unroll
+    )
     return library.object_code
 
 
@@ -354,6 +359,7 @@ def compile_library(
     *,
     noalias: tuple[str, ...] = (),
     abi: Abi = "words",
+    unroll: bool = True,
 ) -> Any:
     """As ``compile_to_object``, but give Numba's code library (IR, assembly, object)."""
     types = [numba_type(argument.kind) for argument in signature]
@@ -366,6 +372,7 @@ def compile_library(
         context = result.target_context
         library = context.codegen().create_library(entry)
         library.entry = entry
+        library.unroll = unroll
         wrapper = _Wrapper(context, result.fndesc, signature, entry, noalias)
         library.add_ir_module(wrapper.words() if abi == "words" else wrapper.direct())
         library.add_linking_library(result.library)

@@ -87,7 +87,14 @@ def compile_kernel(key: KernelKey) -> CompiledKernel:
     try:
         body = family.body(key)
         signature = family.signature(body)
-        code = compile_to_object(body, signature, symbol, noalias=family.noalias, abi=family.abi)
+        code = compile_to_object(
+            body,
+            signature,
+            symbol,
+            noalias=family.noalias,
+            abi=family.abi,
+            unroll=family.unroll,
+        )
     except Exception as error:
         error.add_note(f"while building the kernel {key}")
         raise

@@ -33,7 +33,9 @@ class NativeFunction:
         family = KernelFamily(body, **options)
         self.signature = family.signature(body)
         name = body.__name__
-        library = compile_library(body, self.signature, name, noalias=family.noalias)
+        library = compile_library(
+            body, self.signature, name, noalias=family.noalias, unroll=family.unroll
+        )
         self.code = bytes(library.emit_native_object())
         self.assembly = library.get_asm_str()
         self.address, self._owner = load_object(self.code, name)

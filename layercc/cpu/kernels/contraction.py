@@ -25,7 +25,7 @@ MOST_TAPS_JOINED = 49
 DEPTH_BLOCK = 512
 
 
-@kernel_family(noalias=("y",))
+@kernel_family(noalias=("y",), unroll=False)
 def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
     """Contraction with a register tile of `vectors` vectors and an epilogue.
 

@@ -18,7 +18,7 @@ MOST_TAPS = 4096
 CHANNEL_BLOCK = 256
 
 
-@kernel_family(noalias=("y",))
+@kernel_family(noalias=("y",), unroll=False)
 def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple):
     """Depthwise convolution with an epilogue; tasks: `channel_blocks` for each `chunk` rows.
 
