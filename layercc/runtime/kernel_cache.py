@@ -259,7 +259,7 @@ def _edited(path: str) -> bool:
 
 @functools.cache
 def _closure(path: str) -> frozenset[str]:
-    """The source file ``path`` and the files in layercc/cpu and ir that it imports, however deep."""
+    """The source file ``path`` and what it imports of layercc/cpu and ir, however deep."""
     seen = {path}
     todo = [path]
     while todo:
