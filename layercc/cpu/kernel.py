@@ -34,6 +34,18 @@ annotation         the word holds                             the body sees
 ``F32``            the bits of a double                       float32, rounded from it
 =================  =========================================  ====================================
 
+Arguments that belong together, and that several kernels take, are a *record*::
+
+    AXIS = record("Axis", size=INT, stride=INT)
+    WINDOW = record("Window", h=AXIS, w=AXIS)
+
+    def body(task: INT, window: WINDOW, operands: (operand,) * 2): ...
+
+The body sees a named tuple (``window.h.size``), for a tuple of annotations a tuple
+(``operands[0]``), and may pass either to helpers. A caller gives a mapping from field to value, or
+a sequence. Among the words, a record is its fields in order; their names are ``window.h.size``,
+``operands.0``. A field costs nothing at run time.
+
 Pointer types are f32 f64 i8 u8 i16 u16 i32 u32 i64 u64, and three that are stored as integers:
 bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.cpu.intrinsics``).
 ``layercc.cpu.intrinsics`` also has pointer arithmetic, scratch on the stack and prefetch.
@@ -57,7 +69,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -104,14 +116,50 @@ def pointer(dtype: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Arguments under one name, for use as an annotation; ``record`` makes it."""
+
+    name: str
+    fields: tuple[tuple[str, Annotation], ...]
+
+
+Annotation = Kind | Record | tuple["Annotation", ...]
+
+
+def record(name: str, **fields: Annotation) -> Any:
+    """A record called ``name``; its fields are kinds, records or tuples of these."""
+    return Record(name, tuple(fields.items()))
+
+
+@dataclass(frozen=True)
 class Argument:
-    """A named argument of a kernel, without the leading ``task``."""
+    """One argument word of a kernel: the name and kind of a parameter or of a record's field."""
 
     name: str
     kind: Kind
 
 
 Signature = tuple[Argument, ...]
+
+
+def words_of(name: str, annotation: Annotation) -> Iterator[Argument]:
+    """The words of the parameter ``name``, in order.
+
+    Raises TypeError where ``annotation`` is none, or has a part that is none.
+    """
+    if isinstance(annotation, Kind):
+        yield Argument(name, annotation)
+    elif isinstance(annotation, Record):
+        for field_name, part in annotation.fields:
+            yield from words_of(f"{name}.{field_name}", part)
+    elif isinstance(annotation, tuple):
+        for index, part in enumerate(annotation):
+            yield from words_of(f"{name}.{index}", part)
+    else:
+        raise TypeError(
+            f"argument {name} is annotated {annotation!r}, which is none of pointer(dtype), "
+            "INT, F64, F32, or a record or tuple of these"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,23 +243,28 @@ class KernelFamily:
         """Build the Python body of ``key``; imports Numba where the family does."""
         return self.build(*key.params)
 
-    def signature(self, body: Callable[..., None]) -> Signature:
-        """Names and kinds of the arguments of ``body``, without ``task``.
+    def parameters(self, body: Callable[..., None]) -> dict[str, Annotation]:
+        """The annotations of the arguments of ``body``, by name, without ``task``.
 
-        Raises TypeError where an annotation is missing or is no argument kind.
+        Raises TypeError where ``task`` is missing.
         """
-        parameters = list(inspect.signature(body).parameters.values())
-        if self.abi == "words":
-            if not parameters or parameters[0].name != "task" or parameters[0].annotation != INT:
-                raise TypeError(f"kernel {self.name}: the first argument must be `task: INT`")
-            parameters = parameters[1:]
-        for parameter in parameters:
-            if not isinstance(parameter.annotation, Kind):
-                raise TypeError(
-                    f"kernel {self.name}: argument {parameter.name} is annotated "
-                    f"{parameter.annotation!r}, which is none of pointer(dtype), INT, F64, F32"
-                )
-        signature = tuple(Argument(item.name, item.annotation) for item in parameters)
+        given = {item.name: item.annotation for item in inspect.signature(body).parameters.values()}
+        if self.abi == "words" and (next(iter(given), "") != "task" or given.pop("task") != INT):
+            raise TypeError(f"kernel {self.name}: the first argument must be `task: INT`")
+        return given
+
+    def signature(self, body: Callable[..., None]) -> Signature:
+        """The argument words of ``body``, in order, without ``task``.
+
+        Raises TypeError where an annotation is missing or is none.
+        """
+        parameters = self.parameters(body)
+        try:
+            signature = tuple(
+                word for name, given in parameters.items() for word in words_of(name, given)
+            )
+        except TypeError as error:
+            raise TypeError(f"kernel {self.name}: {error}") from None
         if unknown := set(self.noalias) - {argument.name for argument in signature}:
             raise TypeError(f"kernel {self.name}: noalias names no argument: {sorted(unknown)}")
         return signature

@@ -16,7 +16,8 @@ from __future__ import annotations
 import functools
 import os
 import types as python_types
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -51,7 +52,7 @@ from numba.core.untyped_passes import (
 from numba.extending import is_jitted
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import Abi, Kind, Signature
+from layercc.cpu.kernel import Abi, Annotation, Kind, Record, words_of
 from layercc.cpu.objects import check_symbols
 
 TARGET_NAME = "layercc"
@@ -87,11 +88,21 @@ def storage_type(dtype: str) -> Any:
     return _STORAGE[dtype]
 
 
-def numba_type(kind: Kind) -> Any:
-    """The Numba type of an argument of ``kind``."""
-    if kind.word == "pointer":
-        return numba_types.CPointer(_STORAGE[kind.dtype])
-    return _SCALARS[kind.word]
+def numba_type(annotation: Annotation) -> Any:
+    """The Numba type of an argument annotated with ``annotation``."""
+    if isinstance(annotation, Record):
+        types = [numba_type(part) for _, part in annotation.fields]
+        return numba_types.BaseTuple.from_types(types, _named_tuple(annotation))
+    if isinstance(annotation, tuple):
+        return numba_types.BaseTuple.from_types([numba_type(part) for part in annotation])
+    if annotation.word == "pointer":
+        return numba_types.CPointer(_STORAGE[annotation.dtype])
+    return _SCALARS[annotation.word]
+
+
+@functools.cache
+def _named_tuple(record: Record) -> Any:
+    return namedtuple(record.name, [name for name, _ in record.fields])
 
 
 class _Library(AOTCodeLibrary):
@@ -332,7 +343,7 @@ jit_registry[LayerccCPU] = jit
 
 def compile_to_object(
     body: Callable[..., None],
-    signature: Signature,
+    parameters: Mapping[str, Annotation],
     entry: str,
     *,
     noalias: tuple[str, ...] = (),
@@ -342,19 +353,18 @@ def compile_to_object(
     """Compile ``body`` to an object file that exports one C function, ``entry``.
 
     With ``abi="words"`` the function is ``void entry(int64_t task, const int64_t *words)``, the
-    words holding the arguments of ``signature``; with ``abi="direct"`` it takes the arguments.
+    words holding the arguments as ``parameters`` says; with ``abi="direct"`` it takes the
+    arguments, records field by field.
     Raises Numba's errors where ``body`` cannot be compiled, and RuntimeError where the code needs
     symbols that are not the C library's.
     """
-    library = compile_library(
-        body, signature, entry, noalias=noalias, abi=abi, unroll=unroll
-    )
+    library = compile_library(body, parameters, entry, noalias=noalias, abi=abi, unroll=unroll)
     return library.object_code
 
 
 def compile_library(
     body: Callable[..., None],
-    signature: Signature,
+    parameters: Mapping[str, Annotation],
     entry: str,
     *,
     noalias: tuple[str, ...] = (),
@@ -362,7 +372,7 @@ def compile_library(
     unroll: bool = True,
 ) -> Any:
     """As ``compile_to_object``, but give Numba's code library (IR, assembly, object)."""
-    types = [numba_type(argument.kind) for argument in signature]
+    types = [numba_type(annotation) for annotation in parameters.values()]
     if abi == "words":
         types.insert(0, numba_types.int64)
     with target_override(TARGET_NAME), global_compiler_lock:
@@ -373,7 +383,7 @@ def compile_library(
         library = context.codegen().create_library(entry)
         library.entry = entry
         library.unroll = unroll
-        wrapper = _Wrapper(context, result.fndesc, signature, entry, noalias)
+        wrapper = _Wrapper(context, result.fndesc, parameters, entry, noalias)
         library.add_ir_module(wrapper.words() if abi == "words" else wrapper.direct())
         library.add_linking_library(result.library)
         library.finalize()
@@ -385,11 +395,19 @@ class _Wrapper:
     """The C function around a Numba-compiled body, in LLVM IR."""
 
     def __init__(
-        self, context: Any, fndesc: Any, signature: Signature, entry: str, noalias: tuple[str, ...]
+        self,
+        context: Any,
+        fndesc: Any,
+        parameters: Mapping[str, Annotation],
+        entry: str,
+        noalias: tuple[str, ...],
     ) -> None:
         self.context = context
         self.fndesc = fndesc
-        self.signature = signature
+        self.parameters = parameters
+        self.signature = [
+            word for name, given in parameters.items() for word in words_of(name, given)
+        ]
         self.entry = entry
         self.noalias = noalias
         self.module = context.create_module(entry)
@@ -417,7 +435,7 @@ class _Wrapper:
         return self.module
 
     def _adapter(self, name: str, leading: list[Any]) -> Any:
-        """A function that takes plain arguments and follows Numba's calling convention inside.
+        """A function that takes one plain argument a word and calls the body as Numba would.
 
         It is where ``noalias`` is said: Numba's own option would say it of every pointer.
         """
@@ -430,11 +448,23 @@ class _Wrapper:
         callee_type = convention.get_function_type(self.fndesc.restype, self.fndesc.argtypes)
         callee = ir.Function(self.module, callee_type, self.fndesc.llvm_func_name)
         builder = ir.IRBuilder(adapter.append_basic_block("entry"))
-        convention.call_function(
-            builder, callee, self.fndesc.restype, self.fndesc.argtypes, adapter.args
-        )
+        words = iter(adapter.args)
+        values = [next(words) for _ in leading]
+        values += [self._assembled(builder, given, words) for given in self.parameters.values()]
+        convention.call_function(builder, callee, self.fndesc.restype, self.fndesc.argtypes, values)
         builder.ret_void()
         return adapter
+
+    def _assembled(self, builder: Any, annotation: Annotation, words: Iterator[Any]) -> Any:
+        """The value of an argument, made of the next words."""
+        if isinstance(annotation, Kind):
+            return next(words)
+        if isinstance(annotation, Record):
+            parts = tuple(part for _, part in annotation.fields)
+        else:
+            parts = annotation
+        values = [self._assembled(builder, part, words) for part in parts]
+        return self.context.make_tuple(builder, numba_type(annotation), values)
 
     def _function(self, name: str, arguments: list[Any]) -> Any:
         return ir.Function(self.module, ir.FunctionType(ir.VoidType(), arguments), name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,10 @@ class Tensor:
     def reshaped(self, shape: tuple[int, ...]) -> Tensor:
         """The same memory under another shape of the same size."""
         return replace(self, shape=shape)
+
+
+#: What a lowering gives for a kernel's argument.
+Given = Argument | Tensor | Mapping[str, Any] | Sequence[Any]
 
 
 class Context:
@@ -175,20 +180,19 @@ class Context:
 
     # Calls
 
-    def call(
-        self, key: KernelKey, tasks: int, *, flops: int = 0, **arguments: Argument | Tensor
-    ) -> None:
-        """Appends one kernel call. Tensors stand for their addresses.
+    def call(self, key: KernelKey, tasks: int, *, flops: int = 0, **arguments: Given) -> None:
+        """Appends one kernel call.
+
+        Tensors stand for their addresses; a mapping or sequence gives the fields of a record or
+        the parts of a tuple (see `layercc.cpu.kernel`).
 
         `flops` are the arithmetic operations of the whole call: with the bytes of the tensors they
         tell whether the call is worth sharing between threads.
         """
-        words = {
-            name: word.address if isinstance(word, Tensor) else word
-            for name, word in arguments.items()
-        }
+        given = [word for name, value in arguments.items() for word in _words(name, value)]
+        words = {name: word.address if isinstance(word, Tensor) else word for name, word in given}
         name = self.node.name if self.node else ""
-        moved = sum(word.nbytes for word in arguments.values() if isinstance(word, Tensor))
+        moved = sum(word.nbytes for _, word in given if isinstance(word, Tensor))
         alone = moved / BYTES_PER_SECOND + flops / FLOPS_PER_SECOND < WORTH_SHARING
         if tasks > 0:
             self.program.calls.append(KernelCall(key, tasks, words, name, flops, alone))
@@ -197,6 +201,18 @@ class Context:
         """Called after each node: its inputs have one reader less."""
         for name in dict.fromkeys(node.reads()):
             self._unread[name] -= 1
+
+
+def _words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:
+    """A kernel's argument taken apart into words, with their names."""
+    if isinstance(value, Mapping):
+        for field, part in value.items():
+            yield from _words(f"{name}.{field}", part)
+    elif isinstance(value, Sequence):
+        for index, part in enumerate(value):
+            yield from _words(f"{name}.{index}", part)
+    else:
+        yield name, value
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def compile_kernel(key: KernelKey) -> CompiledKernel:
         signature = family.signature(body)
         code = compile_to_object(
             body,
-            signature,
+            family.parameters(body),
             symbol,
             noalias=family.noalias,
             abi=family.abi,

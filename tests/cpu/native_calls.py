@@ -34,7 +34,7 @@ class NativeFunction:
         self.signature = family.signature(body)
         name = body.__name__
         library = compile_library(
-            body, self.signature, name, noalias=family.noalias, unroll=family.unroll
+            body, family.parameters(body), name, noalias=family.noalias, unroll=family.unroll
         )
         self.code = bytes(library.emit_native_object())
         self.assembly = library.get_asm_str()

@@ -20,6 +20,7 @@ from layercc.cpu.kernel import (
     family_of,
     kernel_family,
     pointer,
+    record,
     signature,
 )
 from layercc.cpu.kernels.copy import copy
@@ -84,11 +85,14 @@ def test_bad_bodies():
 
     def not_annotated(task: INT, x): ...
 
+    def not_a_kind(task: INT, x: (INT, record("Pair", first=INT, second=str))): ...
+
     def fine(task: INT, x: INT): ...
 
     for body, noalias, message in (
         (no_task, (), "first argument must be `task: INT`"),
         (not_annotated, (), "argument x is annotated"),
+        (not_a_kind, (), "argument x.1.second is annotated <class 'str'>"),
         (fine, ("y",), r"noalias names no argument: \['y'\]"),
     ):
         with pytest.raises(TypeError, match=message):

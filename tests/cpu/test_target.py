@@ -23,7 +23,7 @@ from layercc.cpu.intrinsics import (
     stack_array,
 )
 from layercc.cpu.isa import choose_isa, cpu_flags, host_isa
-from layercc.cpu.kernel import F32, F64, INT, pointer
+from layercc.cpu.kernel import F32, F64, INT, pointer, record
 from layercc.cpu.objects import undefined_symbols
 from layercc.cpu.target import compile_library, jit
 
@@ -92,6 +92,33 @@ def test_scalar_arguments_and_task():
     y = np.empty(4)
     NativeFunction(body)(7, y, 0.1, 0.1, -(2**62))
     np.testing.assert_array_equal(y, [7, np.float32(0.1), 0.1, -(2.0**62)])
+
+
+def test_records():
+    """Named tuples of fields, within each other and in tuples; among the words they are flat."""
+    point = record("Point", x=INT, y=INT)
+    line = record("Line", start=point, end=point)
+    vector = record("Vector", data=pointer("f64"), scale=F32)
+
+    @jit
+    def length(line):
+        return line.end.x - line.start.x + line.end.y - line.start.y
+
+    def body(task: INT, line: line, none: (), n: INT, vectors: (vector,) * 2, out: pointer("f64")):
+        out[0] = length(line) * n + len(none)
+        for i in range(n):
+            for vector in vectors:
+                out[1 + i] += vector.data[i] * vector.scale
+        out[1] += vectors[1].scale
+
+    x, y, out = np.array([1.0, 2]), np.array([10.0, 20]), np.zeros(3)
+    call = NativeFunction(body, noalias=("out", "vectors.0.data"))
+    assert [word.name for word in call.signature] == [
+        "line.start.x", "line.start.y", "line.end.x", "line.end.y",
+        "n", "vectors.0.data", "vectors.0.scale", "vectors.1.data", "vectors.1.scale", "out",
+    ]  # fmt: skip
+    call(0, 1, 2, 30, 400, 2, x, 0.5, y, 3, out)
+    np.testing.assert_array_equal(out, [2 * (29 + 398), 0.5 + 30 + 3, 1 + 60])
 
 
 @pytest.mark.parametrize(
@@ -253,8 +280,8 @@ def test_ir_is_independent_of_numba_configuration():
         f"import sys; sys.path[:0] = [{os.path.dirname(__file__)!r}]\n"
         "from test_target import multiply_add, compile_library\n"
         "from layercc.cpu.kernel import KernelFamily\n"
-        "signature = KernelFamily(multiply_add).signature(multiply_add)\n"
-        "print(compile_library(multiply_add, signature, 'entry').get_asm_str())"
+        "parameters = KernelFamily(multiply_add).parameters(multiply_add)\n"
+        "print(compile_library(multiply_add, parameters, 'entry').get_asm_str())"
     )
     assemblies = []
     for settings in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "0"}):
@@ -273,6 +300,6 @@ def test_ir_is_independent_of_numba_configuration():
 def test_compile_library_names_its_entry():
     from layercc.cpu.kernel import KernelFamily
 
-    signature = KernelFamily(multiply_add).signature(multiply_add)
-    library = compile_library(multiply_add, signature, "an_entry")
+    parameters = KernelFamily(multiply_add).parameters(multiply_add)
+    library = compile_library(multiply_add, parameters, "an_entry")
     assert "an_entry:" in library.get_asm_str()
