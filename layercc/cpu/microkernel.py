@@ -4,8 +4,10 @@
 
 `A_ti` are addresses, one for each tap and row of the tile, so A is read in place whatever its
 strides are (im2col without a copy, as in XNNPACK's indirect GEMM). B is packed: `vectors · lanes`
-consecutive elements for each k, tap after tap. C is a packed scratch tile; it is in registers
-while t and k run.
+consecutive elements for each k, tap after tap. C is a packed scratch tile; what is added to it is
+summed up in registers while t and k run, from zero: a long sum is one of shorter sums, whose
+rounding errors are smaller (blocked summation; Higham, "Accuracy and Stability of Numerical
+Algorithms", section 4.2).
 
 The loop is written out as vector instructions in LLVM IR, since no compiler is trusted to find
 this shape by itself. On AVX-512 the 6×4 tile takes 24 accumulators, 4 registers of B, and reads A
@@ -38,7 +40,8 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
     `rows` (int64, 1 to `tile_rows(vectors)`): rows of the tile in use. `addresses`: pointer to
     that many int64 addresses of A for the first tap; those of the next tap are `step` further on.
     `b`: packed panel. `depth`: the extent of k. `tile`: pointer to rows × vectors × lanes
-    accumulators, aligned to a vector; where `fresh` (bool) is true they start from zero.
+    accumulators, aligned to a vector; where `fresh` (bool) is true they are overwritten, else
+    added to.
     """
     most = tile_rows(vectors)
 
@@ -102,21 +105,10 @@ class _Tile:
         addresses, step, taps, panel, depth, tile, fresh = function.args
         for argument in (addresses, panel, tile):
             argument.add_attribute("noalias")
-        names = ("entry", "resume", "begin", "tap", "depth", "tap.end", "end")
-        entry, resume, begin, tap, loop, tap_end, end = map(function.append_basic_block, names)
+        names = ("entry", "tap", "depth", "tap.end", "end", "add", "put")
+        entry, tap, loop, tap_end, end, add, put = map(function.append_basic_block, names)
         builder = self.builder = ir.IRBuilder(entry)
-        builder.cbranch(fresh, begin, resume)
-
-        builder.position_at_end(resume)
-        held = [builder.load(place, align=self.alignment) for place in self._places(tile)]
-        builder.branch(begin)
-
-        builder.position_at_end(begin)
-        nothing = ir.Constant(self.vector, None)  # zeros
-        start = self._phis()
-        for phi, value in zip(start, held, strict=True):
-            phi.add_incoming(nothing, entry)
-            phi.add_incoming(value, resume)
+        zeros = [ir.Constant(self.vector, None)] * (self.rows * self.vectors)
         some = builder.and_(
             builder.icmp_signed(">", taps, _I64(0)), builder.icmp_signed(">", depth, _I64(0))
         )
@@ -146,15 +138,26 @@ class _Tile:
         builder.cbranch(builder.icmp_signed("<", next_t, taps), tap, end)
         _connect(
             [t, at, b, *before],
-            [_I64(0), addresses, panel, *start],
-            begin,
+            [_I64(0), addresses, panel, *zeros],
+            entry,
             [next_t, next_at, next_b, *after],
             tap_end,
         )
 
         builder.position_at_end(end)
         results = self._phis()
-        _connect(results, start, begin, after, tap_end)
+        _connect(results, zeros, entry, after, tap_end)
+        builder.cbranch(fresh, put, add)
+
+        builder.position_at_end(add)
+        places = self._places(tile)
+        held = [builder.load(place, align=self.alignment) for place in places]
+        plus = builder.fadd if self.fma is not None else builder.add
+        for value, before, place in zip(results, held, places, strict=True):
+            builder.store(plus(before, value), place, align=self.alignment)
+        builder.ret_void()
+
+        builder.position_at_end(put)
         for value, place in zip(results, self._places(tile), strict=True):
             builder.store(value, place, align=self.alignment)
         builder.ret_void()

@@ -21,8 +21,9 @@ from layercc.cpu.kernel import INT, kernel_family, pointer
 BLOCK_TILES = 8
 #: Most taps that a tile takes without being put down in between.
 MOST_TAPS_JOINED = 49
-#: Longest stretch of k that a tile runs over before the next tile takes the same weights.
-DEPTH_BLOCK = 512
+#: Longest stretch of k that is summed up on its own: short enough for small rounding errors, long
+#: enough that taking up and putting down the tile costs little.
+DEPTH_BLOCK = 256
 
 
 @kernel_family(noalias=("y",), unroll=False)
