@@ -106,6 +106,16 @@ def test_large(name):
     check("Conv", [x, w], {"channels_last": 1})
 
 
+def test_long_sums_are_more_exact_than_sums_in_order():
+    a, b = random_arrays("long sums", (16, 6000), (6000, 65))
+    (found,) = run_node("MatMul", [a, b], constants=(1,))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    in_order = np.zeros_like(exact, np.float32)
+    for k in range(a.shape[1]):
+        in_order += np.outer(a[:, k], b[k])
+    assert np.sqrt(np.mean((found - exact) ** 2)) < np.sqrt(np.mean((in_order - exact) ** 2)) / 2
+
+
 @pytest.mark.parametrize("batch", [0, 1])
 def test_empty(batch):
     arrays = conv_arrays("empty", (4, 5), 3, 4, (3, 3), batch=batch)
