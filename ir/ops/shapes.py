@@ -308,7 +308,7 @@ class Transpose(Op):
     def infer(call: Call) -> Sequence[TensorType]:
         shape = call.shape(0)
         perm = list(range(len(shape)))[::-1] if call.perm is None else list(call.perm)
-        if sorted(axis % max(len(shape), 1) for axis in perm) != list(range(len(shape))):
+        if sorted(perm) != list(range(len(shape))):
             call.fail(
                 f"perm {perm} is no permutation of the {len(shape)} axes of {call.type(0)}",
                 "bad-attribute",

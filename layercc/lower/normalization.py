@@ -285,11 +285,12 @@ def local_response_normalization(context: Context, node: Node) -> None:
     if x.size == 0:
         return
     plane_block = max(1, _TASK // plane)
-    before = (call.size - 1) // 2
+    before = min((call.size - 1) // 2, channels)
+    after = min(call.size - 1 - (call.size - 1) // 2, channels)
     context.call(
         local_response.key(str(x.dtype), float(call.beta)),
         tasks=-(-planes // plane_block) * -(-plane // RESPONSE_BLOCK),
-        flops=x.size * (2 * call.size + 12),
+        flops=x.size * (2 * (before + after) + 14),
         x=x,
         y=context.output(node.outputs[0]),
         planes=planes,
@@ -297,7 +298,7 @@ def local_response_normalization(context: Context, node: Node) -> None:
         channels=channels,
         step=plane // channels,
         before=before,
-        after=call.size - 1 - before,
+        after=after,
         alpha=call.alpha / call.size,
         bias=float(call.bias),
     )

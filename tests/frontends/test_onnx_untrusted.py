@@ -13,7 +13,7 @@ import pytest
 from tests.frontends.hostile_models import write_all
 
 ROOT = Path(__file__).parents[2]
-SECONDS_A_FILE = 10
+SECONDS_A_FILE = 10  # of processor time, the kernels that it compiles included
 BATCH = 60
 
 
@@ -25,7 +25,7 @@ def run_batch(paths: list[Path]) -> dict[str, list]:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     lines = [json.loads(line) for line in process.stdout.splitlines() if line.startswith("[")]
@@ -100,6 +100,11 @@ def test_messages(outcomes: dict[str, list], name: str, words: str) -> None:
     assert words in message
 
 
-def test_good_files_are_read(outcomes: dict[str, list]) -> None:
-    for name in ("external-good", "data-bool-7", "nested-20", "many-nodes", "rank-64"):
-        assert outcomes[name][1] in ("ran", "read"), outcomes[name]
+def test_good_files_run(outcomes: dict[str, list]) -> None:
+    for name in ("external-good", "data-bool-7", "many-nodes", "rank-64"):
+        assert outcomes[name][1] == "ran", outcomes[name]
+
+
+def test_the_compiler_refuses_only_ops_it_lacks(outcomes: dict[str, list]) -> None:
+    refused = [line[2] for line in outcomes.values() if line[1] == "interpreted"]
+    assert all("cannot be compiled yet" in message for message in refused), refused
