@@ -25,7 +25,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from layercc.cpu.kernel import POINTER_DTYPES
+from layercc.cpu.kernel import POINTER_DTYPES, KernelKey
 
 Step = tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...], str]
 Expression = tuple[tuple[str, ...], tuple[Step, ...], tuple[int, ...]]
@@ -51,6 +51,33 @@ def compute_dtype(dtype: str) -> str:
 def storage_dtype(dtype: str) -> str:
     """The pointer type under which kernels read and write elements of `dtype`."""
     return _SUB_BYTE_TYPES.get(dtype, dtype)
+
+
+def describe(expression: Expression) -> str:
+    """The expression for a reader: `relu(add(a, b))`; several outputs in parentheses."""
+    inputs, steps, outputs = expression
+    texts = [chr(ord("a") + i) if i < 26 else f"x{i}" for i in range(len(inputs))]
+    for name, operands, attributes, _ in steps:
+        words = ["absent" if i == ABSENT else texts[i] for i in operands]
+        words += [f"{key}={value}" for key, value in attributes]
+        texts.append(f"{name.rpartition(':')[2]}({', '.join(words)})")
+    made = [texts[i] for i in outputs]
+    return made[0] if len(made) == 1 else f"({', '.join(made)})"
+
+
+def readable(key: KernelKey) -> str:
+    """The key with its expressions as `describe` writes them."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, tuple) and len(value) == 3 and all(map(_is_tuple, value)):
+            return describe(value)
+        return value if isinstance(value, str) else repr(value)
+
+    return f"{key.family}[{', '.join(map(text, key.params))}]"
+
+
+def _is_tuple(value: object) -> bool:
+    return isinstance(value, tuple)
 
 
 @functools.cache

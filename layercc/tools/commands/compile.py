@@ -61,10 +61,12 @@ def command(
 
 def describe(program: Any) -> dict[str, Any]:
     """Kernels and memory of a program, as JSON data."""
-    calls = Counter(str(call.key) for call in program.calls)
+    from layercc.cpu.expressions import readable
+
+    calls = Counter(readable(call.key) for call in program.calls)
     work: Counter[str] = Counter()
     for call in program.calls:
-        work[str(call.key)] += call.flops
+        work[readable(call.key)] += call.flops
     kernels = [
         {"kernel": kernel, "calls": count, "flops": work[kernel]}
         for kernel, count in calls.most_common()
