@@ -39,6 +39,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.tools": (
         "ir",
         "layercc.compiler",
+        "layercc.cpu.expressions",  # to write kernels' names readably
         "layercc.frontends",
         "layercc.layers",
         "layercc.lower",
