@@ -31,6 +31,7 @@ from layercc.passes.recognize_group_normalization import recognize_group_normali
 from layercc.passes.recognize_normalization import recognize_normalization
 from layercc.passes.simplify_arithmetic import simplify_arithmetic
 from layercc.passes.simplify_shapes import simplify_shapes
+from layercc.passes.widen_half_precision import widen_half_precision
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
@@ -66,6 +67,7 @@ TIDY: tuple[Pass, ...] = (
 )
 #: Preparation for the target, once.
 OPTIMIZE: tuple[Pass, ...] = (
+    widen_half_precision,
     channels_last,
     *TIDY,
     fuse_epilogues,
