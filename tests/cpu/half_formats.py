@@ -9,11 +9,11 @@ neighbours, its own neighbours, and a spread of all float32 patterns.
 
 import ml_dtypes
 import numpy as np
-from native_calls import NativeFunction
 
 from layercc.cpu.intrinsics import load_bf16, load_f16, store_bf16, store_f16
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import INT, pointer
+from tests.cpu.native_calls import NativeFunction
 
 
 def load_f16_all(task: INT, x: pointer("f16"), y: pointer("f32"), n: INT):

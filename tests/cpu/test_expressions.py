@@ -7,7 +7,6 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from native_calls import ENTRY, NativeFunction, argument_words
 
 from ir import scalar
 from ir.dtypes import DType
@@ -15,6 +14,7 @@ from layercc.cpu.expressions import ABSENT, build, passing
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import INT, kernel_family, pointer
 from layercc.runtime.native import default_kernels
+from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
 
 @kernel_family

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native_calls import ENTRY, NativeFunction, argument_words
 
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import INT, kernel_family, pointer
 from layercc.runtime.native import default_kernels
+from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
 
 @kernel_family

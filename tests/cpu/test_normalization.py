@@ -5,7 +5,8 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from support import reference_node, run_node
+
+from tests.support import reference_node, run_node
 
 
 def floats(shape, seed=0, dtype=np.float32):

@@ -4,7 +4,6 @@
 
 import numpy as np
 import pytest
-from support import graph_of, one_node, reference_node, run_graph, run_node
 
 import ir.ops  # noqa: F401  registers the ops
 from ir.dtypes import DTYPE_SETS, DType
@@ -13,6 +12,7 @@ from ir.interpreter import interpret
 from ir.registry import all_ops
 from ir.types import TensorType
 from layercc.lower.pointwise import collapse, row_major_strides
+from tests.support import graph_of, one_node, reference_node, run_graph, run_node
 
 OPS = {op.name: op for op in all_ops() if op.scalar is not None}
 #: Attributes without default, and those worth a second look.

@@ -4,10 +4,10 @@
 
 import numpy as np
 import pytest
-from support import named, one_node, reference_node, run_graph, run_node
 
 from ir.interpreter import interpret
 from layercc.lower.reduction import stages
+from tests.support import named, one_node, reference_node, run_graph, run_node
 
 AXES = [None, (3,), (1,), (0, 2), (1, 3), (0, 1), (0, 1, 2, 3)]
 OPS = [

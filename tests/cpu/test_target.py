@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native_calls import NativeFunction
 from numba import njit
 
 from layercc.cpu.intrinsics import (
@@ -26,6 +25,7 @@ from layercc.cpu.isa import choose_isa, cpu_flags, host_isa
 from layercc.cpu.kernel import F32, F64, INT, pointer, record
 from layercc.cpu.objects import undefined_symbols
 from layercc.cpu.target import compile_library, jit
+from tests.cpu.native_calls import NativeFunction
 
 HALF = np.float32(0.5)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import reference_node, run_node
+
+from tests.support import reference_node, run_node
 
 RNG = np.random.default_rng(5)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import named, one_node, run_graph
+
+from tests.support import named, one_node, run_graph
 
 CASES: list[tuple[str, list[tuple[int, ...]]]] = [
     ("ij,jk->ik", [(3, 5), (5, 67)]),

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import reference_node, run_node
 
 from ir.diagnostics import UnsupportedError
+from tests.support import reference_node, run_node
 
 RNG = np.random.default_rng(7)
 

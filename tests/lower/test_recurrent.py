@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import reference_node, run_node
+
+from tests.support import reference_node, run_node
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from passes_support import random_inputs
 
 from ir.inference import infer
 from ir.interpreter import interpret
 from ir.parser import parse_graph
 from ir.text import print_graph
 from layercc.passes import PIPELINE, run_passes
+from tests.passes.passes_support import random_inputs
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(GOLDEN.glob("*.txt"), key=lambda path: path.stem)

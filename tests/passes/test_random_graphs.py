@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
-from passes_support import random_inputs
-from random_graphs import graphs
 
 from ir.graph import Graph
 from ir.interpreter import interpret
 from layercc.passes import run_passes
+from tests.passes.passes_support import random_inputs
+from tests.passes.random_graphs import graphs
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
