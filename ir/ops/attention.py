@@ -323,6 +323,15 @@ class RotaryEmbedding(Op):
                     f"X is {call.type(0)} and {call.op.input_name(index)} is {call.type(index)}; "
                     f"{format_shape(wanted)} would fit"
                 )
+        if not all(map(may_equal, call.shape(1), call.shape(2))):
+            call.fail(f"cos_cache is {call.type(1)} and sin_cache is {call.type(2)}: they differ")
+        if call.has(3):
+            ids, wanted = call.shape(3), (batch, length)
+            if len(ids) != 2 or not all(map(may_equal, ids, wanted)):
+                call.fail(
+                    f"X is {call.type(0)} and position_ids is {call.type(3)}; "
+                    f"{format_shape(wanted)} would fit"
+                )
         return [call.type(0)]
 
     @staticmethod
