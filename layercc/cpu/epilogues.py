@@ -1,50 +1,79 @@
-"""Epilogues inside kernels: an expression of the sum and of up to four operands read beside it.
+"""Epilogues inside kernels: an expression of the sum and of operands read beside it.
 
-Importing this module imports nothing heavy; building an epilogue imports Numba.
+A kernel takes the operands as `operands: (strided(dtype),) * len(columns)`; rows and columns are
+those of its output.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+Helper = Callable[..., Any]
 
-def make_finish(expression: tuple, columns: tuple[int, ...]) -> Callable[..., Any]:
-    """The helper `finish(value, p0, p1, p2, p3, j)` of kernels.
+
+@dataclass(frozen=True)
+class Epilogue:
+    """Helpers of kernels; `at` are pointers, one for each operand."""
+
+    #: `rows_of(operands, outer, inner, row, column)`: pointers to where the operands begin for an
+    #: element of the output.
+    rows_of: Helper
+    #: `next_row(at, operands)`: the pointers for the next row.
+    next_row: Helper
+    #: `vary(operands)`: whether any operand differs from row to row.
+    vary: Helper
+    #: `split(memory, length)`: pointers to stretches of `memory` of `length` elements.
+    split: Helper
+    #: `stage(targets, at, count)`: copies `count` columns of each operand.
+    stage: Helper
+    #: `finish(value, at, j)`: the result for a sum, in column j.
+    finish: Helper
+
+
+def make_epilogue(expression: tuple, columns: tuple[int, ...]) -> Epilogue:
+    """The helpers for an expression.
 
     `expression` (see `layercc.cpu.expressions`) has the sum as first input, then as many operands
-    as `columns` has entries: `columns[i]` says whether operand i varies with j (1) or not (0).
+    as `columns` has entries: `columns[i]` says whether operand i varies along the columns (1) or
+    has one element a row (0).
     """
     from layercc.cpu.expressions import build
+    from layercc.cpu.intrinsics import offset
+    from layercc.cpu.strided import row_of
     from layercc.cpu.target import jit
 
-    epilogue = build(expression)
-    count = len(columns)
-    c0, c1, c2, c3 = (*columns, 0, 0, 0, 0)[:4]
+    @jit
+    def copy(target: Any, source: Any, count: Any) -> None:
+        for j in range(count):
+            target[j] = source[j]
 
-    if count == 0:
+    names = {"offset": offset, "row_of": row_of, "copy": copy, "epilogue": build(expression)}
 
-        def finish(value, p0, p1, p2, p3, j):  # type: ignore[no-untyped-def]
-            return epilogue(value)
+    def helper(parameters: str, result: str) -> Any:
+        exec(f"def helper({parameters}):\n    return {result}", names)
+        return jit(names.pop("helper"))
 
-    elif count == 1:
+    def each(text: str) -> list[str]:
+        """`text` for each operand: i is its number, c whether it has columns."""
+        return [text.format(i=i, c=c) for i, c in enumerate(columns)]
 
-        def finish(value, p0, p1, p2, p3, j):  # type: ignore[no-untyped-def]
-            return epilogue(value, p0[j * c0])
+    def tuple_of(text: str) -> str:
+        return f"({''.join(f'{item}, ' for item in each(text))})"
 
-    elif count == 2:
-
-        def finish(value, p0, p1, p2, p3, j):  # type: ignore[no-untyped-def]
-            return epilogue(value, p0[j * c0], p1[j * c1])
-
-    elif count == 3:
-
-        def finish(value, p0, p1, p2, p3, j):  # type: ignore[no-untyped-def]
-            return epilogue(value, p0[j * c0], p1[j * c1], p2[j * c2])
-
-    else:
-
-        def finish(value, p0, p1, p2, p3, j):  # type: ignore[no-untyped-def]
-            return epilogue(value, p0[j * c0], p1[j * c1], p2[j * c2], p3[j * c3])
-
-    return jit(finish)
+    return Epilogue(
+        rows_of=helper(
+            "operands, outer, inner, row, column",
+            tuple_of("offset(row_of(operands[{i}], outer, inner, row), column * {c})"),
+        ),
+        next_row=helper("at, operands", tuple_of("offset(at[{i}], operands[{i}].row)")),
+        vary=helper("operands", " or ".join(each("operands[{i}].row != 0")) or "False"),
+        split=helper("memory, length", tuple_of("offset(memory, {i} * length)")),
+        stage=helper(
+            "targets, at, count", tuple_of("copy(targets[{i}], at[{i}], count * {c} + 1 - {c})")
+        ),
+        finish=helper(
+            "value, at, j", f"epilogue({', '.join(['value', *each('at[{i}][j * {c}]')])})"
+        ),
+    )

@@ -16,22 +16,14 @@ from layercc.cpu.kernels.packing import pack_panels
 from layercc.cpu.tiles import choose_vectors, lanes, tile_rows
 from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import Epilogue
+from layercc.lower.strided import Strided
+from layercc.lower.windows import Axes, Axis
 
 #: Panels of weights beyond this size are each used for all rows before the next is read.
 _CACHED_WEIGHTS = 1 << 19
 #: Tasks a call is split into at least, if it has so many tiles. Depends on shapes only, so that
 #: results do not depend on the number of threads.
 _LEAST_TASKS = 16
-
-
-@dataclass(frozen=True)
-class Strided:
-    """A tensor seen as [outer, inner, rows, columns], columns dense; strides in elements."""
-
-    tensor: Tensor
-    outer: int
-    inner: int
-    row: int
 
 
 @dataclass(frozen=True)
@@ -42,27 +34,6 @@ class Packed:
     vectors: int
     outer: int = 0
     inner: int = 0
-
-
-@dataclass(frozen=True)
-class Window:
-    """How rows of the output meet pixels of the input, over depth, height and width."""
-
-    inputs: tuple[int, int, int] = (1, 1, 1)
-    outputs: tuple[int, int, int] = (1, 1, 1)
-    kernel: tuple[int, int, int] = (1, 1, 1)
-    strides: tuple[int, int, int] = (1, 1, 1)
-    pads: tuple[int, int, int] = (0, 0, 0)
-    dilations: tuple[int, int, int] = (1, 1, 1)
-
-    @staticmethod
-    def rows(count: int) -> Window:
-        """The rows of a matrix: pixels along the width, one tap."""
-        return Window(inputs=(1, 1, count), outputs=(1, 1, count))
-
-    @property
-    def taps(self) -> int:
-        return self.kernel[0] * self.kernel[1] * self.kernel[2]
 
 
 @dataclass(frozen=True)
@@ -77,7 +48,7 @@ class Contraction:
     depth: int
     outer: int = 1
     inner: int = 1
-    window: Window | None = None  # None: the rows of a matrix
+    window: Axes | None = None  # None: the rows of a matrix
     epilogue: Epilogue = field(default_factory=Epilogue)
 
 
@@ -87,58 +58,33 @@ def emit(context: Context, job: Contraction) -> None:
     vectors = job.weights.vectors
     width = vectors * lanes(dtype)
     rows = tile_rows(vectors)
-    window = job.window or Window.rows(job.rows)
+    window = job.window or Axes(w=Axis(inputs=job.rows, outputs=job.rows))
     panels = -(-job.columns // width)
     groups = job.outer * job.inner
     block = _block(job.rows, rows, panels * groups)
     blocks = -(-job.rows // block)
-    taps = window.taps
-    stream = panels * taps * job.depth * width * 4 > _CACHED_WEIGHTS
-    arguments: dict[str, int | Tensor] = {
-        "x": job.x.tensor,
-        "w": job.weights.tensor,
-        "zeros": context.constant(_zeros(_rounded(job.depth), dtype)),
-        "y": job.y.tensor,
-        "panels": panels,
-        "panel_step": blocks if stream else 1,
-        "blocks": blocks,
-        "block_step": 1 if stream else panels,
-        "group_step": panels * blocks,
-        "inner_groups": job.inner,
-        "x_outer": job.x.outer,
-        "x_inner": job.x.inner,
-        "w_outer": job.weights.outer,
-        "w_inner": job.weights.inner,
-        "y_outer": job.y.outer,
-        "y_inner": job.y.inner,
-        "pixels": job.rows,
-        "block": block,
-        "channels": job.columns,
-        "depth": job.depth,
-        "x_pixel": job.x.row,
-        "y_pixel": job.y.row,
-    }
-    for name, values in (
-        ("in", window.inputs),
-        ("out", window.outputs),
-        ("window", window.kernel),
-        ("stride", window.strides),
-        ("pad", window.pads),
-        ("dilation", window.dilations),
-    ):
-        for axis, value in zip("dhw", values, strict=True):
-            arguments[f"{name}_{axis}"] = value
-    for i, operand in enumerate(job.epilogue.operands):
-        arguments[f"p{i}"] = operand.tensor
-        arguments[f"p{i}_row"] = operand.row
-        arguments[f"p{i}_outer"] = operand.outer
-        arguments[f"p{i}_inner"] = operand.inner
-    columns = tuple(operand.column for operand in job.epilogue.operands)
+    panel = window.taps * job.depth * width  # elements
+    stream = panels * panel * 4 > _CACHED_WEIGHTS
     context.call(
-        contraction.key(dtype, vectors, job.epilogue.expression(dtype), columns),
+        contraction.key(dtype, vectors, job.epilogue.expression(dtype), job.epilogue.columns),
         tasks=groups * panels * blocks if job.rows and job.columns else 0,
-        flops=2 * groups * job.rows * job.columns * job.depth * taps,
-        **arguments,
+        flops=2 * groups * job.rows * job.columns * job.depth * window.taps,
+        x=job.x.words(),
+        w=Strided(job.weights.tensor, job.weights.outer, job.weights.inner, panel).words(),
+        zeros=context.constant(_zeros(_rounded(job.depth), dtype)),
+        y=job.y.words(),
+        panels=panels,
+        panel_step=blocks if stream else 1,
+        blocks=blocks,
+        block_step=1 if stream else panels,
+        group_step=panels * blocks,
+        inner_groups=job.inner,
+        pixels=job.rows,
+        block=block,
+        channels=job.columns,
+        depth=job.depth,
+        window=window.words(),
+        operands=job.epilogue.words(),
     )
 
 

@@ -7,14 +7,12 @@ import math
 import numpy as np
 
 from ir.ops.convolution import conv_window
-from ir.ops.windows import Window as OpWindow
+from ir.ops.windows import Window
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
     Packed,
-    Strided,
-    Window,
     emit,
     pack_at_run_time,
     pack_weights,
@@ -23,6 +21,8 @@ from layercc.lower.depthwise import depthwise
 from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group, anchor, with_bias
 from layercc.lower.movement import pad_spatial, transposed
+from layercc.lower.strided import Strided
+from layercc.lower.windows import Axes, axes_of
 
 #: With fewer input channels than this, the taps along the width are joined into one long tap:
 #: a row of zeros-padded pixels is read as width × channels consecutive elements.
@@ -49,7 +49,7 @@ def convolution(context: Context, group: Group) -> None:
     if joined:
         x, place = _joined(context, x, window)
     else:
-        place = _window(x.shape[1:-1], window)
+        place = axes_of(x.shape[1:-1], window)
     packed = _packed(context, weight, groups, joined)
     depth = channels * (kernel[-1] if joined else 1)
     rows = math.prod(y.shape[:-1])
@@ -98,21 +98,7 @@ def _matrix(weight: np.ndarray, groups: int, joined: bool) -> np.ndarray:
     return ordered.reshape(groups, -1, depth, filters // groups)
 
 
-def _window(spatial: tuple[int, ...], window: OpWindow) -> Window:
-    def three(values: tuple, fill: int) -> tuple[int, int, int]:
-        return (*(fill,) * (3 - len(values)), *map(int, values))  # type: ignore[return-value]
-
-    return Window(
-        three(spatial, 1),
-        three(window.output_dims, 1),
-        three(window.kernel, 1),
-        three(window.strides, 1),
-        three(window.pads_begin, 0),
-        three(window.dilations, 1),
-    )
-
-
-def _joined(context: Context, x: Tensor, window: OpWindow) -> tuple[Tensor, Window]:
+def _joined(context: Context, x: Tensor, window: Window) -> tuple[Tensor, Axes]:
     """A zero-padded copy of `x`, and the window over it with all taps along the width as one."""
     begins = [int(pad) for pad in window.pads_begin]
     needed = [
@@ -127,7 +113,7 @@ def _joined(context: Context, x: Tensor, window: OpWindow) -> tuple[Tensor, Wind
     ]
     if any(begins) or any(ends):
         x = pad_spatial(context, x, begins, ends)
-    plain = OpWindow(
+    plain = Window(
         (*window.kernel[:-1], 1),
         window.strides,
         window.dilations,
@@ -135,4 +121,4 @@ def _joined(context: Context, x: Tensor, window: OpWindow) -> tuple[Tensor, Wind
         (0,) * len(begins),
         window.output_dims,
     )
-    return x, _window(x.shape[1:-1], plain)
+    return x, axes_of(x.shape[1:-1], plain)

@@ -25,7 +25,6 @@ from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
     Packed,
-    Strided,
     emit,
     pack_at_run_time,
     pack_weights,
@@ -35,7 +34,8 @@ from layercc.lower.group import Group, anchor, with_bias
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import strided_copy, transposed
 from layercc.lower.registry import lowering
-from layercc.lower.windows import three, window_words
+from layercc.lower.strided import Strided
+from layercc.lower.windows import axes_of, three
 
 #: Elements that a task of `col2im` reads, about.
 _TASK = 1 << 15
@@ -119,13 +119,8 @@ def _sum_taps(
     blocks = -(-group_channels // max(block, 1))
     met = -(-taps // math.prod(window.strides))
     chunk = max(_TASK // max(met * out_w * block, 1), 1)
-    arguments = window_words(spatial, window)
-    for i, operand in enumerate(epilogue.operands):
-        arguments[f"p{i}"] = operand.tensor
-        arguments[f"p{i}_row"] = operand.row
-    columns = tuple(operand.column for operand in epilogue.operands)
     context.call(
-        col2im.key(dtype, epilogue.expression(dtype), columns),
+        col2im.key(dtype, epilogue.expression(dtype), epilogue.columns),
         tasks=-(-rows // chunk) * groups * blocks if y.size else 0,
         flops=met * y.size,
         p=products,
@@ -136,7 +131,8 @@ def _sum_taps(
         group_channels=group_channels,
         channel_block=block,
         blocks=blocks,
-        **arguments,
+        window=axes_of(spatial, window).words(),
+        operands=epilogue.words(),
     )
 
 

@@ -15,7 +15,7 @@ from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group
 from layercc.lower.movement import strided_copy, strides_of
-from layercc.lower.windows import window_words
+from layercc.lower.windows import axes_of
 
 #: Undilated windows of these (widths, strides) have a kernel that shares input pixels between
 #: taps; so wide a run of taps still fits the registers.
@@ -55,13 +55,8 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
     block = min(CHANNEL_BLOCK, wide)
     blocks = -(-filters // block)
     chunk = max(_TASK_FLOPS // max(2 * taps * out_w * block, 1), 1)
-    arguments: dict[str, int | Tensor] = window_words(x.shape[1:-1], window)
-    for i, operand in enumerate(epilogue.operands):
-        arguments[f"p{i}"] = operand.tensor
-        arguments[f"p{i}_row"] = operand.row
-    columns = tuple(operand.column for operand in epilogue.operands)
     context.call(
-        kernel.key(dtype, run, step, epilogue.expression(dtype), columns),
+        kernel.key(dtype, run, step, epilogue.expression(dtype), epilogue.columns),
         tasks=-(-rows // chunk) * blocks if y.size else 0,
         flops=2 * taps * y.size,
         x=x,
@@ -73,7 +68,8 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
         wide=wide,
         channel_block=block,
         channel_blocks=blocks,
-        **arguments,
+        window=axes_of(x.shape[1:-1], window).words(),
+        operands=epilogue.words(),
     )
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from layercc.lower.context import Context, Tensor
 from layercc.lower.expressions import expression_of
 from layercc.lower.group import Group
+from layercc.lower.strided import Strided
 
-#: Operands that the contraction kernel has room for.
+#: Operands that an epilogue has at most: each takes registers in the innermost loops.
 MOST_OPERANDS = 4
 
 
 @dataclass(frozen=True)
-class Operand:
-    """A tensor that an epilogue reads besides the sum; strides in elements over the output's
-    outer and inner groups, rows and columns (0: the same element for all)."""
+class Operand(Strided):
+    """A tensor that an epilogue reads besides the sum, over the groups, rows and columns of the
+    output. A stride of 0 is for the same element throughout; `column` is 0 or 1."""
 
-    tensor: Tensor
-    outer: int
-    inner: int
-    row: int
     column: int
 
 
@@ -30,6 +28,15 @@ class Epilogue:
 
     steps: tuple = ()  # an expression; see `layercc.cpu.expressions`
     operands: tuple[Operand, ...] = ()
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Whether the operands vary along the columns, for the kernel's key."""
+        return tuple(operand.column for operand in self.operands)
+
+    def words(self) -> list[dict[str, Any]]:
+        """The operands, for the kernel's call."""
+        return [operand.words() for operand in self.operands]
 
     def expression(self, dtype: str) -> tuple:
         """The expression, for a sum of `dtype`."""

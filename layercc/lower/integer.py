@@ -24,8 +24,6 @@ from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
     Packed,
-    Strided,
-    Window,
     emit,
     pack_at_run_time,
     pack_weights,
@@ -33,7 +31,8 @@ from layercc.lower.contraction import (
 from layercc.lower.movement import strided_copy, strides_of, transposed
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.registry import lowering
-from layercc.lower.windows import three
+from layercc.lower.strided import Strided
+from layercc.lower.windows import axes_of
 
 _LIMITS = {DType.u8: (0.0, 255.0), DType.i8: (-128.0, 127.0)}
 
@@ -179,14 +178,7 @@ def _conv(
             columns=columns,
             depth=words,
             inner=groups,
-            window=Window(
-                three(x.shape[1:-1], 1),
-                three(window.output_dims, 1),
-                three(window.kernel, 1),
-                three(window.strides, 1),
-                three(window.pads_begin, 0),
-                three(window.dilations, 1),
-            ),
+            window=axes_of(x.shape[1:-1], window),
         ),
     )
     return y

@@ -13,13 +13,13 @@ from layercc.lower.context import Context
 from layercc.lower.contraction import (
     Contraction,
     Packed,
-    Strided,
     emit,
     pack_at_run_time,
     pack_weights,
 )
 from layercc.lower.epilogue import Epilogue, epilogue_of
 from layercc.lower.group import Group, anchor
+from layercc.lower.strided import Strided
 
 
 @anchor("MatMul")

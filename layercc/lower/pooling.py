@@ -21,7 +21,7 @@ from layercc.lower.movement import moved_as, strided_copy, strides_of
 from layercc.lower.reduction import Recipe, emit_reduction
 from layercc.lower.registry import lowering
 from layercc.lower.slicing import fill_with
-from layercc.lower.windows import three, window_words
+from layercc.lower.windows import axes_of, spatial_words
 
 #: Elements that a task reads, about.
 _TASK = 1 << 16
@@ -79,7 +79,6 @@ def _pool(
     taps = math.prod(map(int, window.kernel))
     channels = x.shape[-1]
     block = min(CHANNEL_BLOCK, channels)
-    ends = three(window.pads_end, 0)
     rows = math.prod(y.shape[:-2])
     chunk = max(_TASK // max(taps * y.shape[-2] * block, 1), 1)
     blocks = -(-channels // max(block, 1))
@@ -95,10 +94,8 @@ def _pool(
         channel_block=block,
         channel_blocks=blocks,
         include_pad=int(include_pad),
-        end_d=ends[0],
-        end_h=ends[1],
-        end_w=ends[2],
-        **window_words(x.shape[1:-1], window),
+        ends=spatial_words(window.pads_end, 0),
+        window=axes_of(x.shape[1:-1], window).words(),
     )
     put_back(context, y, target)
 
@@ -110,7 +107,6 @@ def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool
     places = strides_of(spatial)
     if context.call_of(node).storage_order:
         places = strides_of(spatial[::-1])[::-1]
-    place_d, place_h, place_w = three(places, 0)
     rows = math.prod(y.shape[:-2])
     taps = math.prod(map(int, window.kernel))
     chunk = max(_TASK // max(taps * y.shape[-2] * x.shape[-1], 1), 1)
@@ -123,10 +119,8 @@ def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool
         rows=rows,
         chunk=chunk,
         channels=x.shape[-1],
-        place_d=place_d,
-        place_h=place_h,
-        place_w=place_w,
-        **window_words(spatial, window),
+        places=spatial_words(places, 0),
+        window=axes_of(spatial, window).words(),
     )
     put_back(context, y, target)
 

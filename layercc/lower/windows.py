@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ir.diagnostics import UnsupportedError
@@ -24,18 +25,51 @@ def three(values: Sequence[Any], fill: int) -> tuple[int, int, int]:
     return (*(fill,) * (3 - len(values)), *map(int, values))  # type: ignore[return-value]
 
 
-def window_words(spatial: Sequence[int], window: Window) -> dict[str, Any]:
-    """Arguments of window kernels: `in_`, `out_`, `window_`, `stride_`, `pad_` and `dilation_`,
-    each over `d`, `h` and `w`. `spatial` are the dims of the input."""
-    words: dict[str, Any] = {}
-    for name, values, fill in (
-        ("in", spatial, 1),
-        ("out", window.output_dims, 1),
-        ("window", window.kernel, 1),
-        ("stride", window.strides, 1),
-        ("pad", window.pads_begin, 0),
-        ("dilation", window.dilations, 1),
-    ):
-        for axis, value in zip("dhw", three(values, fill), strict=True):
-            words[f"{name}_{axis}"] = value
-    return words
+def spatial_words(values: Sequence[Any], fill: int) -> dict[str, int]:
+    """What `three` gives, as the record `layercc.cpu.windows.SPATIAL`."""
+    return dict(zip("dhw", three(values, fill), strict=True))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How positions of the output meet those of the input along one axis."""
+
+    inputs: int = 1
+    outputs: int = 1
+    taps: int = 1
+    stride: int = 1
+    pad: int = 0
+    dilation: int = 1
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How a window moves over depth, height and width; by default, one tap on one pixel."""
+
+    d: Axis = Axis()
+    h: Axis = Axis()
+    w: Axis = Axis()
+
+    @property
+    def taps(self) -> int:
+        return self.d.taps * self.h.taps * self.w.taps
+
+    def words(self) -> dict[str, Any]:
+        """The record `layercc.cpu.windows.WINDOW`."""
+        return asdict(self)
+
+
+def axes_of(spatial: Sequence[int], window: Window) -> Axes:
+    """A window over an input whose spatial dims are `spatial`.
+
+    Raises UnsupportedError for more than three.
+    """
+    numbers = (
+        three(spatial, 1),
+        three(window.output_dims, 1),
+        three(window.kernel, 1),
+        three(window.strides, 1),
+        three(window.pads_begin, 0),
+        three(window.dilations, 1),
+    )
+    return Axes(*(Axis(*of_axis) for of_axis in zip(*numbers, strict=True)))

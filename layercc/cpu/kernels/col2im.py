@@ -24,22 +24,24 @@ def col2im(dtype: str, expression: tuple, columns: tuple):
     `expression` and `columns`: see `layercc.cpu.epilogues`. Tasks: `blocks` of channels for each
     group, and these for each `chunk` of rows.
     """
-    from layercc.cpu.epilogues import make_finish
+    from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.intrinsics import offset, stack_array
+    from layercc.cpu.strided import strided
     from layercc.cpu.target import jit
+    from layercc.cpu.windows import WINDOW, count_taps, pixel_number, split_row
 
-    finish = make_finish(expression, columns)
-    c0, c1, c2, c3 = (*columns, 0, 0, 0, 0)[:4]
+    epilogue = make_epilogue(expression, columns)
+    rows_of, finish = epilogue.rows_of, epilogue.finish
     data = pointer(dtype)
     acc_size = CHANNEL_BLOCK
 
     @jit
-    def source_of(o, k, pad, dilation, stride, size):
+    def source_of(axis, o, k):
         """The input position that tap k takes to output position o, or -1."""
-        at = o + pad - k * dilation
-        if at < 0 or at % stride != 0 or at // stride >= size:
+        at = o + axis.pad - k * axis.dilation
+        if at < 0 or at % axis.stride != 0 or at // axis.stride >= axis.inputs:
             return -1
-        return at // stride
+        return at // axis.stride
 
     def body(
         task: INT,
@@ -51,60 +53,35 @@ def col2im(dtype: str, expression: tuple, columns: tuple):
         group_channels: INT,
         channel_block: INT,
         blocks: INT,
-        in_d: INT,
-        in_h: INT,
-        in_w: INT,
-        out_d: INT,
-        out_h: INT,
-        out_w: INT,
-        window_d: INT,
-        window_h: INT,
-        window_w: INT,
-        stride_d: INT,
-        stride_h: INT,
-        stride_w: INT,
-        pad_d: INT,
-        pad_h: INT,
-        pad_w: INT,
-        dilation_d: INT,
-        dilation_h: INT,
-        dilation_w: INT,
-        p0: data,
-        p0_row: INT,
-        p1: data,
-        p1_row: INT,
-        p2: data,
-        p2_row: INT,
-        p3: data,
-        p3_row: INT,
+        window: WINDOW,
+        operands: (strided(dtype),) * len(columns),
     ):
         first_in_group = task % blocks * channel_block
         valid = min(channel_block, group_channels - first_in_group)
         group = task // blocks % groups
         c = group * group_channels + first_in_group
         channels = groups * group_channels
-        taps = window_d * window_h * window_w
+        taps = count_taps(window)
         first_row = task // (blocks * groups) * chunk
         acc = stack_array(acc_size, dtype)
         offsets = stack_array(MOST_TAPS, "i64")
         products = offset(p, group * taps * group_channels + first_in_group)
         for row in range(first_row, min(first_row + chunk, rows)):
-            rest, oh = row // out_h, row % out_h
-            image, od = rest // out_d, rest % out_d
-            for ow in range(out_w):
+            image, od, oh = split_row(window, row)
+            for ow in range(window.w.outputs):
                 met = 0
-                for kd in range(window_d):
-                    iz = source_of(od, kd, pad_d, dilation_d, stride_d, in_d)
+                for kd in range(window.d.taps):
+                    iz = source_of(window.d, od, kd)
                     if iz < 0:
                         continue
-                    for kh in range(window_h):
-                        iy = source_of(oh, kh, pad_h, dilation_h, stride_h, in_h)
+                    for kh in range(window.h.taps):
+                        iy = source_of(window.h, oh, kh)
                         if iy < 0:
                             continue
-                        line = ((image * in_d + iz) * in_h + iy) * in_w
-                        place = (kd * window_h + kh) * window_w
-                        for kw in range(window_w):
-                            ix = source_of(ow, kw, pad_w, dilation_w, stride_w, in_w)
+                        line = pixel_number(window, image * window.d.inputs + iz, iy, 0)
+                        place = (kd * window.h.taps + kh) * window.w.taps
+                        for kw in range(window.w.taps):
+                            ix = source_of(window.w, ow, kw)
                             if ix >= 0:
                                 pixel = (line + ix) * groups * taps + place + kw
                                 offsets[met] = pixel * group_channels
@@ -127,13 +104,10 @@ def col2im(dtype: str, expression: tuple, columns: tuple):
                         one = offset(products, offsets[t])
                         for j in range(valid):
                             acc[j] = acc[j] + one[j]
-                at = row * out_w + ow
+                at = row * window.w.outputs + ow
                 out = offset(y, at * channels + c)
-                q0 = offset(p0, at * p0_row + c * c0)
-                q1 = offset(p1, at * p1_row + c * c1)
-                q2 = offset(p2, at * p2_row + c * c2)
-                q3 = offset(p3, at * p3_row + c * c3)
+                beside = rows_of(operands, 0, 0, at, c)
                 for j in range(valid):
-                    out[j] = finish(acc[j], q0, q1, q2, q3, j)
+                    out[j] = finish(acc[j], beside, j)
 
     return body

@@ -26,18 +26,26 @@ MOST_TAPS_JOINED = 49
 DEPTH_BLOCK = 256
 
 
-@kernel_family(noalias=("y",), unroll=False)
+@kernel_family(noalias=("y.data",), unroll=False)
 def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
     """Contraction with a register tile of `vectors` vectors and an epilogue.
 
-    `expression` (see `layercc.cpu.expressions`) has the sum as first input, then up to four
-    operands; `columns[i]` says whether operand i varies along n (1) or not (0).
+    `expression` and `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel.
     """
-    from layercc.cpu.epilogues import make_finish
+    from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.intrinsics import address, offset, stack_array
     from layercc.cpu.microkernel import make_accumulate
-    from layercc.cpu.target import jit
+    from layercc.cpu.strided import row_of, strided
     from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
+    from layercc.cpu.windows import (
+        WINDOW,
+        count_pixels,
+        count_taps,
+        first_met,
+        is_inside,
+        pixel_number,
+        split_row,
+    )
 
     itemsize = ITEMSIZE[dtype]
     rows = tile_rows(vectors)
@@ -45,76 +53,31 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
     block_rows = BLOCK_TILES * rows
     scratch_size = block_rows * width
     addresses_size = block_rows * MOST_TAPS_JOINED
+    staged_size = max(len(columns), 1) * width
     accumulate = make_accumulate(dtype, vectors)
-    finish = make_finish(expression, columns)
-    c0, c1, c2, c3 = (*columns, 0, 0, 0, 0)[:4]
-    # Elements of a row to stage: `valid` of an operand with columns, one of another.
-    one0, one1, one2, one3 = (int(len(columns) > i and not columns[i]) for i in range(4))
-    data = pointer(dtype)
-
-    @jit
-    def stage(target, source, count):
-        for j in range(count):
-            target[j] = source[j]
+    epilogue = make_epilogue(expression, columns)
+    rows_of, next_row, finish = epilogue.rows_of, epilogue.next_row, epilogue.finish
+    vary, split, stage = epilogue.vary, epilogue.split, epilogue.stage
+    tensor = strided(dtype)
 
     def body(
         task: INT,
-        x: data,
-        w: data,
-        zeros: data,
-        y: data,
+        x: tensor,
+        w: tensor,
+        zeros: pointer(dtype),
+        y: tensor,
         panels: INT,
         panel_step: INT,
         blocks: INT,
         block_step: INT,
         group_step: INT,
         inner_groups: INT,
-        x_outer: INT,
-        x_inner: INT,
-        w_outer: INT,
-        w_inner: INT,
-        y_outer: INT,
-        y_inner: INT,
         pixels: INT,
         block: INT,
         channels: INT,
         depth: INT,
-        x_pixel: INT,
-        y_pixel: INT,
-        in_d: INT,
-        in_h: INT,
-        in_w: INT,
-        out_d: INT,
-        out_h: INT,
-        out_w: INT,
-        window_d: INT,
-        window_h: INT,
-        window_w: INT,
-        stride_d: INT,
-        stride_h: INT,
-        stride_w: INT,
-        pad_d: INT,
-        pad_h: INT,
-        pad_w: INT,
-        dilation_d: INT,
-        dilation_h: INT,
-        dilation_w: INT,
-        p0: data,
-        p0_row: INT,
-        p0_outer: INT,
-        p0_inner: INT,
-        p1: data,
-        p1_row: INT,
-        p1_outer: INT,
-        p1_inner: INT,
-        p2: data,
-        p2_row: INT,
-        p2_outer: INT,
-        p2_inner: INT,
-        p3: data,
-        p3_row: INT,
-        p3_outer: INT,
-        p3_inner: INT,
+        window: WINDOW,
+        operands: (tensor,) * len(columns),
     ):
         panel = task // panel_step % panels
         group = task // group_step
@@ -128,51 +91,50 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
         in_z = stack_array(block_rows, "i64")
         in_y = stack_array(block_rows, "i64")
         in_x = stack_array(block_rows, "i64")
-        rest, px = first // out_w, first % out_w
-        rest, py = rest // out_h, rest % out_h
-        number, pz = rest // out_d, rest % out_d
-        start = address(x) + (outer * x_outer + inner * x_inner) * itemsize
-        image_bytes = in_d * in_h * in_w * x_pixel * itemsize
+        number, pz, py = split_row(window, first // window.w.outputs)
+        px = first % window.w.outputs
+        start = address(row_of(x, outer, inner, 0))
+        image_bytes = count_pixels(window) * x.row * itemsize
         for i in range(height):
             image[i] = start + number * image_bytes
-            in_z[i] = pz * stride_d - pad_d
-            in_y[i] = py * stride_h - pad_h
-            in_x[i] = px * stride_w - pad_w
+            in_z[i] = first_met(window.d, pz)
+            in_y[i] = first_met(window.h, py)
+            in_x[i] = first_met(window.w, px)
             px += 1
-            if px == out_w:
+            if px == window.w.outputs:
                 px = 0
                 py += 1
-                if py == out_h:
+                if py == window.h.outputs:
                     py = 0
                     pz += 1
-                    if pz == out_d:
+                    if pz == window.d.outputs:
                         pz = 0
                         number += 1
 
         tile = stack_array(scratch_size, dtype)
         fresh = True  # nothing is summed up in the tile yet
         addresses = stack_array(addresses_size, "i64")
-        taps = window_d * window_h * window_w
-        weights = offset(w, outer * w_outer + inner * w_inner + panel * taps * depth * width)
+        taps = count_taps(window)
+        weights = row_of(w, outer, inner, panel)
         outside = address(zeros)
         # Short taps are taken all at once, so that the tile stays in registers throughout.
         joined = taps if taps <= MOST_TAPS_JOINED and taps * depth <= DEPTH_BLOCK else 1
         tap = 0
         while tap < taps:
             for t in range(joined):
-                rest, kw = (tap + t) // window_w, (tap + t) % window_w
-                dz = rest // window_h * dilation_d
-                dy = rest % window_h * dilation_h
-                dx = kw * dilation_w
+                rest, kw = (tap + t) // window.w.taps, (tap + t) % window.w.taps
+                dz = rest // window.h.taps * window.d.dilation
+                dy = rest % window.h.taps * window.h.dilation
+                dx = kw * window.w.dilation
                 row = offset(addresses, t * block_rows)
                 for i in range(height):
                     iz = in_z[i] + dz
                     iy = in_y[i] + dy
                     ix = in_x[i] + dx
                     inside = (
-                        (iz >= 0) & (iz < in_d) & (iy >= 0) & (iy < in_h) & (ix >= 0) & (ix < in_w)
+                        is_inside(window.d, iz) & is_inside(window.h, iy) & is_inside(window.w, ix)
                     )
-                    at = image[i] + ((iz * in_h + iy) * in_w + ix) * x_pixel * itemsize
+                    at = image[i] + pixel_number(window, iz, iy, ix) * x.row * itemsize
                     row[i] = at if inside else outside
             k = 0
             while True:  # once for a depth of 0: the sum is 0
@@ -199,38 +161,27 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
 
         n = panel * width
         valid = min(width, channels - n)
-        out = offset(y, outer * y_outer + inner * y_inner + first * y_pixel + n)
-        q0 = offset(p0, outer * p0_outer + inner * p0_inner + first * p0_row + n * c0)
-        q1 = offset(p1, outer * p1_outer + inner * p1_inner + first * p1_row + n * c1)
-        q2 = offset(p2, outer * p2_outer + inner * p2_inner + first * p2_row + n * c2)
-        q3 = offset(p3, outer * p3_outer + inner * p3_inner + first * p3_row + n * c3)
-        s0 = stack_array(width, dtype)
-        s1 = stack_array(width, dtype)
-        s2 = stack_array(width, dtype)
-        s3 = stack_array(width, dtype)
+        out = offset(row_of(y, outer, inner, first), n)
+        beside = rows_of(operands, outer, inner, first, n)
+        memory = stack_array(staged_size, dtype)
+        staged = split(memory, width)
         if valid < width:
-            for j in range(width):
-                s0[j] = s1[j] = s2[j] = s3[j] = 0
+            for j in range(staged_size):
+                memory[j] = 0
         for i in range(height):
             source = offset(tile, i * width)
             if valid == width:
                 for j in range(width):
-                    out[j] = finish(source[j], q0, q1, q2, q3, j)
+                    out[j] = finish(source[j], beside, j)
             else:
                 # Operands are staged, so that the expression runs over whole vectors here too.
-                if i == 0 or p0_row + p1_row + p2_row + p3_row != 0:
-                    stage(s0, q0, valid * c0 + one0)
-                    stage(s1, q1, valid * c1 + one1)
-                    stage(s2, q2, valid * c2 + one2)
-                    stage(s3, q3, valid * c3 + one3)
+                if i == 0 or vary(operands):
+                    stage(staged, beside, valid)
                 for j in range(width):
-                    source[j] = finish(source[j], s0, s1, s2, s3, j)
+                    source[j] = finish(source[j], staged, j)
                 for j in range(valid):
                     out[j] = source[j]
-            out = offset(out, y_pixel)
-            q0 = offset(q0, p0_row)
-            q1 = offset(q1, p1_row)
-            q2 = offset(q2, p2_row)
-            q3 = offset(q3, p3_row)
+            out = offset(out, y.row)
+            beside = next_row(beside, operands)
 
     return body

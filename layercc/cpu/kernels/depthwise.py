@@ -27,10 +27,13 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
     `columns`: see `layercc.cpu.epilogues`.
     """
     from layercc.cpu.depthwise_tile import make_depthwise
-    from layercc.cpu.epilogues import make_finish
+    from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.isa import host_isa
+    from layercc.cpu.strided import strided
+    from layercc.cpu.target import jit
     from layercc.cpu.tiles import lanes
+    from layercc.cpu.windows import WINDOW, first_met, is_inside, pixel_number, split_row
 
     # All input pixels of a row may be loaded before they are used, so count them in.
     vectors, pixels = (2, 4) if host_isa().vector_registers >= 32 and run <= 3 else (1, 6)
@@ -41,11 +44,35 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
     last_tile = make_depthwise(dtype, pixels, 1, run, step, tile_row, True)
     wide_pixel = make_depthwise(dtype, 1, vectors, 1, 1, tile_row, False)
     last_pixel = make_depthwise(dtype, 1, 1, 1, 1, tile_row, True)
-    finish = make_finish(expression, columns)
-    c0, c1, c2, c3 = (*columns, 0, 0, 0, 0)[:4]
+    epilogue = make_epilogue(expression, columns)
+    rows_of, finish = epilogue.rows_of, epilogue.finish
     scratch_size = pixels * tile_row
     single = run == 1
     data = pointer(dtype)
+
+    @jit
+    def list_runs(offsets, places, window, image, z, y, x, runs, channels, wide):
+        """Where the runs of taps that are inside begin in X and W; returns how many they are.
+
+        The first is at depth z, height y and width x, which may be outside.
+        """
+        count = 0
+        for kd in range(window.d.taps):
+            iz = z + kd * window.d.dilation
+            if not is_inside(window.d, iz):
+                continue
+            for kh in range(window.h.taps):
+                iy = y + kh * window.h.dilation
+                if not is_inside(window.h, iy):
+                    continue
+                start = pixel_number(window, image * window.d.inputs + iz, iy, x)
+                place = (kd * window.h.taps + kh) * window.w.taps
+                for kw in range(runs):
+                    if is_inside(window.w, x + kw * window.w.dilation):
+                        offsets[count] = (start + kw * window.w.dilation) * channels
+                        places[count] = (place + kw) * wide
+                        count += 1
+        return count
 
     def body(
         task: INT,
@@ -58,32 +85,8 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
         wide: INT,
         channel_block: INT,
         channel_blocks: INT,
-        in_d: INT,
-        in_h: INT,
-        in_w: INT,
-        out_d: INT,
-        out_h: INT,
-        out_w: INT,
-        window_d: INT,
-        window_h: INT,
-        window_w: INT,
-        stride_d: INT,
-        stride_h: INT,
-        stride_w: INT,
-        pad_d: INT,
-        pad_h: INT,
-        pad_w: INT,
-        dilation_d: INT,
-        dilation_h: INT,
-        dilation_w: INT,
-        p0: data,
-        p0_row: INT,
-        p1: data,
-        p1_row: INT,
-        p2: data,
-        p2_row: INT,
-        p3: data,
-        p3_row: INT,
+        window: WINDOW,
+        operands: (strided(dtype),) * len(columns),
     ):
         first_channel = task % channel_blocks * channel_block
         last_channel = min(first_channel + channel_block, channels)
@@ -92,40 +95,28 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
         places = stack_array(MOST_TAPS, "i64")  # and in W
         tile = stack_array(scratch_size, dtype)
         # Output pixels from `whole` up to `cut` meet only input pixels.
-        whole = min((pad_w + stride_w - 1) // stride_w, out_w)
-        reach = in_w - 1 - (window_w - 1) * dilation_w + pad_w
-        cut = max(min(reach // stride_w + 1, out_w), whole) if reach >= 0 else whole
-        runs = window_w if single else 1
-        pixel_step = stride_w * channels if single else channels
+        across = window.w
+        whole = min((across.pad + across.stride - 1) // across.stride, across.outputs)
+        reach = across.inputs - 1 - (across.taps - 1) * across.dilation + across.pad
+        cut = max(min(reach // across.stride + 1, across.outputs), whole) if reach >= 0 else whole
+        runs = across.taps if single else 1
+        pixel_step = across.stride * channels if single else channels
         for row in range(first_row, min(first_row + chunk, rows)):
-            rest, oh = row // out_h, row % out_h
-            image, od = rest // out_d, rest % out_d
+            image, od, oh = split_row(window, row)
+            z, h = first_met(window.d, od), first_met(window.h, oh)
             px = 0
             listed = False
-            while px < out_w:
+            while px < across.outputs:
                 inside = whole <= px < cut
                 count = min(cut - px, pixels) if inside else 1
+                left_edge = first_met(across, px)
                 if not (listed and inside):
-                    taps = 0
-                    for kd in range(window_d):
-                        iz = od * stride_d - pad_d + kd * dilation_d
-                        for kh in range(window_h):
-                            iy = oh * stride_h - pad_h + kh * dilation_h
-                            if iz < 0 or iz >= in_d or iy < 0 or iy >= in_h:
-                                continue
-                            start = ((image * in_d + iz) * in_h + iy) * in_w * channels
-                            place = (kd * window_h + kh) * window_w * wide
-                            for kw in range(runs if inside else window_w):
-                                ix = px * stride_w - pad_w + kw * dilation_w
-                                if inside:
-                                    ix = kw * dilation_w
-                                elif ix < 0 or ix >= in_w:
-                                    continue
-                                offsets[taps] = start + ix * channels
-                                places[taps] = place + kw * wide
-                                taps += 1
+                    taps = list_runs(
+                        offsets, places, window, image, z, h, 0 if inside else left_edge,
+                        runs if inside else across.taps, channels, wide,
+                    )  # fmt: skip
                     listed = inside
-                source = offset(x, (px * stride_w - pad_w) * channels if inside else 0)
+                source = offset(x, left_edge * channels if inside else 0)
                 for c in range(first_channel, last_channel, width):
                     left = last_channel - c
                     xc = offset(source, c)
@@ -157,14 +148,12 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
                 c = first_channel
                 valid = last_channel - first_channel
                 sums = tile
-                for pixel in range(row * out_w + px, row * out_w + px + count):
+                first = row * across.outputs + px
+                for pixel in range(first, first + count):
                     out = offset(y, pixel * channels + c)
-                    q0 = offset(p0, pixel * p0_row + c * c0)
-                    q1 = offset(p1, pixel * p1_row + c * c1)
-                    q2 = offset(p2, pixel * p2_row + c * c2)
-                    q3 = offset(p3, pixel * p3_row + c * c3)
+                    beside = rows_of(operands, 0, 0, pixel, c)
                     for j in range(valid):
-                        out[j] = finish(sums[j], q0, q1, q2, q3, j)
+                        out[j] = finish(sums[j], beside, j)
                     sums = offset(sums, tile_row)
                 px += count
 

@@ -22,14 +22,23 @@ CHANNEL_BLOCK = 256
 def pool(kind: str, dtype: str, group: int, power: int):
     """`kind`: max, average or lp (the `power`-norm); `group`: taps that are combined at a time.
 
-    With `include_pad` (1) an average counts taps in the padding too, which ends `end_d`, `end_h`
-    and `end_w` elements beyond the input. Tasks: `channel_blocks` for each `chunk` of the `rows`.
+    With `include_pad` (1) an average counts taps in the padding too, which ends `ends` elements
+    beyond the input. Tasks: `channel_blocks` for each `chunk` of the `rows`.
     """
     from layercc.cpu.expressions import compute_dtype, load, store
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.math import SCALAR
     from layercc.cpu.target import jit
-    from layercc.cpu.windows import count_within, list_taps
+    from layercc.cpu.windows import (
+        SPATIAL,
+        WINDOW,
+        channel_steps,
+        count_pixels,
+        count_within,
+        first_met,
+        list_taps,
+        split_row,
+    )
 
     kept = compute_dtype(dtype)
     start, term, join, finish, combine = _operations(kind, kept, load(dtype), group, power)
@@ -77,63 +86,40 @@ def pool(kind: str, dtype: str, group: int, power: int):
         channel_block: INT,
         channel_blocks: INT,
         include_pad: INT,
-        end_d: INT,
-        end_h: INT,
-        end_w: INT,
-        in_d: INT,
-        in_h: INT,
-        in_w: INT,
-        out_d: INT,
-        out_h: INT,
-        out_w: INT,
-        window_d: INT,
-        window_h: INT,
-        window_w: INT,
-        stride_d: INT,
-        stride_h: INT,
-        stride_w: INT,
-        pad_d: INT,
-        pad_h: INT,
-        pad_w: INT,
-        dilation_d: INT,
-        dilation_h: INT,
-        dilation_w: INT,
+        ends: SPATIAL,
+        window: WINDOW,
     ):
         first_channel = task % channel_blocks * channel_block
         valid = min(channel_block, channels - first_channel)
         first_row = task // channel_blocks * chunk
         offsets = stack_array(MOST_TAPS, "i64")
         acc = stack_array(acc_size, kept)
+        steps = channel_steps(window, channels)
         for row in range(first_row, min(first_row + chunk, rows)):
-            rest, oh = row // out_h, row % out_h
-            image, od = rest // out_d, rest % out_d
-            z = od * stride_d - pad_d
-            h = oh * stride_h - pad_h
-            source = offset(x, image * in_d * in_h * in_w * channels + first_channel)
+            image, od, oh = split_row(window, row)
+            z, h = first_met(window.d, od), first_met(window.h, oh)
+            source = offset(x, image * count_pixels(window) * channels + first_channel)
             whole = False  # the taps in the list are those of a window that is not cut off
             taps = 0
-            for ow in range(out_w):
-                w = ow * stride_w - pad_w
-                inside = w >= 0 and w + (window_w - 1) * dilation_w < in_w
+            for ow in range(window.w.outputs):
+                w = first_met(window.w, ow)
+                inside = w >= 0 and w + (window.w.taps - 1) * window.w.dilation < window.w.inputs
                 if not (whole and inside):
-                    taps = list_taps(
-                        offsets, z, h, 0 if inside else w, in_d, in_h, in_w,
-                        window_d, window_h, window_w, dilation_d, dilation_h, dilation_w, channels,
-                    )  # fmt: skip
+                    taps = list_taps(offsets, window, z, h, 0 if inside else w, steps)
                     whole = inside
                 count = taps
                 if counted and include_pad != 0:
                     count = (
-                        count_within(z, window_d, dilation_d, in_d + end_d)
-                        * count_within(h, window_h, dilation_h, in_h + end_h)
-                        * count_within(w, window_w, dilation_w, in_w + end_w)
+                        count_within(window.d, z, window.d.inputs + ends.d)
+                        * count_within(window.h, h, window.h.inputs + ends.h)
+                        * count_within(window.w, w, window.w.inputs + ends.w)
                     )
                 pool_pixel(
                     offset(source, w * channels if inside else 0),
                     offsets,
                     taps,
                     acc,
-                    offset(y, (row * out_w + ow) * channels + first_channel),
+                    offset(y, (row * window.w.outputs + ow) * channels + first_channel),
                     valid,
                     scalar(count),
                 )
@@ -229,10 +215,20 @@ def max_pool_indices(dtype: str):
     """Where the largest element of each window is; NaN wins, and of equal elements the first.
 
     Places count the elements of X channels-first: (image · channels + channel) · pixels + pixel;
-    a pixel is z · place_d + y · place_h + x · place_w. Tasks: the `rows` in chunks.
+    `places` are the pixels between neighbours in depth, height and width. Tasks: the `rows` in
+    chunks.
     """
     from layercc.cpu.expressions import load
-    from layercc.cpu.intrinsics import offset
+    from layercc.cpu.intrinsics import offset, stack_array
+    from layercc.cpu.windows import (
+        SPATIAL,
+        WINDOW,
+        channel_steps,
+        count_pixels,
+        first_met,
+        list_taps,
+        split_row,
+    )
 
     load_x = load(dtype)
 
@@ -243,57 +239,31 @@ def max_pool_indices(dtype: str):
         rows: INT,
         chunk: INT,
         channels: INT,
-        place_d: INT,
-        place_h: INT,
-        place_w: INT,
-        in_d: INT,
-        in_h: INT,
-        in_w: INT,
-        out_d: INT,
-        out_h: INT,
-        out_w: INT,
-        window_d: INT,
-        window_h: INT,
-        window_w: INT,
-        stride_d: INT,
-        stride_h: INT,
-        stride_w: INT,
-        pad_d: INT,
-        pad_h: INT,
-        pad_w: INT,
-        dilation_d: INT,
-        dilation_h: INT,
-        dilation_w: INT,
+        places: SPATIAL,
+        window: WINDOW,
     ):
-        pixels = in_d * in_h * in_w
+        elements = stack_array(MOST_TAPS, "i64")
+        numbers = stack_array(MOST_TAPS, "i64")
+        pixels = count_pixels(window)
+        steps = channel_steps(window, channels)
         for row in range(task * chunk, min((task + 1) * chunk, rows)):
-            rest, oh = row // out_h, row % out_h
-            image, od = rest // out_d, rest % out_d
+            image, od, oh = split_row(window, row)
+            z, h = first_met(window.d, od), first_met(window.h, oh)
             source = offset(x, image * pixels * channels)
-            for ow in range(out_w):
+            for ow in range(window.w.outputs):
+                w = first_met(window.w, ow)
+                taps = list_taps(elements, window, z, h, w, steps)
+                list_taps(numbers, window, z, h, w, places)
+                out = offset(y, (row * window.w.outputs + ow) * channels)
                 for c in range(channels):
-                    found = False
-                    place = 0
-                    best = load_x(x, 0)
-                    for kd in range(window_d):
-                        iz = od * stride_d - pad_d + kd * dilation_d
-                        if iz < 0 or iz >= in_d:
-                            continue
-                        for kh in range(window_h):
-                            iy = oh * stride_h - pad_h + kh * dilation_h
-                            if iy < 0 or iy >= in_h:
-                                continue
-                            for kw in range(window_w):
-                                ix = ow * stride_w - pad_w + kw * dilation_w
-                                if ix < 0 or ix >= in_w:
-                                    continue
-                                at = ((iz * in_h + iy) * in_w + ix) * channels + c
-                                v = load_x(source, at)
-                                if not found or v > best or (v != v and best == best):
-                                    found = True
-                                    best = v
-                                    place = iz * place_d + iy * place_h + ix * place_w
-                    y[(row * out_w + ow) * channels + c] = (image * channels + c) * pixels + place
+                    largest = 0
+                    for t in range(1, taps):
+                        v = load_x(source, elements[t] + c)
+                        best = load_x(source, elements[largest] + c)
+                        if v > best or (v != v and best == best):
+                            largest = t
+                    place = numbers[largest] if taps > 0 else 0
+                    out[c] = (image * channels + c) * pixels + place
 
     return body
 

@@ -1,0 +1,22 @@
+"""Tensors as the arguments of kernels that take groups of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from layercc.lower.context import Tensor
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A tensor seen as [outer, inner, rows, columns], columns dense; strides in elements."""
+
+    tensor: Tensor
+    outer: int
+    inner: int
+    row: int
+
+    def words(self) -> dict[str, Any]:
+        """The record `layercc.cpu.strided.strided`."""
+        return {"data": self.tensor, "outer": self.outer, "inner": self.inner, "row": self.row}
