@@ -44,7 +44,8 @@ Arguments that belong together, and that several kernels take, are a *record*::
 The body sees a named tuple (``window.h.size``), for a tuple of annotations a tuple
 (``operands[0]``), and may pass either to helpers. A caller gives a mapping from field to value, or
 a sequence. Among the words, a record is its fields in order; their names are ``window.h.size``,
-``operands.0``. A field costs nothing at run time.
+``operands.0``. A field costs nothing at run time. Every argument must be given in a call, but
+those annotated ``optional(...)``: words of these that are left out are 0.
 
 Pointer types are f32 f64 i8 u8 i16 u16 i32 u32 i64 u64, and three that are stored as integers:
 bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.cpu.intrinsics``).
@@ -70,7 +71,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 POINTER_DTYPES: Final = (
@@ -84,17 +85,24 @@ Abi = Literal["words", "direct"]
 
 @dataclass(frozen=True)
 class Kind:
-    """What one argument word holds: ``pointer`` (to ``dtype``), ``int``, ``f64`` or ``f32``."""
+    """What one argument word holds: ``pointer`` (to ``dtype``), ``int``, ``f64`` or ``f32``.
+
+    Calls may leave out one that is ``optional``: it is 0.
+    """
 
     word: Literal["pointer", "int", "f64", "f32"]
     dtype: str = ""
+    optional: bool = False
 
     def __str__(self) -> str:
-        return f"{self.dtype}*" if self.word == "pointer" else self.word
+        text = f"{self.dtype}*" if self.word == "pointer" else self.word
+        return f"{text}?" if self.optional else text
 
     @staticmethod
     def parse(text: str) -> Kind:
         """The inverse of ``str``."""
+        if text.endswith("?"):
+            return replace(Kind.parse(text[:-1]), optional=True)
         if text.endswith("*"):
             return pointer(text[:-1])
         for kind in (INT, F64, F32):
@@ -129,6 +137,16 @@ Annotation = Kind | Record | tuple["Annotation", ...]
 def record(name: str, **fields: Annotation) -> Any:
     """A record called ``name``; its fields are kinds, records or tuples of these."""
     return Record(name, tuple(fields.items()))
+
+
+def optional(annotation: Annotation) -> Any:
+    """The same, but calls may leave out any word of it; such words are 0."""
+    if isinstance(annotation, Kind):
+        return replace(annotation, optional=True)
+    if isinstance(annotation, Record):
+        fields = tuple((name, optional(part)) for name, part in annotation.fields)
+        return replace(annotation, fields=fields)
+    return tuple(optional(part) for part in annotation)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,6 @@ def attention(context: Context, node: Node) -> None:
     past = int(dims.past_length)
     tensors = {
         "q": q, "k": packed_keys.tensor, "v": packed_values.tensor, "y": y,
-        **_mask_words(context, given[3], q.dtype, (batch, heads, queries, keys)),
     }  # fmt: skip
     if given[6]:
         tensors["lengths"] = context.tensor(given[6])
@@ -88,6 +87,7 @@ def attention(context: Context, node: Node) -> None:
         tasks=batch * heads * row_blocks * value_blocks,
         flops=2 * batch * heads * queries * keys * (size + value_size + 10),
         **tensors,
+        mask=_mask_words(context, given[3], q.dtype, (batch, heads, queries, keys)),
         scale=1 / math.sqrt(size) if call.scale is None else call.scale,
         softcap=float(call.softcap),
         heads=heads,
@@ -151,7 +151,7 @@ def _mask_words(
 ) -> dict[str, Any]:
     """The mask as numbers to add, and its strides over batch, heads and queries."""
     if not name:
-        return {"masked": 0}
+        return {}
     mask = context.tensor(name)
     added = mask
     if mask.dtype is DType.bool:
@@ -167,8 +167,8 @@ def _mask_words(
     shape = (1,) * (4 - len(added.shape)) + added.shape
     strides = [0 if dim == 1 else step for dim, step in zip(shape, strides_of(shape), strict=True)]
     return {
-        "masked": 1, "mask": added, "mask_keys": shape[-1],
-        "mask_batch": strides[0], "mask_head": strides[1], "mask_row": strides[2],
+        "given": 1, "data": added, "keys": shape[-1],
+        "batch": strides[0], "head": strides[1], "row": strides[2],
     }  # fmt: skip
 
 

@@ -27,7 +27,6 @@ from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
     Packed,
-    Strided,
     emit,
     pack_at_run_time,
     pack_weights,
@@ -35,6 +34,7 @@ from layercc.lower.contraction import (
 from layercc.lower.epilogue import Epilogue, Operand
 from layercc.lower.movement import CHUNK, copy, moved_as
 from layercc.lower.registry import lowering
+from layercc.lower.strided import Strided
 
 #: Hidden units of a cell's task.
 _CELL_TASK = 1 << 12
@@ -189,10 +189,10 @@ def recurrent(context: Context, node: Node) -> None:
         else context.scratch(layer.dtype, (directions, batch, hidden))  # what one step writes
     )  # fmt: skip
 
-    cells = Cells(layer, _words(layer, lengths, outputs[0] != "", h_strides))
+    cells = Cells(layer, _words(layer, lengths, h_strides))
     cells.tensors |= {"projected": (projected, layer.rows), "h": (states[0], h_strides[0])}
     cells.give("lengths", lengths, 0)
-    written = {"y": (y, cells.words["y_direction"])}
+    y_strides = _output_strides(layer, outputs[0] != "")
     functions = _functions(layer, op)
     h = Strided(states[0], 0, *h_strides)
     kind, recurrent_weights = str(layer.dtype), node.inputs[2]
@@ -216,13 +216,13 @@ def recurrent(context: Context, node: Node) -> None:
             )
             layer.product(kept, recurrent_weights, products, 2 * hidden, hidden)
             cells.give("products", products, batch * hidden)
-        cells.tensors |= written
+        cells.give_output(y, y_strides)
         cells.emit(lambda f: gru_cell.key(kind, f, biased, linear), functions)
     else:
         sums = context.scratch(layer.dtype, (directions, batch, layer.rows))
         layer.product(h, recurrent_weights, sums, 0, layer.rows)
         cells.give("sums", sums, batch * layer.rows)
-        cells.tensors |= written
+        cells.give_output(y, y_strides)
         if node.op == "RNN":
             cells.emit(lambda f: rnn_cell.key(kind, f[0]), functions)
         else:
@@ -252,6 +252,11 @@ class Cells:
         """Sets a pointer, if there is such a tensor."""
         if tensor is not None:
             self.tensors[name] = (tensor, step)
+
+    def give_output(self, y: Tensor, strides: dict[str, int]) -> None:
+        """Sets where the states of all steps are written."""
+        self.give("y", y, strides["y_direction"])
+        self.words |= strides
 
     def emit(
         self,
@@ -301,19 +306,23 @@ def _state(
     return state
 
 
-def _words(
-    layer: Layer, lengths: Tensor | None, wanted: bool, states: tuple[int, int]
-) -> dict[str, int]:
+def _output_strides(layer: Layer, wanted: bool) -> dict[str, int]:
+    """Elements between directions, steps and samples of Y, or of what stands for one step of it."""
+    batch, hidden = layer.batch, layer.hidden
+    line = layer.directions * hidden
+    if not wanted:
+        strides = (batch * hidden, 0, hidden)
+    elif layer.call.layout:
+        strides = (hidden, line, layer.time * line)
+    else:
+        strides = (batch * hidden, batch * line, hidden)
+    return dict(zip(("y_direction", "y_time", "y_row"), strides, strict=True))
+
+
+def _words(layer: Layer, lengths: Tensor | None, states: tuple[int, int]) -> dict[str, int]:
     """Sizes and strides that all cells share."""
     time, batch, hidden, directions = layer.time, layer.batch, layer.hidden, layer.directions
     wide = directions * layer.rows
-    line = directions * hidden
-    if not wanted:
-        y = (batch * hidden, 0, hidden)  # direction, time, sample
-    elif layer.call.layout:
-        y = (hidden, line, time * line)
-    else:
-        y = (batch * hidden, batch * line, hidden)
     steps = (wide, time * wide) if layer.call.layout else (batch * wide, wide)
     return {
         "step": 0,
@@ -327,9 +336,6 @@ def _words(
         "projected_direction": layer.rows,
         "projected_time": steps[0],
         "projected_row": steps[1],
-        "y_direction": y[0],
-        "y_time": y[1],
-        "y_row": y[2],
         "state_direction": states[0],
         "state_row": states[1],
     }

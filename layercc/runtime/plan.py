@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from layercc.cpu.executor import TABLE_COLUMNS
-from layercc.cpu.kernel import KernelKey
-from layercc.program import Address, Program
+from layercc.cpu.kernel import KernelKey, Signature
+from layercc.program import Address, KernelCall, Program
 from layercc.runtime.native import Kernels, LoadedKernel
 from layercc.runtime.threads import run_table
 
@@ -65,6 +65,7 @@ class Plan:
         for call in program.calls:
             kernel = self.loaded[call.key]
             self._calls.append((kernel.address, call.tasks, len(self._words), int(call.alone)))
+            _check_arguments(call, kernel.signature)
             for argument in kernel.signature:
                 self._lay_out(call.arguments.get(argument.name, 0), argument.kind.word)
 
@@ -108,6 +109,17 @@ class Plan:
             del arena.instances[next(iter(arena.instances))]
         instance = arena.instances[self] = Instance(self, arena)
         return arena, instance
+
+
+def _check_arguments(call: KernelCall, signature: Signature) -> None:
+    """Raises TypeError where the call's arguments are not those of the kernel."""
+    given, known = call.arguments.keys(), {argument.name for argument in signature}
+    required = [argument.name for argument in signature if not argument.kind.optional]
+    faults = [f"argument {name} is missing" for name in required if name not in given]
+    faults += [f"there is no argument {name}" for name in given if name not in known]
+    if faults:
+        where = f" for node {call.node}" if call.node else ""
+        raise TypeError(f"call of kernel {call.key}{where}: {'; '.join(faults)}")
 
 
 class Instance:

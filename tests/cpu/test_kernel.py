@@ -19,9 +19,11 @@ from layercc.cpu.kernel import (
     Kind,
     family_of,
     kernel_family,
+    optional,
     pointer,
     record,
     signature,
+    words_of,
 )
 from layercc.cpu.kernels.copy import copy
 
@@ -68,9 +70,22 @@ def test_signature():
     )
 
 
-@pytest.mark.parametrize("kind", [pointer("f32"), pointer("bool"), INT, F64, F32])
+@pytest.mark.parametrize(
+    "kind",
+    [pointer("f32"), pointer("bool"), INT, F64, F32, optional(pointer("i8")), optional(INT)],
+)
 def test_kinds_print_and_parse(kind):
     assert Kind.parse(str(kind)) == kind
+
+
+def test_words_of_records():
+    pair = record("Pair", data=pointer("f32"), size=optional(INT))
+    assert list(words_of("x", (pair, INT))) == [
+        Argument("x.0.data", pointer("f32")),
+        Argument("x.0.size", optional(INT)),
+        Argument("x.1", INT),
+    ]
+    assert all(word.kind.optional for word in words_of("x", optional((pair, INT))))
 
 
 def test_bad_kinds():

@@ -14,7 +14,7 @@ microkernel of `contraction`; K' and V are packed in panels (`layercc.lower.cont
 keys that no query of the block may see are not read.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+from layercc.cpu.kernel import F64, INT, kernel_family, optional, pointer, record
 
 #: Register tiles of a block of queries.
 BLOCK_TILES = 4
@@ -32,7 +32,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
 
     `window_past` and `window_future`: how many keys before and after its own place a query sees;
     query i is at place i + `past`, or with `limited` i + lengths[b] - queries, and then sees only
-    lengths[b] keys. A mask has `mask_keys` columns; keys beyond are masked. `width` is that of a
+    lengths[b] keys. A mask has `keys` columns; keys beyond are masked. `width` is that of a
     panel of keys, which LLVM must not know, lest it unroll loops instead of vectorising them.
     """
     import numpy as np
@@ -62,6 +62,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
     products, capped, biased, weights = PRODUCTS, CAPPED, BIASED, WEIGHTS
     fold_sum, fold_largest = make_fold("sum", key_width), make_fold("max", key_width)
     data = pointer(dtype)
+    mask_record = record("Mask", given=INT, data=data, batch=INT, head=INT, row=INT, keys=INT)
 
     def larger(a, b):  # NaN if either is NaN
         return select((b > a) | (b != b), b, a)
@@ -73,10 +74,10 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
         q: data,
         k: data,
         v: data,
-        mask: data,
-        lengths: pointer("i64"),
+        mask: optional(mask_record),
+        lengths: optional(pointer("i64")),
         y: data,
-        scores: data,
+        scores: optional(data),
         scale: F64,
         softcap: F64,
         heads: INT,
@@ -90,11 +91,6 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
         limited: INT,
         window_past: INT,
         window_future: INT,
-        masked: INT,
-        mask_batch: INT,
-        mask_head: INT,
-        mask_row: INT,
-        mask_keys: INT,
         shown: INT,
         q_batch: INT,
         q_head: INT,
@@ -165,7 +161,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                 low = max(place + i - window_past, 0)
                 high = min(visible, place + i + window_future + 1)
                 mask_of_row = offset(
-                    mask, batch * mask_batch + head * mask_head + (first + i) * mask_row
+                    mask.data, batch * mask.batch + head * mask.head + (first + i) * mask.row
                 )
                 for j in range(width):
                     lane[j] = lowest
@@ -185,11 +181,11 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                     if shown == capped:
                         for j in range(inside):
                             written[j] = t[j]
-                    if masked != 0:
+                    if mask.given != 0:
                         added = offset(mask_of_row, key)
-                        for j in range(min(inside, mask_keys - key)):
+                        for j in range(min(inside, mask.keys - key)):
                             t[j] += added[j]
-                        for j in range(max(mask_keys - key, 0), width):
+                        for j in range(max(mask.keys - key, 0), width):
                             t[j] = lowest
                     if low > key or high < key + key_width:
                         for j in range(min(max(low - key, 0), key_width)):

@@ -5,7 +5,7 @@
 Floats are accumulated in f64, one element after the other; columns side by side.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.cpu.kernel import INT, kernel_family, optional, pointer
 
 COLUMNS = 256
 
@@ -46,8 +46,8 @@ def cumulate(dtype: str, accumulator: str, product: bool, exclusive: bool):
         n: INT,
         inner: INT,
         reverse: INT,
-        axis: pointer("i64"),
-        rank: INT,
+        axis: optional(pointer("i64")),
+        rank: optional(INT),
         only: INT,
     ):
         if rank != 0 and axis[0] != only and axis[0] != only - rank:

@@ -7,7 +7,7 @@ Mean and variance are taken in two passes over the row, summed in f64, in an ord
 n only. Rows are read three times, from cache if they fit.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+from layercc.cpu.kernel import F64, INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -34,10 +34,10 @@ def normalize_rows(dtype: str, scale_dtype: str, centered: bool, biased: bool, s
         task: INT,
         x: pointer(dtype),
         scale: pointer(scale_dtype),
-        bias: pointer(scale_dtype),
+        bias: optional(pointer(scale_dtype)),
         y: pointer(scale_dtype),
-        means: pointer(stats or "f32"),
-        inverses: pointer(stats or "f32"),
+        means: optional(pointer(stats or "f32")),
+        inverses: optional(pointer(stats or "f32")),
         outer: INT,
         outer_block: INT,
         n: INT,

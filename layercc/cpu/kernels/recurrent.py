@@ -15,7 +15,7 @@ keep their states and give zeros. Each gate's function is an expression of one i
 Bound by the recurrent product's weights, which are read once a step; a cell reads a few rows.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.cpu.kernel import INT, kernel_family, optional, pointer
 
 
 def _place():
@@ -45,7 +45,7 @@ def rnn_cell(dtype: str, activation: tuple):
         task: INT,
         sums: data,
         projected: data,
-        lengths: pointer("i32"),
+        lengths: optional(pointer("i32")),
         y: data,
         h: data,
         step: INT,
@@ -107,11 +107,11 @@ def lstm_cell(dtype: str, activations: tuple, peeping: bool, coupled: bool):
         task: INT,
         sums: data,
         projected: data,
-        lengths: pointer("i32"),
+        lengths: optional(pointer("i32")),
         y: data,
         h: data,
         c: data,
-        p: data,
+        p: optional(data),
         step: INT,
         time: INT,
         limited: INT,
@@ -185,8 +185,8 @@ def gru_gates(dtype: str, activation: tuple, biased: bool):
         task: INT,
         sums: data,
         projected: data,
-        bias: data,
-        lengths: pointer("i32"),
+        bias: optional(data),
+        lengths: optional(pointer("i32")),
         h: data,
         step: INT,
         time: INT,
@@ -247,10 +247,10 @@ def gru_cell(dtype: str, activations: tuple, biased: bool, linear: bool):
     def body(
         task: INT,
         sums: data,
-        products: data,
+        products: optional(data),
         projected: data,
-        bias: data,
-        lengths: pointer("i32"),
+        bias: optional(data),
+        lengths: optional(pointer("i32")),
         y: data,
         h: data,
         step: INT,

@@ -11,7 +11,7 @@ combines: the order of operations depends on shapes only.
 Both are bound by memory beyond the second-level cache.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+from layercc.cpu.kernel import F64, INT, kernel_family, optional, pointer
 
 #: Accumulators of a block of columns, on the stack.
 COLUMNS = 512
@@ -76,7 +76,7 @@ def reduce_columns(pre: tuple, post: tuple, combine: str):
     def body(
         task: INT,
         x: pointer(pre[0][0]),
-        shift: pointer(_shift_dtype(pre, post)),
+        shift: optional(pointer(_shift_dtype(pre, post))),
         y: pointer(_output_dtype(post)),
         outer: INT,
         outer_block: INT,
@@ -133,7 +133,7 @@ def reduce_rows(pre: tuple, post: tuple, combine: str):
     def body(
         task: INT,
         x: pointer(pre[0][0]),
-        shift: pointer(_shift_dtype(pre, post)),
+        shift: optional(pointer(_shift_dtype(pre, post))),
         y: pointer(_output_dtype(post)),
         outer: INT,
         outer_block: INT,

@@ -5,7 +5,7 @@
 where (a, b) are neighbours if interleaved, else half the turned part apart. Bound by memory.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.cpu.kernel import INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -26,7 +26,7 @@ def rotary(dtype: str, interleaved: bool):
         y: data,
         cosines: data,
         sines: data,
-        positions: pointer("i64"),
+        positions: optional(pointer("i64")),
         indexed: INT,
         entries: INT,
         rows: INT,
