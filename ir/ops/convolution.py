@@ -243,6 +243,14 @@ class ConvInteger(Convolution):
     attributes = {"group": Attr("int", 1), **WINDOW_ATTRIBUTES, **CHANNELS_LAST}
     result_dtype = DType.i32
 
+    @classmethod
+    def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        if call.has(2) and not may_equal(product(call.shape(2)), 1):
+            call.fail(f"x_zero_point is {call.type(2)}; one element would fit")
+        if call.has(3) and not may_equal(product(call.shape(3)), 1):
+            check_vector(call, 3, call.shape(1)[0], "filter")
+        return super().infer(call)
+
     @staticmethod
     def reference(
         call: Call, x: Any, w: Any, x_zero_point: Any = 0, w_zero_point: Any = 0
@@ -276,6 +284,10 @@ class QLinearConv(Convolution):
 
     @classmethod
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        for index in (1, 2, 6, 7):
+            if not may_equal(product(call.shape(index)), 1):
+                name = call.op.input_name(index)
+                call.fail(f"{name} is {call.type(index)}; one element would fit")
         for index in (4, 5):  # one scale and zero point for all weights, or one a filter
             if call.has(index) and product(call.shape(index)) != 1:
                 check_vector(call, index, call.shape(cls.weight)[0], "filter")

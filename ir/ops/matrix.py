@@ -209,6 +209,12 @@ class MatMulInteger(MatrixProduct):
     constraints = {"T1": "byte", "T2": "byte"}
     result_dtype = DType.i32
 
+    @classmethod
+    def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        _check_parameter(call, 2, of=0)
+        _check_parameter(call, 3, of=1)
+        return super().infer(call)
+
     @staticmethod
     def reference(
         call: Call, a: Any, b: Any, a_zero_point: Any = None, b_zero_point: Any = None
@@ -237,6 +243,16 @@ class QLinearMatMul(MatrixProduct):
     operands = (0, 3)
     result_dtype = 7
 
+    @classmethod
+    def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        for index in (1, 2):
+            _check_parameter(call, index, of=0)
+        for index in (4, 5):
+            _check_parameter(call, index, of=3)
+        for index in (6, 7):
+            _check_parameter(call, index)
+        return super().infer(call)
+
     @staticmethod
     def reference(
         call: Call,
@@ -253,6 +269,28 @@ class QLinearMatMul(MatrixProduct):
         right = b.astype(np.float64) - _along_columns(b_zero_point)
         real = (left * _along_rows(a_scale, a.ndim)) @ (right * _along_columns(b_scale))
         return requantized(np.asarray(real), y_scale, y_zero_point)
+
+
+def _check_parameter(call: Call, index: int, of: int | None = None) -> None:
+    """Fails unless a quantisation parameter has one element, or one a row of A or column of B."""
+    if not call.has(index) or may_equal(product(call.shape(index)), 1):
+        return
+    fits, wanted = False, "one element"
+    if of is not None:
+        shape, operand = call.shape(index), call.shape(of)
+        kept, summed = (-2, -1) if of == 0 else (-1, -2)
+        if len(operand) > 1:
+            wanted += f", or [{operand[kept]}],"
+            if len(shape) == 1:
+                fits = may_equal(shape[0], operand[kept])
+            else:
+                fits = len(shape) == len(operand) and may_equal(shape[summed], 1)
+                fits = fits and all(
+                    may_equal(dim, 1) or may_equal(dim, size)
+                    for dim, size in zip(shape, operand, strict=True)
+                )
+    if not fits:
+        call.fail(f"{call.op.input_name(index)} is {call.type(index)}; {wanted} would fit")
 
 
 def _along_rows(parameter: Any, rank: int) -> np.ndarray:
