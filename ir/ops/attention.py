@@ -156,6 +156,9 @@ class Attention(Op):
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         dims = attention_dims(call)
+        mode = call.qk_matmul_output_mode
+        if mode not in range(4):
+            call.fail(f"qk_matmul_output_mode is {mode}; 0 to 3 would fit", "bad-attribute")
         scores = (dims.batch, dims.q_heads, dims.q_length, dims.total_length)
         if call.has(3):
             _check_mask(call, scores)

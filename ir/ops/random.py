@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ def _generator(call: Call) -> np.random.Generator:
     if call.seed is None:
         return np.random.default_rng()
     return np.random.default_rng(np.float32(call.seed).view(np.uint32))
+
+
+_BAD = "bad-attribute"
 
 
 class _Random(Op):
@@ -48,6 +52,12 @@ def _sizes(kind: TensorType) -> list[int]:
 
 class _Normal(_Random):
     @classmethod
+    def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        if not (math.isfinite(call.mean) and 0 <= call.scale < math.inf):
+            call.fail(f"no numbers have mean {call.mean} and deviation {call.scale}", _BAD)
+        return super().infer(call)  # type: ignore[misc]
+
+    @classmethod
     def reference(cls, call: Call, *inputs: Any) -> np.ndarray:  # type: ignore[override]
         (kind,) = cls.infer(call)
         made = _generator(call).normal(call.mean, call.scale, _sizes(kind))
@@ -55,6 +65,12 @@ class _Normal(_Random):
 
 
 class _Uniform(_Random):
+    @classmethod
+    def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
+        if not math.isfinite(call.high - call.low):
+            call.fail(f"no numbers are spread evenly from {call.low} to {call.high}", _BAD)
+        return super().infer(call)  # type: ignore[misc]
+
     @classmethod
     def reference(cls, call: Call, *inputs: Any) -> np.ndarray:  # type: ignore[override]
         (kind,) = cls.infer(call)

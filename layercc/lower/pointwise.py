@@ -72,6 +72,8 @@ def _lengthen_rows(
     scratch memory. Takes and gives sizes, strides and tensors of the operands.
     """
     *_, rows, inner = (1, *sizes)
+    if inner == 0:
+        return sizes, walks, list(operands)
     steps = [(0, *walk)[-2:] for walk in walks]
     repeats = next((d for d in range(_LONG_ROW // inner, 1, -1) if rows % d == 0), 1)
     if (
