@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
+from tests.frontends.hostile_mutations import mutated_nodes
 from tests.frontends.hostile_nodes import bad_attributes, bad_sizes
 from tests.frontends.onnx_models import body, model_of
 
@@ -337,7 +338,8 @@ def write_all(folder: Path) -> list[Path]:
 
     for name, data in damaged_bytes():
         write(name, data)
-    for group in (structures(), calls(), bad_sizes(), bad_attributes(), external(folder)):
+    groups = (structures(), calls(), bad_sizes(), bad_attributes(), external(folder))
+    for group in (*groups, mutated_nodes(240, seed=1)):
         for name, model in group:
             write(name, model.SerializeToString())
     for i, text in enumerate((b"\xff\xfe", b"\x80")):  # names that are no UTF-8

@@ -27,8 +27,9 @@ from layercc.frontends.onnx import from_onnx
 ALLOWED_BYTES = 1 << 30
 #: Models whose values take at most this are run as well.
 RUN_BYTES = 1 << 24
-#: Largest difference between compiled and interpreted outputs.
-TOLERANCE = 1e-4
+#: Largest difference between compiled and interpreted outputs, by the size of floats.
+TOLERANCES = {4: 1e-4, 8: 1e-9}
+TOLERANCE_OF_SMALL_FLOATS = 0.03
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def outcome_of(path: str) -> tuple[str, str]:
             (
                 ("wrong", f"{name}: {largest} off")
                 for name, array in outputs.items()
-                if (largest := difference(array, expected[name])) > TOLERANCE
+                if (largest := difference(array, expected[name])) > tolerance(array)
             ),
             ("ran", ""),
         )
@@ -80,6 +81,12 @@ def outcome_of(path: str) -> tuple[str, str]:
     except BaseException as error:  # everything else is what this worker looks for
         where = traceback.extract_tb(error.__traceback__)[-1]
         return "crashed", f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+
+
+def tolerance(array: np.ndarray) -> float:
+    if array.dtype.kind in "biu":
+        return 0
+    return TOLERANCES.get(array.dtype.itemsize, TOLERANCE_OF_SMALL_FLOATS)
 
 
 def difference(found: np.ndarray, wanted: np.ndarray) -> float:
