@@ -131,7 +131,7 @@ def test_threads_agree(op: str, batch: int) -> None:
 
 def test_only_the_last_state() -> None:
     """Y is absent: nothing is kept of the steps between."""
-    from support import graph_of, named, run_graph
+    from tests.support import graph_of, named, run_graph
 
     from ir.graph import Node
 
