@@ -128,7 +128,7 @@ def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
                 yield from all_nodes(attribute.g)
 
 
-def reason_to_skip(name: str, model: ModelProto, runner: Run) -> str | None:
+def reason_to_skip(name: str, model: ModelProto, runner: Run = interpreter) -> str | None:
     excluded = EXCLUDED | NOT_COMPILED if runner is compiled else EXCLUDED
     for pattern, reason in excluded.items():
         if re.search(pattern, name):
