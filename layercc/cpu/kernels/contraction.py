@@ -12,7 +12,8 @@ scratch that stays in the first-level cache: taps and stretches of k outside, ti
 the slice of weights in use is read from the second-level cache once a block. The epilogue (bias,
 activation, residual) is applied to the scratch on its way out.
 
-Measured on two Zen 4 cores: see `python -m benchmarks.kernels`.
+Bound by multiply-adds where depth is 64 or more; `python -m benchmarks.run` prints the share of the
+machine's peak that whole networks reach.
 """
 
 from layercc.cpu.kernel import INT, kernel_family, pointer
