@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ir": (
         "DType", "Diagnostic", "Graph", "InputError", "InvalidModelError", "LayerccError",
-        "MemoryLimitError", "Node", "Report", "ShapeError", "TensorType", "UnsupportedError", "Value", "check", "interpret",
-        "parse_graph", "print_graph",
+        "MemoryLimitError", "Node", "Report", "ShapeError", "TensorType", "UnsupportedError",
+        "Value", "check", "interpret", "parse_graph", "print_graph",
     ),
     "layercc.compiler": ("compile",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),

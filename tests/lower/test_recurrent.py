@@ -131,9 +131,8 @@ def test_threads_agree(op: str, batch: int) -> None:
 
 def test_only_the_last_state() -> None:
     """Y is absent: nothing is kept of the steps between."""
-    from tests.support import graph_of, named, run_graph
-
     from ir.graph import Node
+    from tests.support import graph_of, named, run_graph
 
     inputs = arrays("LSTM", 6, 2, 5, 9, given="B")
     node = Node("LSTM", tuple(f"x{i}" for i in range(4)), ("", "", "c"), {})
