@@ -23,6 +23,10 @@ _WORD = 8  # bytes; the alignment of atomics
 
 # Linux: the number of the futex system call, by machine; operations from linux/futex.h.
 _FUTEX = {"x86_64": 202, "aarch64": 98}
+_SYSTEM_CALLS = {
+    "x86_64": {"getcpu": 309, "sched_setaffinity": 203, "sched_getaffinity": 204},
+    "aarch64": {"getcpu": 168, "sched_setaffinity": 122, "sched_getaffinity": 123},
+}
 _FUTEX_WAIT_PRIVATE = 128
 _FUTEX_WAKE_PRIVATE = 129
 _EVERYONE = 0x7FFFFFFF
@@ -182,6 +186,26 @@ def wake_all(typingctx: Any, pointer: Any, index: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(pointer, index), codegen
+
+
+@intrinsic
+def linux_call(typingctx: Any, name: Any, a: Any, b: Any, c: Any) -> Any:
+    """The system call ``name`` (a constant of ``_SYSTEM_CALLS``) with three integers.
+
+    Its result; -1 on other systems and processors.
+    """
+    if not isinstance(name, types.StringLiteral):
+        return None
+    numbers = _SYSTEM_CALLS.get(platform.machine().lower(), {})
+    number = numbers.get(name.literal_value) if platform.system() == "Linux" else None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if number is None:
+            return _I64(-1)
+        values = [_operand(context, builder, signature, args, at) for at in (1, 2, 3)]
+        return _call(builder, "syscall", _I64, [_I64(number), *values], var_arg=True)
+
+    return types.int64(name, a, b, c), codegen
 
 
 @intrinsic

@@ -25,6 +25,9 @@ What is shared is the control block, one cache line a word:
 - A worker without work spins SPIN times, then sleeps on WAKE. It adds itself to SLEEPERS before
   it looks at ACTIVE a last time; the leader sets ACTIVE before it looks at SLEEPERS. All four
   accesses are sequentially consistent, so one of the two sees the other.
+- LEADER_CPU is the processor that the leader was last seen on (RUNS counts its runs). A worker
+  that finds itself there moves to another: a scheduler that sees all other processors busy wakes
+  a worker beside its waker, and may leave it there for many milliseconds.
 - BUSY is held by the leader of the one run that uses the workers; a second caller meanwhile walks
   its table alone.
 
@@ -45,6 +48,8 @@ FUNCTION: Final = TICKET + 1
 WORDS: Final = TICKET + 2
 DONE: Final = 3 * _LINE
 WAKE: Final = 4 * _LINE
+LEADER_CPU: Final = ACTIVE + 2
+RUNS: Final = BUSY + 1
 SLEEPERS: Final = 5 * _LINE
 STOP: Final = 6 * _LINE
 SPIN: Final = STOP + 1
@@ -55,6 +60,9 @@ BIAS: Final = 1 << 16  # more than there are threads
 MOST_TASKS: Final = 1 << 30  # a call with more is run by the leader alone
 _LOW: Final = (1 << 32) - 1
 _LEADER_SPINS: Final = 4000
+_RUNS_BETWEEN_LOOKS: Final = 16  # runs after which the leader says again where it runs
+_CALLS_BETWEEN_LOOKS: Final = 64  # calls a worker takes part in before it looks where it runs
+_MASK_WORDS: Final = 16  # of a set of processors: up to 1024
 
 
 @kernel_family(abi="direct")
@@ -64,12 +72,14 @@ def walk_table():
         call_kernel,
         exchange,
         fetch_add,
+        linux_call,
         load,
         pause,
         store_release,
         wake_all,
         yield_thread,
     )
+    from layercc.cpu.intrinsics import address, stack_array
     from layercc.cpu.target import jit
 
     @jit
@@ -107,6 +117,12 @@ def walk_table():
                     shared = exchange(control, BUSY, 1) == 0
                     break
         if shared:
+            if control[RUNS] % _RUNS_BETWEEN_LOOKS == 0:
+                cpu = stack_array(1, "i64")
+                cpu[0] = 0
+                known = linux_call("getcpu", address(cpu), 0, 0) == 0
+                control[LEADER_CPU] = cpu[0] if known else -1
+            control[RUNS] += 1
             control[LIMIT] = threads
             exchange(control, ACTIVE, 1)
             if load(control, SLEEPERS) > 0:
@@ -138,12 +154,14 @@ def attend():
         call_kernel,
         exchange,
         fetch_add,
+        linux_call,
         load,
         pause,
         wait_while,
         wake_all,
         yield_thread,
     )
+    from layercc.cpu.intrinsics import address, stack_array
     from layercc.cpu.target import jit
 
     @jit
@@ -161,6 +179,23 @@ def attend():
             fetch_add(control, DONE, count)
 
     @jit
+    def leave_leader(control):
+        """Move to another processor, if there is one, where this thread shares the leader's."""
+        cpu = stack_array(1, "i64")
+        cpu[0] = 0
+        if linux_call("getcpu", address(cpu), 0, 0) != 0 or cpu[0] != control[LEADER_CPU]:
+            return
+        mask = stack_array(_MASK_WORDS, "i64")
+        size = linux_call("sched_getaffinity", 0, 8 * _MASK_WORDS, address(mask))
+        word, bit = cpu[0] // 64, 1 << (cpu[0] % 64)
+        if word < size // 8:
+            allowed = mask[word]
+            mask[word] = allowed & ~bit
+            linux_call("sched_setaffinity", 0, size, address(mask))  # refused if it is empty
+            mask[word] = allowed
+            linux_call("sched_setaffinity", 0, size, address(mask))
+
+    @jit
     def wanted(control, index):
         return load(control, ACTIVE) != 0 and load(control, LIMIT) > index
 
@@ -172,9 +207,13 @@ def attend():
             return
         limit = control[SPIN]
         spins = 0
+        calls = 0
         while load(control, STOP) == 0:
             ticket = load(control, TICKET)
             if ticket >> 32 < ticket & _LOW and wanted(control, index):
+                if calls % _CALLS_BETWEEN_LOOKS == 0:
+                    leave_leader(control)
+                calls += 1
                 take_tasks(control)
                 spins = 0
             elif spins < limit:
@@ -188,6 +227,7 @@ def attend():
                 if not wanted(control, index) and load(control, STOP) == 0:
                     wait_while(control, WAKE, word)
                 fetch_add(control, SLEEPERS, -1)
+                calls = 0
                 if wanted(control, index):
                     spins = 0
 

@@ -117,6 +117,15 @@ def test_sleeping_workers_wake():
     check([3, 1, 5], 3, 300, delay=400, between=lambda: time.sleep(random.choice([0, 2e-4, 1e-3])))
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processor sets are Linux's")
+def test_workers_keep_the_processors_they_may_use():
+    check([8, 1, 8, 8], 4, runs=300)  # workers look where they run, and may move
+    allowed = os.sched_getaffinity(0)
+    for worker in threading.enumerate():
+        if worker.name.startswith("layercc-") and worker.native_id is not None:
+            assert os.sched_getaffinity(worker.native_id) == allowed
+
+
 def test_changing_thread_counts():
     shared, alone = Chain([5, 2, 9]), Chain([5, 2, 9])
     for n_threads in [1, 8, 2, 3, 1, 2, 8] * 100:
