@@ -10,9 +10,6 @@ from layercc.lower.expressions import expression_of
 from layercc.lower.group import Group
 from layercc.lower.strided import Strided
 
-#: Operands that an epilogue has at most: each takes registers in the innermost loops.
-MOST_OPERANDS = 4
-
 
 @dataclass(frozen=True)
 class Operand(Strided):
@@ -56,8 +53,6 @@ def epilogue_of(
         return Epilogue()
     total = group.anchor.outputs[0]
     steps, names = expression_of(group.rest, group.types, [total], [group.output], context.value)
-    if len(names) > MOST_OPERANDS:
-        raise ValueError(f"{len(names)} operands; {MOST_OPERANDS} at most fit")
     shape = context.shape(group.output)
     operands = tuple(_operand(context.tensor(name), shape, strides, channels) for name in names)
     return Epilogue(steps, operands)

@@ -230,6 +230,14 @@ EPILOGUES = {
         {"a": (11,), "b": (11,), "r": (-1, 11), "c": (1,)},
         lambda s, a, b, r, c: np.maximum(s * a + b + r, c),
     ),
+    "six operands": (
+        [
+            ("Mul", "s a", "t"), ("Add", "t b", "u"), ("Add", "u r", "v"), ("Max", "v c", "m"),
+            ("Mul", "m d", "n"), ("Sub", "n q", "y"),
+        ],
+        {"a": (11,), "b": (11,), "r": (-1, 11), "c": (1,), "d": (11,), "q": (-1, 11)},
+        lambda s, a, b, r, c, d, q: np.maximum(s * a + b + r, c) * d - q,
+    ),
     "the same operand twice": (
         [("Mul", "s b", "t"), ("Add", "t b", "y")], {"b": (11,)}, lambda s, b: s * b + b,
     ),
