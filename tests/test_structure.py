@@ -181,7 +181,7 @@ def test_numba_is_imported_only_to_compile():
         ("import ir", {"layercc", "numba", "llvmlite", "onnx", "networkx"}),
         ("import layercc", {"ir", "numpy", "numba", "onnx"}),
         ("import layercc.layers", {"numba", "llvmlite", "onnx"}),
-        ("import layercc.runtime.model", {"numba", "onnx", "networkx"}),
+        ("import layercc.runtime.model", {"numba", "llvmlite.binding", "onnx", "networkx"}),
     ],
 )
 def test_what_an_import_brings(statement, absent):

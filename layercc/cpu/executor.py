@@ -232,3 +232,6 @@ def attend():
                     spins = 0
 
     return body
+
+
+EXECUTOR_KEYS: Final = (walk_table.key(), attend.key())

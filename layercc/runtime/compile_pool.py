@@ -1,8 +1,10 @@
-"""Compiles kernels in several processes, which leave them in the cache on disk.
+"""Compiles kernels in other processes, which leave them in the cache on disk.
 
-The processes run ``python -m layercc.runtime.compile_worker``, not ``multiprocessing``: that
-would run the user's main script again where it has no ``__main__`` guard. A process that cannot
-be started or dies costs nothing but time: what it left undone, the caller compiles.
+That is faster where there are several kernels, and keeps Numba and LLVM, over 100 MB, out of the
+process that runs the model. The processes run ``python -m layercc.runtime.compile_worker``, not
+``multiprocessing``: that would run the user's main script again where it has no ``__main__``
+guard. A process that cannot be started or dies costs nothing but time: what it left undone, the
+caller compiles.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ _MOST_PROCESSES = 8
 def compile_in_processes(keys: Sequence[KernelKey], report: Callable[[KernelKey], None]) -> None:
     """Compile ``keys`` into the cache; ``report(key)`` after each that succeeded.
 
-    Does nothing where there is one core, or too few kernels for a second process to pay.
+    Does nothing where this process has Numba already and more processes would not be faster.
     """
     portable = [key for key in keys if _importable(key)]
     count = min(usable_cores(), len(portable) // _WORTH_A_PROCESS, _MOST_PROCESSES)
-    if count < 2:
+    if not portable or (count < 2 and "numba" in sys.modules):
         return
     todo: queue.SimpleQueue[KernelKey] = queue.SimpleQueue()
     for key in portable:
@@ -45,7 +47,7 @@ def compile_in_processes(keys: Sequence[KernelKey], report: Callable[[KernelKey]
         except OSError as error:
             log.debug("a compile process failed: %s", error)
 
-    threads = [threading.Thread(target=serve, daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(max(count, 1))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -22,7 +22,7 @@ def main() -> None:
         try:
             request = json.loads(line)
             importlib.import_module(request["module"])
-            kernels.get(KernelKey.from_json(request["key"]))
+            kernels.compile(KernelKey.from_json(request["key"]))
             fault = "" if kernels.cache is not None else "the cache is off"
         except Exception as error:  # whatever it is, the caller meets it again and reports it
             fault = f"{type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
 """Native code for kernels: from memory, from the cache on disk, or compiled now.
 
-Only compiling imports Numba. Object code is loaded with LLVM's ORC JIT through llvmlite.
+Only compiling imports Numba.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-import llvmlite.binding as llvm
 
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import KernelKey, Signature, family_of
 from layercc.runtime.compile_pool import compile_in_processes
 from layercc.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
+from layercc.runtime.loading import load_object
 
 log = logging.getLogger(__name__)
 
@@ -45,36 +43,6 @@ class LoadedKernel:
     @property
     def signature(self) -> Signature:
         return self.compiled.signature
-
-
-class _Loader:
-    """One ORC JIT for the process, made when first needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._numbers = itertools.count()
-        self._jit: Any = None
-
-    def load(self, code: bytes, symbol: str) -> tuple[int, object]:
-        with self._lock:
-            if self._jit is None:
-                llvm.initialize_native_target()
-                llvm.initialize_native_asmprinter()
-                self._jit = llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
-            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-            library = builder.export_symbol(symbol).link(self._jit, f"object{next(self._numbers)}")
-            return library[symbol], library
-
-
-_loader = _Loader()
-
-
-def load_object(code: bytes, symbol: str) -> tuple[int, object]:
-    """Load object code; the address of the function ``symbol`` and the owner of its memory.
-
-    Raises RuntimeError where the code does not link.
-    """
-    return _loader.load(code, symbol)
 
 
 def compile_kernel(key: KernelKey) -> CompiledKernel:
@@ -122,16 +90,7 @@ class Kernels:
 
     def get(self, key: KernelKey) -> LoadedKernel:
         """The kernel ``key``, ready to call; compiled if no earlier process did."""
-        loaded = self._loaded.get(key)
-        if loaded is not None:
-            return loaded
-        with self._lock_of(key):
-            if key not in self._loaded:
-                compiled = self._find(key) or self._compile(key)
-                self._loaded[key] = LoadedKernel(
-                    compiled, *load_object(compiled.code, compiled.symbol)
-                )
-            return self._loaded[key]
+        return self._loaded.get(key) or self.prepare([key])[key]
 
     def signature(self, key: KernelKey) -> Signature:
         """Arguments of ``key`` in word order, without importing Numba where it is cached."""
@@ -144,25 +103,45 @@ class Kernels:
     def prepare(
         self, keys: Iterable[KernelKey], progress: Progress | None = None
     ) -> dict[KernelKey, LoadedKernel]:
-        """All of ``keys``, ready to call; missing ones are compiled on all cores.
+        """All of ``keys``, ready to call; missing ones are compiled, by other processes first.
 
         ``progress(key, done, total)`` is called after each kernel that had to be compiled.
         """
         wanted = list(dict.fromkeys(keys))
-        missing = [key for key in wanted if self._find(key) is None]
+        missing = [key for key in wanted if key not in self._loaded and self._find(key) is None]
         done = itertools.count(1)
 
         def report(key: KernelKey) -> None:
             if progress is not None:
                 progress(key, next(done), len(missing))
 
-        if self.cache is not None:
+        if self.cache is not None and missing:
             compile_in_processes(missing, report)
         for key in missing:
             if self._find(key) is None:
-                self.get(key)
+                self._load(key)
                 report(key)
-        return {key: self.get(key) for key in wanted}
+        return {key: self._load(key) for key in wanted}
+
+    def compile(self, key: KernelKey) -> CompiledKernel:
+        """The object code of ``key``: from the cache, or compiled by this very process."""
+        compiled = self._find(key)
+        if compiled is None:
+            compiled = compile_kernel(key)
+            name = entry_name(key, host_isa()) if self.cache is not None else None
+            if self.cache is not None and name is not None:
+                self.cache.store(name, compiled)
+            self._known[key] = compiled
+        return compiled
+
+    def _load(self, key: KernelKey) -> LoadedKernel:
+        with self._lock_of(key):
+            if key not in self._loaded:
+                compiled = self.compile(key)
+                self._loaded[key] = LoadedKernel(
+                    compiled, *load_object(compiled.code, compiled.symbol)
+                )
+            return self._loaded[key]
 
     def _find(self, key: KernelKey) -> CompiledKernel | None:
         """``key`` as compiled before, by this process or another."""
@@ -172,14 +151,6 @@ class Kernels:
             compiled = self.cache.load(name) if name is not None else None
             if compiled is not None:
                 self._known[key] = compiled
-        return compiled
-
-    def _compile(self, key: KernelKey) -> CompiledKernel:
-        compiled = compile_kernel(key)
-        name = entry_name(key, host_isa()) if self.cache is not None else None
-        if self.cache is not None and name is not None:
-            self.cache.store(name, compiled)
-        self._known[key] = compiled
         return compiled
 
     def _lock_of(self, key: KernelKey) -> threading.Lock:
@@ -204,7 +175,6 @@ def _after_fork_in_child() -> None:
     # Another thread of the parent may have held any of these.
     global _default_lock
     _default_lock = threading.Lock()
-    _loader._lock = threading.Lock()
     if _default is not None:
         _default._reset_locks()
 

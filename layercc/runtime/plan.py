@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layercc.cpu.executor import TABLE_COLUMNS
+from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
 from layercc.cpu.kernel import KernelKey, Signature
 from layercc.program import Address, KernelCall, Program
 from layercc.runtime.native import Kernels, LoadedKernel
@@ -56,7 +56,9 @@ class Plan:
     def __init__(self, program: Program, kernels: Kernels, idle: list[Arena] | None = None) -> None:
         self.program = program
         self._idle = [] if idle is None else idle
-        self.loaded: dict[KernelKey, LoadedKernel] = kernels.prepare(program.keys())
+        # The executor's kernels too, so that they are compiled beside the others.
+        keys = (*program.keys(), *EXECUTOR_KEYS)
+        self.loaded: dict[KernelKey, LoadedKernel] = kernels.prepare(keys)
         self._words: list[int] = []
         self._arena_words: list[tuple[int, int]] = []  # position, offset into the arena
         self._input_words: dict[int, list[tuple[int, int]]] = defaultdict(list)

@@ -34,7 +34,6 @@ _attend: Callable[[int, int], None]
 _control = 0  # the address of the control block
 _size = 0  # threads the pool was last grown to, its caller included; 0: nothing is loaded
 _workers: list[threading.Thread] = []
-_kept: list[object] = []  # memory that native threads may use as long as the process lives
 
 
 def run_table(table: int, n_calls: int, threads: int) -> None:
@@ -66,12 +65,12 @@ def _grow(threads: int) -> None:
         if _size == 0:
             kernels = default_kernels()
             walk = kernels.get(executor.walk_table.key())
-            _kept.append(walk)
+            _keep(walk)
             _walk = _WALK_TYPE(walk.address)
             _control = _new_control()
         if threads > 1 and not _workers:
             attend = default_kernels().get(executor.attend.key())
-            _kept.append(attend)
+            _keep(attend)
             _attend = _ATTEND_TYPE(attend.address)
         for index in range(len(_workers) + 1, threads):
             worker = threading.Thread(
@@ -86,11 +85,16 @@ def _grow(threads: int) -> None:
         _size = max(_size, threads)
 
 
+def _keep(owner: object) -> None:
+    """Never free the memory of ``owner``: a worker may outlive this module."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+
+
 def _new_control() -> int:
-    """Zeroed memory for a control block, never freed: a worker may outlive this module."""
+    """Zeroed memory for a control block."""
     size = executor.CONTROL_WORDS * 8
     memory = ctypes.create_string_buffer(size + _ALIGNMENT)
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
+    _keep(memory)
     address = -(-ctypes.addressof(memory) // _ALIGNMENT) * _ALIGNMENT
     words = (ctypes.c_int64 * executor.CONTROL_WORDS).from_address(address)
     words[executor.SPIN] = _SPINS_BEFORE_SLEEP

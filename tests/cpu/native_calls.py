@@ -8,7 +8,7 @@ import numpy as np
 
 from layercc.cpu.kernel import KernelFamily
 from layercc.cpu.target import compile_library
-from layercc.runtime.native import load_object
+from layercc.runtime.loading import load_object
 
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)
 
