@@ -24,8 +24,14 @@ _WORD = 8  # bytes; the alignment of atomics
 # Linux: the number of the futex system call, by machine; operations from linux/futex.h.
 _FUTEX = {"x86_64": 202, "aarch64": 98}
 _SYSTEM_CALLS = {
-    "x86_64": {"getcpu": 309, "sched_setaffinity": 203, "sched_getaffinity": 204},
-    "aarch64": {"getcpu": 168, "sched_setaffinity": 122, "sched_getaffinity": 123},
+    "x86_64": {
+        "gettid": 186, "sched_setaffinity": 203, "sched_getaffinity": 204,
+        "clock_gettime": 228, "getcpu": 309,
+    },
+    "aarch64": {
+        "gettid": 178, "sched_setaffinity": 122, "sched_getaffinity": 123,
+        "clock_gettime": 113, "getcpu": 168,
+    },
 }
 _FUTEX_WAIT_PRIVATE = 128
 _FUTEX_WAKE_PRIVATE = 129

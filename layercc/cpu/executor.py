@@ -21,6 +21,12 @@ What is shared is the control block, one cache line a word:
   begun in one call and completed in a later one takes a task of the later one: it is valid too.
 - DONE counts tasks that workers have reported. The leader sets it back to 0 once all are in, when
   nobody else can touch it.
+- WORKERS has a line for each worker: its THREAD_ID, and whether it is AT_WORK, that is, may have a
+  task. Where other threads of the machine want processors too, a worker can lose its own in the
+  middle of a task, and the leader would wait until the scheduler's next turn, some milliseconds.
+  So a leader that waits for long brings such a worker to its own processor, sets LEADER_SLEEPS,
+  looks at DONE a last time and sleeps on it; a worker adds to DONE before it looks at
+  LEADER_SLEEPS. (Where workers are merely slow, it stays awake: to be woken takes 50 µs.)
 - ACTIVE says that a run goes on; LIMIT is how many threads may take part in it.
 - A worker without work spins SPIN times, then sleeps on WAKE. It adds itself to SLEEPERS before
   it looks at ACTIVE a last time; the leader sets ACTIVE before it looks at SLEEPERS. All four
@@ -47,19 +53,26 @@ TICKET: Final = 2 * _LINE
 FUNCTION: Final = TICKET + 1
 WORDS: Final = TICKET + 2
 DONE: Final = 3 * _LINE
+LEADER_SLEEPS: Final = DONE + 1
 WAKE: Final = 4 * _LINE
 LEADER_CPU: Final = ACTIVE + 2
 RUNS: Final = BUSY + 1
 SLEEPERS: Final = 5 * _LINE
 STOP: Final = 6 * _LINE
 SPIN: Final = STOP + 1
-CONTROL_WORDS: Final = 7 * _LINE
+WORKERS: Final = 7 * _LINE
+THREAD_ID: Final = 0  # words of a worker's line
+AT_WORK: Final = 1
+_MOST_WATCHED: Final = 128  # workers from this number on share a line that nobody looks at
+CONTROL_WORDS: Final = WORKERS + (_MOST_WATCHED + 1) * _LINE
 
 TABLE_COLUMNS: Final = 4
 BIAS: Final = 1 << 16  # more than there are threads
 MOST_TASKS: Final = 1 << 30  # a call with more is run by the leader alone
 _LOW: Final = (1 << 32) - 1
 _LEADER_SPINS: Final = 4000
+_LOOK_SPINS: Final = 100  # pauses between two looks at how long a worker has run
+_THREAD_CLOCK: Final = 6  # CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED of Linux
 _RUNS_BETWEEN_LOOKS: Final = 16  # runs after which the leader says again where it runs
 _CALLS_BETWEEN_LOOKS: Final = 64  # calls a worker takes part in before it looks where it runs
 _MASK_WORDS: Final = 16  # of a set of processors: up to 1024
@@ -76,6 +89,7 @@ def walk_table():
         load,
         pause,
         store_release,
+        wait_while,
         wake_all,
         yield_thread,
     )
@@ -86,6 +100,45 @@ def walk_table():
     def run_alone(function, tasks, words):
         for task in range(tasks):
             call_kernel(function, task, words)
+
+    @jit
+    def processor_time(thread_id):
+        """How long a thread of this process has run, in nanoseconds; 0 where that is not known."""
+        time = stack_array(2, "i64")
+        time[0] = time[1] = 0
+        clock = (~thread_id << 3) | _THREAD_CLOCK
+        linux_call("clock_gettime", clock, address(time), 0)
+        return time[0] * 1_000_000_000 + time[1]
+
+    @jit(inline=False)
+    def lend_processor(control):
+        """Bring a worker that has a task, but no processor, to the processor of this thread.
+
+        Returns whether there was one.
+        """
+        for index in range(1, min(control[LIMIT], _MOST_WATCHED)):
+            worker = WORKERS + index * _LINE
+            if load(control, worker + AT_WORK) == 0:
+                continue
+            thread = control[worker + THREAD_ID]
+            before = processor_time(thread)
+            for _ in range(_LOOK_SPINS):
+                pause()
+            if processor_time(thread) == before:
+                cpu = stack_array(1, "i64")
+                cpu[0] = 0
+                allowed = stack_array(_MASK_WORDS, "i64")
+                here = stack_array(_MASK_WORDS, "i64")
+                size = linux_call("sched_getaffinity", thread, 8 * _MASK_WORDS, address(allowed))
+                if size > 0 and linux_call("getcpu", address(cpu), 0, 0) == 0:
+                    for word in range(_MASK_WORDS):
+                        here[word] = 0
+                    here[cpu[0] // 64] = 1 << (cpu[0] % 64)
+                    linux_call("sched_setaffinity", thread, size, address(here))
+                    linux_call("sched_setaffinity", thread, size, address(allowed))
+                    control[LEADER_CPU] = cpu[0]
+                    return True
+        return False
 
     @jit(inline=False)
     def run_shared(control, function, tasks, words):
@@ -105,6 +158,12 @@ def walk_table():
             spins += 1
             if spins < _LEADER_SPINS:
                 pause()
+            elif lend_processor(control):
+                exchange(control, LEADER_SLEEPS, 1)
+                done = load(control, DONE)
+                if done != tasks - own:
+                    wait_while(control, DONE, done)
+                exchange(control, LEADER_SLEEPS, 0)
             else:
                 yield_thread()
         store_release(control, DONE, 0)
@@ -157,6 +216,7 @@ def attend():
         linux_call,
         load,
         pause,
+        store_release,
         wait_while,
         wake_all,
         yield_thread,
@@ -164,21 +224,7 @@ def attend():
     from layercc.cpu.intrinsics import address, stack_array
     from layercc.cpu.target import jit
 
-    @jit
-    def take_tasks(control):
-        """Run tasks from the back until none is left."""
-        count = 0
-        while True:
-            ticket = fetch_add(control, TICKET, -1)
-            back = ticket & _LOW
-            if ticket >> 32 >= back:
-                break
-            call_kernel(control[FUNCTION], back - 1 - BIAS, control[WORDS])
-            count += 1
-        if count > 0:
-            fetch_add(control, DONE, count)
-
-    @jit
+    @jit(inline=False)
     def leave_leader(control):
         """Move to another processor, if there is one, where this thread shares the leader's."""
         cpu = stack_array(1, "i64")
@@ -196,6 +242,25 @@ def attend():
             linux_call("sched_setaffinity", 0, size, address(mask))
 
     @jit
+    def take_tasks(control, worker):
+        """Run tasks from the back until none is left."""
+        count = 0
+        store_release(control, worker + AT_WORK, 1)
+        while True:
+            ticket = fetch_add(control, TICKET, -1)
+            back = ticket & _LOW
+            if ticket >> 32 >= back:
+                break
+            call_kernel(control[FUNCTION], back - 1 - BIAS, control[WORDS])
+            count += 1
+        if count > 0:
+            fetch_add(control, DONE, count)
+        store_release(control, worker + AT_WORK, 0)
+        if count > 0 and load(control, LEADER_SLEEPS) != 0:
+            wake_all(control, DONE)
+            leave_leader(control)
+
+    @jit
     def wanted(control, index):
         return load(control, ACTIVE) != 0 and load(control, LIMIT) > index
 
@@ -205,6 +270,8 @@ def attend():
             fetch_add(control, WAKE, 1)
             wake_all(control, WAKE)
             return
+        worker = WORKERS + min(index, _MOST_WATCHED) * _LINE
+        control[worker + THREAD_ID] = linux_call("gettid", 0, 0, 0)
         limit = control[SPIN]
         spins = 0
         calls = 0
@@ -214,7 +281,7 @@ def attend():
                 if calls % _CALLS_BETWEEN_LOOKS == 0:
                     leave_leader(control)
                 calls += 1
-                take_tasks(control)
+                take_tasks(control, worker)
                 spins = 0
             elif spins < limit:
                 spins += 1

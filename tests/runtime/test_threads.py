@@ -126,6 +126,30 @@ def test_workers_keep_the_processors_they_may_use():
             assert os.sched_getaffinity(worker.native_id) == allowed
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processor sets are Linux's")
+@pytest.mark.parametrize("processors", ["one", "all"])
+def test_workers_that_lose_their_processor(processors):
+    """Others want the processors too, so that workers stop in the middle of tasks."""
+    output, _ = run_script(f"""
+        import os, subprocess, sys, threading
+        allowed = os.sched_getaffinity(0)
+        if {processors == "one"}:
+            allowed = {{min(allowed)}}
+            os.sched_setaffinity(0, allowed)
+        spin = "while True: pass"
+        others = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(len(allowed))]
+        try:
+            t.check([8, 1, 8, 8] * 5, 3, runs=50, delay=3000)
+        finally:
+            for other in others:
+                other.kill()
+        workers = [w for w in threading.enumerate() if w.name.startswith("layercc-")]
+        assert all(os.sched_getaffinity(w.native_id) == allowed for w in workers)
+        print(len(workers))
+    """)
+    assert output == ["2"]
+
+
 def test_changing_thread_counts():
     shared, alone = Chain([5, 2, 9]), Chain([5, 2, 9])
     for n_threads in [1, 8, 2, 3, 1, 2, 8] * 100:
