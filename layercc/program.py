@@ -17,6 +17,10 @@ from layercc.cpu.kernel import KernelKey
 Space = Literal["arena", "constant", "input", "output"]
 
 
+#: Bytes: constants and buffers in the arena start at multiples of it.
+ALIGNMENT = 64
+
+
 @dataclass(slots=True, eq=False)
 class Buffer:
     """A stretch of memory. `slot` is the position among constants, inputs or outputs;

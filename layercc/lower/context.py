@@ -15,10 +15,9 @@ from ir.graph import Graph, Node
 from ir.inference import Inference, call_for
 from ir.registry import Call
 from layercc.cpu.kernel import KernelKey
-from layercc.lower.weights import Weights
+from layercc.lower.weights import Weights, aligned
 from layercc.program import Address, Argument, Buffer, KernelCall, Program
 
-ALIGNMENT = 64
 # Rough figures of one core, to tell calls that are too short to share between threads.
 BYTES_PER_SECOND = 20e9
 FLOPS_PER_SECOND = 60e9
@@ -146,7 +145,7 @@ class Context:
     def constant(self, array: np.ndarray) -> Tensor:
         """A constant of this program alone. For weights use `packed`, which plans share."""
         if id(array) not in self._copies:
-            self._copies[id(array)] = (array, _aligned(np.ascontiguousarray(array)))
+            self._copies[id(array)] = (array, aligned(np.ascontiguousarray(array)))
         return self._place(self._copies[id(array)][1])
 
     def packed(self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]) -> Tensor:
@@ -156,7 +155,7 @@ class Context:
         constant's own shape and the node's attributes, not on the shapes of inputs.
         """
         constant = self.graph.constants[name]
-        packed = self.weights.packed(constant, recipe, lambda given: _aligned(pack(given)))
+        packed = self.weights.packed(constant, recipe, lambda given: aligned(pack(given)))
         return self._place(packed)
 
     def _place(self, array: np.ndarray) -> Tensor:
@@ -213,14 +212,3 @@ def _words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:
             yield from _words(f"{name}.{index}", part)
     else:
         yield name, value
-
-
-def _aligned(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy of it that starts at a multiple of 64 bytes."""
-    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
-        return array
-    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    aligned = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    aligned[...] = array
-    return aligned

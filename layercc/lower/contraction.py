@@ -17,6 +17,7 @@ from layercc.cpu.tiles import choose_vectors, lanes, tile_rows
 from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import Epilogue
 from layercc.lower.strided import Strided
+from layercc.lower.weights import aligned_zeros
 from layercc.lower.windows import Axes, Axis
 
 #: Panels of weights beyond this size are each used for all rows before the next is read.
@@ -93,7 +94,7 @@ def pack_weights(array: np.ndarray, vectors: int) -> np.ndarray:
     groups, taps, depth, columns = array.shape
     width = vectors * lanes({4: "f32", 8: "f64"}[array.itemsize])
     panels = -(-columns // width)
-    packed = np.zeros((groups, panels, taps, depth, width), array.dtype)
+    packed = aligned_zeros((groups, panels, taps, depth, width), array.dtype)
     for panel in range(panels):
         part = array[..., panel * width : (panel + 1) * width]
         packed[:, panel, ..., : part.shape[-1]] = part

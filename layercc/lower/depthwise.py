@@ -15,6 +15,7 @@ from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group
 from layercc.lower.movement import strided_copy, strides_of
+from layercc.lower.weights import aligned_zeros
 from layercc.lower.windows import axes_of
 
 #: Undilated windows of these (widths, strides) have a kernel that shares input pixels between
@@ -87,7 +88,7 @@ def _weights(context: Context, name: str, wide: int) -> Tensor:
 def _packed(weight: np.ndarray, wide: int) -> np.ndarray:
     """`[C, 1, kernel...]` → `[tap][wide]`, zero beyond C."""
     filters = weight.shape[0]
-    packed = np.zeros((math.prod(weight.shape[2:]), wide), weight.dtype)
+    packed = aligned_zeros((math.prod(weight.shape[2:]), wide), weight.dtype)
     packed[:, :filters] = weight.reshape(filters, -1).T
     return packed
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from layercc.program import Buffer, Program
-
-ALIGNMENT = 64
+from layercc.program import ALIGNMENT, Buffer, Program
 
 
 @dataclass(slots=True)

@@ -16,11 +16,10 @@ import numpy as np
 
 from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
 from layercc.cpu.kernel import KernelKey, Signature
-from layercc.program import Address, KernelCall, Program
+from layercc.program import ALIGNMENT, Address, KernelCall, Program
 from layercc.runtime.native import Kernels, LoadedKernel
 from layercc.runtime.threads import run_table
 
-_ALIGNMENT = 64
 #: Plans that an arena remembers its addresses for.
 _MOST_INSTANCES = 256
 
@@ -41,9 +40,9 @@ class Arena:
     """Memory for the intermediate values of one running call, of any plan of a model."""
 
     def __init__(self, nbytes: int) -> None:
-        self._memory = np.empty(nbytes + _ALIGNMENT, np.uint8)
+        self._memory = np.empty(nbytes + ALIGNMENT, np.uint8)
         self.nbytes = nbytes
-        self.start = -(-address_of(self._memory) // _ALIGNMENT) * _ALIGNMENT
+        self.start = -(-address_of(self._memory) // ALIGNMENT) * ALIGNMENT
         self.instances: dict[Plan, Instance] = {}
 
 
