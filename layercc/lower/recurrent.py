@@ -8,7 +8,7 @@ the state with the recurrent weights, for all directions at once, and a cell
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,8 @@ def _steps(
 
 @dataclass(frozen=True)
 class Layer:
-    """One recurrent layer at concrete sizes. `h` and the other `states` are [rows of samples];
-    strides are in elements."""
+    """One recurrent layer at concrete sizes. Its tensors are seen as [directions, time, batch,
+    columns], with stride 0 where there is no time."""
 
     call: Call
     context: Context
@@ -101,14 +101,14 @@ class Layer:
         """Rows of W and R of one direction."""
         return self.gates * self.hidden
 
-    def projected(self, x: Tensor, weight: str, bias: Tensor | None, whole: bool) -> Tensor:
-        """[samples and times as in X, directions, rows]: W x + Wb, and with `whole` also Rb."""
+    def projected(self, x: Tensor, weight: str, bias: Tensor | None, whole: bool) -> Strided:
+        """W x + Wb, and with `whole` also Rb."""
         count = self.time * self.batch
         y = self.context.scratch(self.dtype, (count, self.directions, self.rows))
         epilogue = Epilogue()
         if bias is not None:
             parts = [bias, bias.moved(self.rows * self.dtype.itemsize)] if whole else [bias]
-            operands = tuple(Operand(part, 0, 2 * self.rows, 0, 1) for part in parts)
+            operands = tuple(Operand(part, 2 * self.rows, 0, 0, 1) for part in parts)
             kind = str(self.dtype)
             add = [("add", (0, 1), (), kind), ("add", (3, 2), (), kind)]
             inputs = (kind,) * (1 + len(parts))
@@ -118,17 +118,21 @@ class Layer:
         self._contract(
             Strided(x, 0, 0, self.features),
             self.weights(weight, self.features, 0, self.rows),
-            Strided(y, 0, self.rows, wide),
+            Strided(y, self.rows, 0, wide),
             (count, self.rows, self.features),
             epilogue,
         )
-        return y
+        between = (wide, self.time * wide) if self.call.layout else (self.batch * wide, wide)
+        return Strided(y, self.rows, *between)
 
-    def product(self, x: Strided, weight: str, y: Tensor, first: int, rows: int) -> None:
-        """y[direction, sample] = R[first : first + rows] x, where x has `hidden` columns."""
-        target = Strided(y, 0, self.batch * rows, rows)
-        packed = self.weights(weight, self.hidden, first, rows)
-        self._contract(x, packed, target, (self.batch, rows, self.hidden), Epilogue())
+    def product(self, x: Strided, weight: str, first: int, gates: int) -> Strided:
+        """R x, for `gates` gates from number `first` on."""
+        rows, batch = gates * self.hidden, self.batch
+        shape = (self.directions, batch, rows)
+        y = Strided(self.context.scratch(self.dtype, shape), batch * rows, 0, rows)
+        packed = self.weights(weight, self.hidden, first * self.hidden, rows)
+        self._contract(x, packed, y, (batch, rows, self.hidden), Epilogue())
+        return y
 
     def _contract(
         self, x: Strided, w: Packed, y: Strided, sizes: tuple[int, int, int], epilogue: Epilogue
@@ -136,7 +140,7 @@ class Layer:
         rows, columns, depth = sizes
         emit(
             self.context,
-            Contraction(x, w, y, rows, columns, depth, inner=self.directions, epilogue=epilogue),
+            Contraction(x, w, y, rows, columns, depth, outer=self.directions, epilogue=epilogue),
         )
 
     def weights(self, name: str, depth: int, first: int, rows: int) -> Packed:
@@ -151,13 +155,13 @@ class Layer:
                 return pack_weights(part.swapaxes(1, 2)[:, None], vectors)
 
             packed = context.packed(name, f"recurrent {first} {rows} {vectors} {dtype}", pack)
-            return Packed(packed, vectors, 0, packed.size // self.directions)
+            return Packed(packed, vectors, packed.size // self.directions)
         matrix = computable(context, context.tensor(name))
         return pack_at_run_time(
             context,
             matrix.moved(first * depth * self.dtype.itemsize),
-            (1, self.directions),
-            (0, matrix.shape[1] * depth, 1, depth),
+            (self.directions, 1),
+            (matrix.shape[1] * depth, 0, 1, depth),
             depth,
             rows,
         )
@@ -177,9 +181,9 @@ def recurrent(context: Context, node: Node) -> None:
     projected = layer.projected(x, node.inputs[1], bias, whole=node.op != "GRU")
 
     outputs = [*node.outputs, "", ""]
-    state_shape, h_strides = (directions, batch, hidden), (batch * hidden, hidden)
+    state_shape, state_strides = (directions, batch, hidden), (batch * hidden, 0, hidden)
     if call.layout:
-        state_shape, h_strides = (batch, directions, hidden), (hidden, directions * hidden)
+        state_shape, state_strides = (batch, directions, hidden), (hidden, 0, directions * hidden)
     states = [
         _state(context, outputs[1 + i], initial[i], layer.dtype, state_shape)
         for i in range(op.states)
@@ -189,46 +193,36 @@ def recurrent(context: Context, node: Node) -> None:
         else context.scratch(layer.dtype, (directions, batch, hidden))  # what one step writes
     )  # fmt: skip
 
-    cells = Cells(layer, _words(layer, lengths, h_strides))
-    cells.tensors |= {"projected": (projected, layer.rows), "h": (states[0], h_strides[0])}
-    cells.give("lengths", lengths, 0)
-    y_strides = _output_strides(layer, outputs[0] != "")
+    h = Strided(states[0], *state_strides)
+    cells = Cells(layer, _layer_words(layer, lengths), {"projected": projected, "h": h})
+    written = Strided(y, *_output_strides(layer, outputs[0] != ""))
     functions = _functions(layer, op)
-    h = Strided(states[0], 0, *h_strides)
     kind, recurrent_weights = str(layer.dtype), node.inputs[2]
 
     first = len(context.program.calls)
     if time == 0:
         pass
     elif node.op == "GRU":
-        biased = bias is not None
-        linear = bool(call.linear_before_reset)
-        cells.give("bias", bias, 6 * hidden)
-        gates = 3 if linear else 2
-        sums = context.scratch(layer.dtype, (directions, batch, gates * hidden))
-        cells.give("sums", sums, batch * gates * hidden)
-        layer.product(h, recurrent_weights, sums, 0, gates * hidden)
+        biased, linear = bias is not None, bool(call.linear_before_reset)
+        if bias is not None:
+            rb = bias.moved(layer.rows * layer.dtype.itemsize)
+            cells.tensors["bias"] = Strided(rb, 2 * layer.rows, 0, 0)
+        cells.tensors["sums"] = sums = layer.product(h, recurrent_weights, 0, 3 if linear else 2)
         if not linear:
             cells.emit(lambda f: gru_gates.key(kind, f[0], biased), functions)
-            products = context.scratch(layer.dtype, (directions, batch, hidden))
-            kept = Strided(
-                sums.moved(hidden * layer.dtype.itemsize), 0, 2 * batch * hidden, 2 * hidden
-            )
-            layer.product(kept, recurrent_weights, products, 2 * hidden, hidden)
-            cells.give("products", products, batch * hidden)
-        cells.give_output(y, y_strides)
+            cells.tensors["products"] = layer.product(sums.moved(hidden), recurrent_weights, 2, 1)
+        cells.tensors["y"] = written
         cells.emit(lambda f: gru_cell.key(kind, f, biased, linear), functions)
     else:
-        sums = context.scratch(layer.dtype, (directions, batch, layer.rows))
-        layer.product(h, recurrent_weights, sums, 0, layer.rows)
-        cells.give("sums", sums, batch * layer.rows)
-        cells.give_output(y, y_strides)
+        cells.tensors["sums"] = layer.product(h, recurrent_weights, 0, layer.gates)
+        cells.tensors["y"] = written
         if node.op == "RNN":
             cells.emit(lambda f: rnn_cell.key(kind, f[0]), functions)
         else:
-            cells.give("c", states[1], h_strides[0])
-            cells.give("p", peepholes, 3 * hidden)
+            cells.tensors["c"] = Strided(states[1], *state_strides)
             peeping, coupled = peepholes is not None, bool(call.input_forget)
+            if peepholes is not None:
+                cells.tensors["peepholes"] = Strided(peepholes, 3 * hidden, 0, 0)
             cells.emit(lambda f: lstm_cell.key(kind, f, peeping, coupled), functions)
     _repeat(context, first, time)
 
@@ -239,24 +233,11 @@ def recurrent(context: Context, node: Node) -> None:
 
 @dataclass
 class Cells:
-    """Calls of a cell for all directions, or where these have different functions, for each.
-
-    `tensors` are its pointers, with the elements between directions.
-    """
+    """Calls of a cell for all directions, or where these have different functions, for each."""
 
     layer: Layer
-    words: dict[str, int]
-    tensors: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
-
-    def give(self, name: str, tensor: Tensor | None, step: int) -> None:
-        """Sets a pointer, if there is such a tensor."""
-        if tensor is not None:
-            self.tensors[name] = (tensor, step)
-
-    def give_output(self, y: Tensor, strides: dict[str, int]) -> None:
-        """Sets where the states of all steps are written."""
-        self.give("y", y, strides["y_direction"])
-        self.words |= strides
+    words: dict[str, Any]  # the record `layercc.cpu.recurrence.LAYER`
+    tensors: dict[str, Strided]
 
     def emit(
         self,
@@ -264,7 +245,7 @@ class Cells:
         functions: Sequence[tuple[Expression, ...]],
     ) -> None:
         """Appends the calls of the cell `key`; `functions` are those of each direction."""
-        layer, size = self.layer, self.layer.dtype.itemsize
+        layer = self.layer
         together = len(set(functions)) == 1
         count = layer.directions if together else 1
         for d in range(0, layer.directions, count):
@@ -274,8 +255,9 @@ class Cells:
                 key(functions[d]),
                 tasks=-(-count * layer.batch // words["row_block"]),
                 flops=50 * count * layer.batch * layer.hidden,
-                **words,
-                **{name: at.moved(d * step * size) for name, (at, step) in self.tensors.items()},
+                step=0,
+                layer=words,
+                **{name: at.moved(d * at.outer).words() for name, at in self.tensors.items()},
             )
 
 
@@ -306,39 +288,29 @@ def _state(
     return state
 
 
-def _output_strides(layer: Layer, wanted: bool) -> dict[str, int]:
+def _output_strides(layer: Layer, wanted: bool) -> tuple[int, int, int]:
     """Elements between directions, steps and samples of Y, or of what stands for one step of it."""
     batch, hidden = layer.batch, layer.hidden
     line = layer.directions * hidden
     if not wanted:
-        strides = (batch * hidden, 0, hidden)
-    elif layer.call.layout:
-        strides = (hidden, line, layer.time * line)
-    else:
-        strides = (batch * hidden, batch * line, hidden)
-    return dict(zip(("y_direction", "y_time", "y_row"), strides, strict=True))
+        return batch * hidden, 0, hidden
+    if layer.call.layout:
+        return hidden, line, layer.time * line
+    return batch * hidden, batch * line, hidden
 
 
-def _words(layer: Layer, lengths: Tensor | None, states: tuple[int, int]) -> dict[str, int]:
-    """Sizes and strides that all cells share."""
-    time, batch, hidden, directions = layer.time, layer.batch, layer.hidden, layer.directions
-    wide = directions * layer.rows
-    steps = (wide, time * wide) if layer.call.layout else (batch * wide, wide)
-    return {
-        "step": 0,
-        "time": time,
+def _layer_words(layer: Layer, lengths: Tensor | None) -> dict[str, Any]:
+    """The record `layercc.cpu.recurrence.LAYER`."""
+    words = {
         "limited": int(lengths is not None),
+        "time": layer.time,
+        "directions": layer.directions,
         "first_backward": int(layer.call.direction == "reverse"),
-        "directions": directions,
-        "batch": batch,
-        "hidden": hidden,
-        "row_block": max(_CELL_TASK // max(hidden, 1), 1),
-        "projected_direction": layer.rows,
-        "projected_time": steps[0],
-        "projected_row": steps[1],
-        "state_direction": states[0],
-        "state_row": states[1],
+        "batch": layer.batch,
+        "hidden": layer.hidden,
+        "row_block": max(_CELL_TASK // max(layer.hidden, 1), 1),
     }
+    return words if lengths is None else {"lengths": lengths, **words}
 
 
 def _functions(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from layercc.lower.context import Tensor
 
@@ -16,6 +16,10 @@ class Strided:
     outer: int
     inner: int
     row: int
+
+    def moved(self, elements: int) -> Self:
+        """The same strides, from `elements` further on."""
+        return replace(self, tensor=self.tensor.moved(elements * self.tensor.dtype.itemsize))
 
     def words(self) -> dict[str, Any]:
         """The record `layercc.cpu.strided.strided`."""

@@ -7,80 +7,42 @@ With x the projected input of the step (W x + Wb), s the recurrent product (R h)
     GRU    z, r = f(x + s + rb),  n = g(x + R(r h) + rb)  or  g(x + r (s + rb)),
            h ← (1 - z) n + z h
 
-A row is one sample in one direction; tasks are blocks of `row_block` rows. `sums` is
-[directions, batch, gates * hidden]; the states are updated in place. Samples shorter than `step`
-keep their states and give zeros. Each gate's function is an expression of one input
-(`layercc.cpu.expressions`), clipping included.
+A row is one sample in one direction; tasks are blocks of rows (`layercc.cpu.recurrence`). Tensors
+are [directions, time, batch, columns]; those without a time have stride 0 there. Their columns are
+gates * hidden of `projected` and `sums` (x and s), and hidden of `y` and of the states, which are
+updated in place. Samples shorter than `step` keep their states and give zeros. Each gate's function
+is an expression of one input (`layercc.cpu.expressions`), clipping included.
 
 Bound by the recurrent product's weights, which are read once a step; a cell reads a few rows.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, optional, pointer
+from layercc.cpu.kernel import INT, kernel_family, optional
 
 
-def _place():
-    """The helper `place(step, steps, backward)`: the time at which a sample of `steps` steps reads
-    and writes; what is behind its end stays where it is."""
-    from layercc.cpu.target import jit
-
-    def place(step, steps, backward):
-        if backward != 0 and step < steps:
-            return steps - 1 - step
-        return step
-
-    return jit(place)
-
-
-@kernel_family(noalias=("y", "h"))
+@kernel_family(noalias=("y.data", "h.data"))
 def rnn_cell(dtype: str, activation: tuple):
     """Tasks: ceil(directions * batch / row_block)."""
     from layercc.cpu.expressions import build
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.math import SCALAR
+    from layercc.cpu.recurrence import LAYER, clear, place_of, rows_of_task
+    from layercc.cpu.strided import row_of, strided
 
-    f, place, zero = build(activation), _place(), SCALAR[dtype](0)
-    data = pointer(dtype)
+    f = build(activation)
+    tensor = strided(dtype)
 
     def body(
-        task: INT,
-        sums: data,
-        projected: data,
-        lengths: optional(pointer("i32")),
-        y: data,
-        h: data,
-        step: INT,
-        time: INT,
-        limited: INT,
-        first_backward: INT,
-        directions: INT,
-        batch: INT,
-        hidden: INT,
-        row_block: INT,
-        projected_direction: INT,
-        projected_time: INT,
-        projected_row: INT,
-        y_direction: INT,
-        y_time: INT,
-        y_row: INT,
-        state_direction: INT,
-        state_row: INT,
+        task: INT, sums: tensor, projected: tensor, y: tensor, h: tensor, step: INT, layer: LAYER
     ):
-        for row in range(task * row_block, min((task + 1) * row_block, directions * batch)):
-            direction, sample = row // batch, row % batch
-            steps = lengths[sample] if limited != 0 else time
-            at = place(step, steps, direction + first_backward)
-            target = offset(y, direction * y_direction + at * y_time + sample * y_row)
-            if step >= steps:
-                for j in range(hidden):
-                    target[j] = zero
+        first, end = rows_of_task(layer, task)
+        for row in range(first, end):
+            direction, sample, time, inside = place_of(layer, row, step)
+            target = row_of(y, direction, time, sample)
+            if not inside:
+                clear(target, layer.hidden)
                 continue
-            x = offset(
-                projected,
-                direction * projected_direction + at * projected_time + sample * projected_row,
-            )
-            s = offset(sums, row * hidden)
-            state = offset(h, direction * state_direction + sample * state_row)
-            for j in range(hidden):
+            x = row_of(projected, direction, time, sample)
+            s = row_of(sums, direction, 0, sample)
+            state = row_of(h, direction, 0, sample)
+            for j in range(layer.hidden):
                 new = f(x[j] + s[j])
                 state[j] = new
                 target[j] = new
@@ -88,68 +50,53 @@ def rnn_cell(dtype: str, activation: tuple):
     return body
 
 
-@kernel_family(noalias=("y", "h", "c"))
+@kernel_family(noalias=("y.data", "h.data", "c.data"))
 def lstm_cell(dtype: str, activations: tuple, peeping: bool, coupled: bool):
-    """Gates are in the order i, o, f, c. `peeping`: with peepholes p, [directions, 3 * hidden] in
+    """Gates are in the order i, o, f, c. `peeping`: with `peepholes`, a row for each direction, in
     the order i, o, f; `coupled`: the forget gate is 1 - i.
 
     Tasks: ceil(directions * batch / row_block).
     """
     from layercc.cpu.expressions import build
-    from layercc.cpu.intrinsics import offset
     from layercc.cpu.math import SCALAR
+    from layercc.cpu.recurrence import (
+        LAYER,
+        clear,
+        four_gates,
+        place_of,
+        rows_of_task,
+        three_gates,
+    )
+    from layercc.cpu.strided import row_of, strided
 
     f, g, last = (build(activation) for activation in activations)
-    place, zero, one = _place(), SCALAR[dtype](0), SCALAR[dtype](1)
-    data = pointer(dtype)
+    one = SCALAR[dtype](1)
+    tensor = strided(dtype)
 
     def body(
         task: INT,
-        sums: data,
-        projected: data,
-        lengths: optional(pointer("i32")),
-        y: data,
-        h: data,
-        c: data,
-        p: optional(data),
+        sums: tensor,
+        projected: tensor,
+        peepholes: optional(tensor),
+        y: tensor,
+        h: tensor,
+        c: tensor,
         step: INT,
-        time: INT,
-        limited: INT,
-        first_backward: INT,
-        directions: INT,
-        batch: INT,
-        hidden: INT,
-        row_block: INT,
-        projected_direction: INT,
-        projected_time: INT,
-        projected_row: INT,
-        y_direction: INT,
-        y_time: INT,
-        y_row: INT,
-        state_direction: INT,
-        state_row: INT,
+        layer: LAYER,
     ):
-        for row in range(task * row_block, min((task + 1) * row_block, directions * batch)):
-            direction, sample = row // batch, row % batch
-            steps = lengths[sample] if limited != 0 else time
-            at = place(step, steps, direction + first_backward)
-            target = offset(y, direction * y_direction + at * y_time + sample * y_row)
-            if step >= steps:
-                for j in range(hidden):
-                    target[j] = zero
+        first, end = rows_of_task(layer, task)
+        for row in range(first, end):
+            direction, sample, time, inside = place_of(layer, row, step)
+            target = row_of(y, direction, time, sample)
+            if not inside:
+                clear(target, layer.hidden)
                 continue
-            xi = offset(
-                projected,
-                direction * projected_direction + at * projected_time + sample * projected_row,
-            )
-            xo, xf, xc = offset(xi, hidden), offset(xi, 2 * hidden), offset(xi, 3 * hidden)
-            si = offset(sums, row * 4 * hidden)
-            so, sf, sc = offset(si, hidden), offset(si, 2 * hidden), offset(si, 3 * hidden)
-            pi = offset(p, direction * 3 * hidden)
-            po, pf = offset(pi, hidden), offset(pi, 2 * hidden)
-            state = offset(h, direction * state_direction + sample * state_row)
-            cell = offset(c, direction * state_direction + sample * state_row)
-            for j in range(hidden):
+            xi, xo, xf, xc = four_gates(row_of(projected, direction, time, sample), layer.hidden)
+            si, so, sf, sc = four_gates(row_of(sums, direction, 0, sample), layer.hidden)
+            pi, po, pf = three_gates(row_of(peepholes, direction, 0, 0), layer.hidden)
+            state = row_of(h, direction, 0, sample)
+            cell = row_of(c, direction, 0, sample)
+            for j in range(layer.hidden):
                 old = cell[j]
                 gate_i, gate_o, gate_f = xi[j] + si[j], xo[j] + so[j], xf[j] + sf[j]
                 if peeping:
@@ -168,55 +115,37 @@ def lstm_cell(dtype: str, activations: tuple, peeping: bool, coupled: bool):
     return body
 
 
-@kernel_family(noalias=("sums",))
+@kernel_family(noalias=("sums.data",))
 def gru_gates(dtype: str, activation: tuple, biased: bool):
     """First half of a GRU step whose reset gate is applied to h before its product.
 
-    `sums`, [directions, batch, 2 * hidden], holds the products of z and r, and afterwards z and
-    r * h. `bias` is [directions, 6 * hidden], Wb before Rb. Tasks as in `gru_cell`.
+    `sums`, of two gates, holds the products of z and r, and afterwards z and r * h. `bias` is Rb, a
+    row for each direction. Tasks as in `gru_cell`.
     """
     from layercc.cpu.expressions import build
-    from layercc.cpu.intrinsics import offset
+    from layercc.cpu.recurrence import LAYER, place_of, rows_of_task, three_gates
+    from layercc.cpu.strided import row_of, strided
 
-    f, place = build(activation), _place()
-    data = pointer(dtype)
+    f = build(activation)
+    tensor = strided(dtype)
 
     def body(
         task: INT,
-        sums: data,
-        projected: data,
-        bias: optional(data),
-        lengths: optional(pointer("i32")),
-        h: data,
+        sums: tensor,
+        projected: tensor,
+        bias: optional(tensor),
+        h: tensor,
         step: INT,
-        time: INT,
-        limited: INT,
-        first_backward: INT,
-        directions: INT,
-        batch: INT,
-        hidden: INT,
-        row_block: INT,
-        projected_direction: INT,
-        projected_time: INT,
-        projected_row: INT,
-        state_direction: INT,
-        state_row: INT,
+        layer: LAYER,
     ):
-        for row in range(task * row_block, min((task + 1) * row_block, directions * batch)):
-            direction, sample = row // batch, row % batch
-            steps = lengths[sample] if limited != 0 else time
-            at = place(step, steps, direction + first_backward)
-            xz = offset(
-                projected,
-                direction * projected_direction + at * projected_time + sample * projected_row,
-            )
-            xr = offset(xz, hidden)
-            sz = offset(sums, row * 2 * hidden)
-            sr = offset(sz, hidden)
-            bz = offset(bias, (direction * 6 + 3) * hidden)
-            br = offset(bz, hidden)
-            state = offset(h, direction * state_direction + sample * state_row)
-            for j in range(hidden):
+        first, end = rows_of_task(layer, task)
+        for row in range(first, end):
+            direction, sample, time, _ = place_of(layer, row, step)
+            xz, xr, _ = three_gates(row_of(projected, direction, time, sample), layer.hidden)
+            sz, sr, _ = three_gates(row_of(sums, direction, 0, sample), layer.hidden)
+            bz, br, _ = three_gates(row_of(bias, direction, 0, 0), layer.hidden)
+            state = row_of(h, direction, 0, sample)
+            for j in range(layer.hidden):
                 gate_z, gate_r = xz[j] + sz[j], xr[j] + sr[j]
                 if biased:
                     gate_z += bz[j]
@@ -227,70 +156,47 @@ def gru_gates(dtype: str, activation: tuple, biased: bool):
     return body
 
 
-@kernel_family(noalias=("y", "h"))
+@kernel_family(noalias=("y.data", "h.data"))
 def gru_cell(dtype: str, activations: tuple, biased: bool, linear: bool):
     """Gates are in the order z, r, h. `linear`: the reset gate multiplies the product, and `sums`
-    is [directions, batch, 3 * hidden]; otherwise `sums` is what `gru_gates` left, and `products`,
-    [directions, batch, hidden], the product with r * h.
+    is of three gates; otherwise `sums` is what `gru_gates` left, and `products`, [directions, 1,
+    batch, hidden], the product with r * h. `bias` is Rb, a row for each direction.
 
     Tasks: ceil(directions * batch / row_block).
     """
     from layercc.cpu.expressions import build
-    from layercc.cpu.intrinsics import offset
     from layercc.cpu.math import SCALAR
+    from layercc.cpu.recurrence import LAYER, clear, place_of, rows_of_task, three_gates
+    from layercc.cpu.strided import row_of, strided
 
     f, g = (build(activation) for activation in activations)
-    place, zero, one = _place(), SCALAR[dtype](0), SCALAR[dtype](1)
-    data = pointer(dtype)
-    gates = 3 if linear else 2
+    one = SCALAR[dtype](1)
+    tensor = strided(dtype)
 
     def body(
         task: INT,
-        sums: data,
-        products: optional(data),
-        projected: data,
-        bias: optional(data),
-        lengths: optional(pointer("i32")),
-        y: data,
-        h: data,
+        sums: tensor,
+        products: optional(tensor),
+        projected: tensor,
+        bias: optional(tensor),
+        y: tensor,
+        h: tensor,
         step: INT,
-        time: INT,
-        limited: INT,
-        first_backward: INT,
-        directions: INT,
-        batch: INT,
-        hidden: INT,
-        row_block: INT,
-        projected_direction: INT,
-        projected_time: INT,
-        projected_row: INT,
-        y_direction: INT,
-        y_time: INT,
-        y_row: INT,
-        state_direction: INT,
-        state_row: INT,
+        layer: LAYER,
     ):
-        for row in range(task * row_block, min((task + 1) * row_block, directions * batch)):
-            direction, sample = row // batch, row % batch
-            steps = lengths[sample] if limited != 0 else time
-            at = place(step, steps, direction + first_backward)
-            target = offset(y, direction * y_direction + at * y_time + sample * y_row)
-            if step >= steps:
-                for j in range(hidden):
-                    target[j] = zero
+        first, end = rows_of_task(layer, task)
+        for row in range(first, end):
+            direction, sample, time, inside = place_of(layer, row, step)
+            target = row_of(y, direction, time, sample)
+            if not inside:
+                clear(target, layer.hidden)
                 continue
-            xz = offset(
-                projected,
-                direction * projected_direction + at * projected_time + sample * projected_row,
-            )
-            xr, xh = offset(xz, hidden), offset(xz, 2 * hidden)
-            sz = offset(sums, row * gates * hidden)
-            sr, sh = offset(sz, hidden), offset(sz, 2 * hidden)
-            product = offset(products, row * hidden)
-            bz = offset(bias, (direction * 6 + 3) * hidden)
-            br, bh = offset(bz, hidden), offset(bz, 2 * hidden)
-            state = offset(h, direction * state_direction + sample * state_row)
-            for j in range(hidden):
+            xz, xr, xh = three_gates(row_of(projected, direction, time, sample), layer.hidden)
+            sz, sr, sh = three_gates(row_of(sums, direction, 0, sample), layer.hidden)
+            product = row_of(products, direction, 0, sample)
+            bz, br, bh = three_gates(row_of(bias, direction, 0, 0), layer.hidden)
+            state = row_of(h, direction, 0, sample)
+            for j in range(layer.hidden):
                 if linear:
                     gate_z, gate_r, inner = xz[j] + sz[j], xr[j] + sr[j], sh[j]
                     if biased:
