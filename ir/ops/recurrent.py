@@ -7,6 +7,7 @@ X is [time, batch, input] with layout 0 and [batch, time, input] with layout 1; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -84,12 +85,26 @@ def direction_count(call: Call) -> int:
     return 2 if call.direction == "bidirectional" else 1
 
 
+@dataclass(frozen=True)
+class Direction:
+    """What one direction computes with: W, R, Wb and Rb, peepholes (zeros where absent), and the
+    activations, clipping included."""
+
+    w: np.ndarray
+    r: np.ndarray
+    wb: np.ndarray
+    rb: np.ndarray
+    peepholes: np.ndarray
+    functions: list[Activation]
+
+
 class Recurrent(Op):
     """Base of the recurrent layers. `gates` rows of W and R belong to each hidden unit."""
 
     gates = 1
     states = 1  # tensors carried from step to step
     default_activations: tuple[str, ...] = ("Tanh",)
+    clipped: tuple[bool, ...] = (True,)  # whether `clip` applies to the input of each activation
 
     @classmethod
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
@@ -133,59 +148,54 @@ class Recurrent(Op):
 
     @classmethod
     def reference(cls, call: Call, x: Any, w: Any, r: Any, *rest: Any) -> Any:  # type: ignore[override]
-        given: list[Any] = [*rest, *[None] * (4 + cls.states - len(rest))]
-        b, lengths, *initial = given
-        peepholes = initial[cls.states]
-        dtype = x.dtype
-        x = widened(np.swapaxes(x, 0, 1) if call.layout else x)
+        given: list[Any] = [*rest, *[None] * (3 + cls.states - len(rest))]
+        b, lengths, *initial, peepholes = given
+
+        def batch_second(value: np.ndarray) -> np.ndarray:
+            return widened(np.swapaxes(value, 0, 1) if call.layout else value)
+
+        dtype, count, hidden = x.dtype, w.shape[0], r.shape[2]
+        x = batch_second(x)
         time, batch, _ = x.shape
-        hidden = r.shape[2]
-        per_direction = len(cls.default_activations)
-        activations = resolve_activations(call, cls.default_activations)
-        reverse = {"forward": [False], "reverse": [True]}.get(call.direction, [False, True])
         steps = np.full(batch, time) if lengths is None else np.asarray(lengths)
+        biases = np.zeros((count, 2 * w.shape[1])) if b is None else widened(b)
+        peeping = np.zeros((count, 3 * hidden)) if peepholes is None else widened(peepholes)
+        starts = [
+            np.zeros((count, batch, hidden)) if value is None else batch_second(value)
+            for value in initial
+        ]
+        functions = cls._functions(call)
         ys, carried = [], []
-        for d, backward in enumerate(reverse):
-            states = [
-                np.zeros((batch, hidden))
-                if value is None
-                else widened(np.swapaxes(value, 0, 1) if call.layout else value)[d]
-                for value in initial[: cls.states]
-            ]
-            bias = np.zeros(2 * w.shape[1]) if b is None else widened(b[d])
-            chosen = activations[d * per_direction : (d + 1) * per_direction]
-            functions = [_activation(*activation) for activation in chosen]
-            peephole = None if peepholes is None else widened(peepholes[d])
-            order = _time_order(steps, time, backward)
+        for d in range(count):
+            wb, rb = np.split(biases[d], 2)
+            chosen = functions[d * len(cls.clipped) : (d + 1) * len(cls.clipped)]
+            own = Direction(widened(w[d]), widened(r[d]), wb, rb, peeping[d], chosen)
+            order = _time_order(steps, time, backward=call.direction == "reverse" or d == 1)
+            states = [start[d] for start in starts]
             y = np.zeros((time, batch, hidden))
             for t in range(time):
-                at = order[t]
-                now = x[at, np.arange(batch)]
-                new = cls.step(
-                    call, now, states, widened(w[d]), widened(r[d]), bias, functions, peephole
-                )
+                at = order[t], np.arange(batch)
+                new = cls.step(call, own, x[at], states)
                 alive = (t < steps)[:, None]
                 states = [np.where(alive, n, s) for n, s in zip(new, states, strict=True)]
-                y[at, np.arange(batch)] = np.where(alive, states[0], 0)
+                y[at] = np.where(alive, states[0], 0)
             ys.append(y)
             carried.append(states)
-        finals = [np.stack([states[i] for states in carried]) for i in range(cls.states)]
+        finals = [np.stack(states) for states in zip(*carried, strict=True)]
         y = np.stack(ys, axis=1)
         if call.layout:
             y, finals = y.transpose(2, 0, 1, 3), [s.swapaxes(0, 1) for s in finals]
         return tuple(np.ascontiguousarray(out).astype(dtype) for out in (y, *finals))
 
+    @classmethod
+    def _functions(cls, call: Call) -> list[Activation]:
+        """The activations, those of one direction after another."""
+        resolved = resolve_activations(call, cls.default_activations)
+        clips = [call.clip if clipped else None for clipped in cls.clipped] * direction_count(call)
+        return [_activation(*each, clip) for each, clip in zip(resolved, clips, strict=True)]
+
     @staticmethod
-    def step(
-        call: Call,
-        x: np.ndarray,
-        states: list[np.ndarray],
-        w: np.ndarray,
-        r: np.ndarray,
-        bias: np.ndarray,
-        functions: list[Activation],
-        peephole: np.ndarray | None,
-    ) -> list[np.ndarray]:
+    def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
         """The states after one time step; the first is the output."""
         raise NotImplementedError
 
@@ -202,14 +212,12 @@ def _time_order(lengths: np.ndarray, time: int, backward: bool) -> np.ndarray:
     return np.where(forward < lengths, lengths - 1 - forward, forward)
 
 
-def _activation(name: str, alpha: float, beta: float) -> Activation:
+def _activation(name: str, alpha: float, beta: float, clip: float | None) -> Activation:
+    """The function of a gate, of an input brought to within `clip` of zero."""
     function, _ = ACTIVATIONS[name]
-    return lambda x: function(x, alpha, beta)
-
-
-def _clipped(call: Call, x: np.ndarray) -> np.ndarray:
-    """The input of an activation, within `clip` of zero."""
-    return x if call.clip is None else np.clip(x, -call.clip, call.clip)
+    if clip is None:
+        return lambda x: function(x, alpha, beta)
+    return lambda x: function(np.clip(x, -clip, clip), alpha, beta)
 
 
 _SHARED = {
@@ -233,19 +241,9 @@ class RNN(Recurrent):
     attributes = _SHARED
 
     @staticmethod
-    def step(
-        call: Call,
-        x: np.ndarray,
-        states: list[np.ndarray],
-        w: np.ndarray,
-        r: np.ndarray,
-        bias: np.ndarray,
-        functions: list[Activation],
-        peephole: np.ndarray | None,
-    ) -> list[np.ndarray]:
-        (h,) = states
-        wb, rb = np.split(bias, 2)
-        return [functions[0](_clipped(call, x @ w.T + h @ r.T + wb + rb))]
+    def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
+        (h,), (f,) = states, own.functions
+        return [f(x @ own.w.T + h @ own.r.T + own.wb + own.rb)]
 
 
 @register
@@ -261,28 +259,17 @@ class GRU(Recurrent):
     attributes = {**_SHARED, "linear_before_reset": Attr("int", 0)}
     gates = 3
     default_activations = ("Sigmoid", "Tanh")
+    clipped = (True, True)
 
     @staticmethod
-    def step(
-        call: Call,
-        x: np.ndarray,
-        states: list[np.ndarray],
-        w: np.ndarray,
-        r: np.ndarray,
-        bias: np.ndarray,
-        functions: list[Activation],
-        peephole: np.ndarray | None,
-    ) -> list[np.ndarray]:
-        (h,) = states
-        f, g = functions
-        wb, rb = np.split(bias, 2)
-        xz, xr, xh = np.split(x @ w.T + wb, 3, axis=1)
-        rz, rr, rh = np.split(r, 3)
-        bz, br, bh = np.split(rb, 3)
-        z = f(_clipped(call, xz + h @ rz.T + bz))
-        reset = f(_clipped(call, xr + h @ rr.T + br))
+    def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
+        (h,), (f, g) = states, own.functions
+        xz, xr, xh = np.split(x @ own.w.T + own.wb, 3, axis=1)
+        rz, rr, rh = np.split(own.r, 3)
+        bz, br, bh = np.split(own.rb, 3)
+        z, reset = f(xz + h @ rz.T + bz), f(xr + h @ rr.T + br)
         inner = reset * (h @ rh.T + bh) if call.linear_before_reset else (reset * h) @ rh.T + bh
-        return [(1 - z) * g(_clipped(call, xh + inner)) + z * h]
+        return [(1 - z) * g(xh + inner) + z * h]
 
 
 @register
@@ -308,25 +295,14 @@ class LSTM(Recurrent):
     gates = 4
     states = 2
     default_activations = ("Sigmoid", "Tanh", "Tanh")
+    clipped = (True, True, False)  # the gates, not the new cell
 
     @staticmethod
-    def step(
-        call: Call,
-        x: np.ndarray,
-        states: list[np.ndarray],
-        w: np.ndarray,
-        r: np.ndarray,
-        bias: np.ndarray,
-        functions: list[Activation],
-        peephole: np.ndarray | None,
-    ) -> list[np.ndarray]:
-        h, c = states
-        f, g, last = functions
-        wb, rb = np.split(bias, 2)
-        pi, po, pf = (0.0, 0.0, 0.0) if peephole is None else np.split(peephole, 3)
-        gi, go, gf, gc = np.split(x @ w.T + h @ r.T + wb + rb, 4, axis=1)
-        i = f(_clipped(call, gi + pi * c))
-        forget = 1 - i if call.input_forget else f(_clipped(call, gf + pf * c))
-        cell = forget * c + i * g(_clipped(call, gc))
-        o = f(_clipped(call, go + po * cell))
-        return [o * last(cell), cell]
+    def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
+        (h, c), (f, g, last) = states, own.functions
+        pi, po, pf = np.split(own.peepholes, 3)
+        gi, go, gf, gc = np.split(x @ own.w.T + h @ own.r.T + own.wb + own.rb, 4, axis=1)
+        i = f(gi + pi * c)
+        forget = 1 - i if call.input_forget else f(gf + pf * c)
+        new = forget * c + i * g(gc)
+        return [f(go + po * new) * last(new), new]

@@ -315,11 +315,11 @@ def _layer_words(layer: Layer, lengths: Tensor | None) -> dict[str, Any]:
 
 def _functions(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]]:
     """The gates' functions, for each direction."""
-    count = len(op.default_activations)
-    kind = str(layer.dtype)
+    resolved = resolve_activations(layer.call, op.default_activations)
+    count, kind = len(op.clipped), str(layer.dtype)
     made = [
-        activation_expression(activation, layer.call.clip, kind)
-        for activation in resolve_activations(layer.call, op.default_activations)
+        activation_expression(activation, layer.call.clip if clipped else None, kind)
+        for activation, clipped in zip(resolved, op.clipped * layer.directions, strict=True)
     ]
     return [tuple(made[d * count : (d + 1) * count]) for d in range(layer.directions)]
 

@@ -107,6 +107,8 @@ CASES: list[tuple[str, list, int, dict]] = [
     ("LSTM", [(5, 3, 4), (1, 24, 4), (1, 24, 6), (1, 48), lengths(5, 3, 2)], 3,
      {"hidden_size": 6, "direction": "reverse", "clip": 0.3,
       "activations": ["Sigmoid", "Softsign", "Elu"], "activation_alpha": [0.7]}),
+    ("LSTM", [(4, 2, 3), (1, 20, 3), (1, 20, 5), None, None, (1, 2, 5), (1, 2, 5)], 3,
+     {"hidden_size": 5, "clip": 0.1}),
     ("LSTM", [(4, 2, 3), (1, 20, 3), (1, 20, 5), None, None, None, None, None], 3,
      {"hidden_size": 5, "input_forget": 1}),
     ("Resize", [(1, 2, 7, 5), None, np.array([1, 1, 1.7, 2.3], np.float32)], 1,

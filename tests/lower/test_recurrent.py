@@ -50,6 +50,7 @@ CASES = [
     ("LSTM", (7, 2, 13, 67), "BnhcP", {"direction": "bidirectional"}),
     ("LSTM", (5, 4, 3, 17), "Bnhc", {"layout": 1, "direction": "bidirectional"}),
     ("LSTM", (4, 2, 3, 16), "BP", {"input_forget": 1, "clip": 0.4}),
+    ("LSTM", (5, 3, 2, 8), "Bhc", {"clip": 0.1}),  # cells beyond what gates are clipped to
     ("LSTM", (4, 2, 3, 16), "B", {
         "activations": ["HardSigmoid", "ScaledTanh", "LeakyRelu"],
         "activation_alpha": [0.3, 1.5, 0.1], "activation_beta": [0.4, 0.7]}),
