@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ir.diagnostics import UnsupportedError
 from layercc.lower.context import Context, Tensor
 from layercc.lower.expressions import expression_of
 from layercc.lower.group import Group
@@ -47,24 +48,36 @@ def epilogue_of(
 
     The strides tell how an element's position in the output is taken apart: an operand that is
     broadcast is followed with stride 0. `channels`: elements of a channel vector between inner
-    groups, where these divide the channels. Raises ValueError when an operand cannot be followed.
+    groups, where these divide the channels. Raises UnsupportedError when an operand cannot be
+    followed.
     """
     if not group.rest:
         return Epilogue()
     total = group.anchor.outputs[0]
     steps, names = expression_of(group.rest, group.types, [total], [group.output], context.value)
     shape = context.shape(group.output)
-    operands = tuple(_operand(context.tensor(name), shape, strides, channels) for name in names)
-    return Epilogue(steps, operands)
+    operands = []
+    for name in names:
+        operand = _operand(context.tensor(name), shape, strides, channels)
+        if operand is None:
+            reader = next(node for node in group.rest if name in node.inputs)
+            raise UnsupportedError(
+                f"{reader}, fused behind {group.anchor}: operand {name!r} is "
+                f"{group.types[name]}, the result {group.types[group.output]}; one element, a "
+                "vector along the last axis, or the result's own shape would fit"
+            )
+        operands.append(operand)
+    return Epilogue(steps, tuple(operands))
 
 
 def _operand(
     tensor: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], channels: int
-) -> Operand:
+) -> Operand | None:
+    """How the operand is read along the output; None where strides cannot say it."""
     if tensor.shape == shape:
         return Operand(tensor, *strides)
     given = (1,) * (len(shape) - len(tensor.shape)) + tensor.shape
     if all(dim == 1 for dim in given[:-1]):  # one value a column, or a single one
         column = int(given[-1] != 1)
         return Operand(tensor, 0, channels * column, 0, column)
-    raise ValueError(f"an operand of shape {tensor.shape} does not follow rows of {shape}")
+    return None

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
+from ir.diagnostics import UnsupportedError
 from ir.graph import Node
 from tests.support import graph_of, reference_node, run_graph, run_node
 
@@ -267,6 +268,17 @@ def test_epilogues(name, left):
     exact = [arrays[other].astype(np.float64) for other in others]
     wanted = compute(x.astype(np.float64) @ w, *exact)
     np.testing.assert_allclose(found["y"], wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_an_operand_that_epilogues_cannot_read():
+    """The fusion pass leaves it alone; a graph that comes with such a group is refused."""
+    x, w, r = random_arrays("refused", (4, 9), (9, 11), (4, 1))
+    nodes = [Node("MatMul", ("x", "w"), ("s",), name="product"), Node("Add", ("s", "r"), ("y",))]
+    arrays = {"x": x, "w": w, "r": r}
+    body = graph_of(nodes, arrays, ["y"])
+    fused = Node("layercc.Fused", ("x", "w", "r"), ("y",), {"kind": "contraction", "body": body})
+    with pytest.raises(UnsupportedError, match=r"'product'.*'r' is f32\[4, 1\].* f32\[4, 11\]"):
+        run_graph(graph_of([fused], arrays, ["y"]), arrays)
 
 
 @pytest.mark.parametrize(("channels", "filters", "group"), [(3, 17, 1), (20, 33, 1), (6, 10, 2)])
