@@ -55,7 +55,7 @@ def test_far_from_zero():
     ones = np.ones(1031, np.float32)
     (got,) = run_node("LayerNormalization", [x, ones, ones])
     (want,) = reference_node("LayerNormalization", [x, ones, ones])
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
 def test_mean_and_deviation():

@@ -35,7 +35,7 @@ def qkv(
     ], {"q_num_heads": heads, "kv_num_heads": kv_heads}
 
 
-def check(inputs: list, attributes: dict, outputs: int = 1, tolerance: float = 2e-5) -> None:
+def check(inputs: list, attributes: dict, outputs: int = 1, tolerance: float = 3e-6) -> None:
     made = run_node("Attention", inputs, attributes, outputs)
     wanted = reference_node("Attention", inputs, attributes, outputs)
     for got, expected in zip(made, wanted, strict=True):

@@ -51,7 +51,7 @@ def test_float64():
     given = {"group": 21, "channels_last": 1, "pads": [1, 1, 1, 1]}
     (made,) = run_node("Conv", inputs, given, constants=(1, 2))
     (expected,) = reference_node("Conv", inputs, given)
-    np.testing.assert_allclose(made, expected, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(made, expected, rtol=1e-14, atol=1e-14)
 
 
 def test_weights_given_at_run_time():

@@ -35,4 +35,4 @@ def test_against_numpy(equation: str, shapes: list[tuple[int, ...]]) -> None:
     (got,) = run_graph(graph, named(arrays), passes=True).values()
     wanted = np.einsum(equation, *(array.astype(np.float64) for array in arrays))
     assert got.shape == wanted.shape
-    np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(got, wanted, rtol=3e-6, atol=3e-6)

@@ -53,7 +53,7 @@ CASES = {
 }  # fmt: skip
 
 
-def check(x, given, attributes, tolerance=1e-5, roi=None):
+def check(x, given, attributes, tolerance=1e-6, roi=None):
     inputs = [x, roi, *given]
     known = [i for i in (1, 2, 3) if inputs[i] is not None]
     (made,) = run_node("Resize", inputs, attributes, constants=known, threads=2)

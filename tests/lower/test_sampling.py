@@ -24,7 +24,7 @@ def test_grid_sample(mode, padding, corners):
     given = {"mode": mode, "padding_mode": padding, "align_corners": corners}
     (made,) = run_node("GridSample", inputs, given, threads=2)
     (expected,) = reference_node("GridSample", inputs, given, exact=False)
-    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_shapes(shape, points):
     inputs = sample(shape, points)
     (made,) = run_node("GridSample", inputs)
     (expected,) = reference_node("GridSample", inputs, exact=False)
-    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_what_is_not_finite():
@@ -46,4 +46,4 @@ def test_what_is_not_finite():
     x[0, 0, 1, 1], grid[0, 0, 0, 0], grid[0, 1, 1, 1] = np.inf, np.nan, np.inf
     (made,) = run_node("GridSample", [x, grid])
     (expected,) = reference_node("GridSample", [x, grid], exact=False)
-    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
