@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from ir.dims import Dim, max_dim, symbols
 from ir.dtypes import DType
 from ir.graph import Graph
+from ir.inferred import Inference
 from ir.registry import Call
 from ir.symbolic import as_dim
 from ir.types import TensorType
 
-if TYPE_CHECKING:
-    from ir.inference import Inference
-
 #: Infers a subgraph inside its surroundings, given types and values of its own inputs.
 #: Problems found are in the result's `diagnostics` only.
 InferBody: TypeAlias = Callable[
-    [Graph, Mapping[str, TensorType], Mapping[str, np.ndarray]], "Inference"
+    [Graph, Mapping[str, TensorType], Mapping[str, np.ndarray]], Inference
 ]
 #: Outputs' types, their values where known, and the inferences that hold for the bodies.
-Outcome: TypeAlias = tuple[
-    tuple[TensorType, ...], Sequence[np.ndarray | None], list["Inference"]
-]
+Outcome: TypeAlias = tuple[tuple[TensorType, ...], Sequence[np.ndarray | None], list[Inference]]
 
 
 def infer_if(call: Call, infer_body: InferBody) -> Outcome:

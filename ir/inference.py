@@ -9,16 +9,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ir.control_flow import CONTROL_FLOW
-from ir.diagnostics import Diagnostic, ShapeError
+from ir.diagnostics import Diagnostic
 from ir.dims import Dim, SymbolicDim, symbol
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from ir.graph import Graph, Node
+from ir.inferred import Inference
 from ir.registry import Call, Op, OpError, find_op
 from ir.symbolic import as_object_array, is_symbolic
 from ir.types import TensorType
@@ -27,29 +27,6 @@ from ir.types import TensorType
 VALUE_LIMIT = 4096
 #: Bytes beyond which a tensor's declared or inferred type is refused as absurd.
 TENSOR_BYTES_LIMIT = 1 << 40
-
-
-@dataclass
-class Inference:
-    """What is known of a graph before running it.
-
-    `types`: every value that could be typed. `values`: known small values; dtype object where an
-    element is a symbolic dim. `diagnostics`: all problems found.
-    """
-
-    types: dict[str, TensorType] = field(default_factory=dict)
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-
-    @property
-    def errors(self) -> list[Diagnostic]:
-        return [found for found in self.diagnostics if found.severity == "error"]
-
-    def raise_for_errors(self, what: str = "the graph") -> None:
-        """Raises ShapeError listing every error, if there is any."""
-        if self.errors:
-            text = "\n".join(str(found) for found in self.errors)
-            raise ShapeError(f"{what} has {len(self.errors)} error(s):\n{text}", self.errors)
 
 
 def infer(
@@ -208,9 +185,7 @@ class _Inferrer:
         return all(t.is_static and math.prod(t.shape) <= VALUE_LIMIT for t in outputs)  # type: ignore[arg-type]
 
     def report(self, node: Node, code: str, message: str) -> None:
-        self.result.diagnostics.append(
-            Diagnostic(code, message, node.name, node.op, node.source)
-        )
+        self.result.diagnostics.append(Diagnostic(code, message, node.name, node.op, node.source))
 
 
 def settle(made: Any, kind: TensorType) -> np.ndarray:

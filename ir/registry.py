@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from ir.dims import Dim, SymbolicDim
 from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType
+from ir.graph import Graph, Node
 from ir.types import TensorType
-
-if TYPE_CHECKING:
-    from ir.graph import Graph, Node
 
 
 class OpError(Exception):
@@ -142,9 +140,7 @@ class Call:
         value = self.value(index)
         if value is None:
             name = self.op.input_name(index)
-            raise OpError(
-                f"input {name!r} must be known before running: {why}", "data-dependent"
-            )
+            raise OpError(f"input {name!r} must be known before running: {why}", "data-dependent")
         return value
 
     def element_type(self, name: str, default: DType | None = None) -> DType:

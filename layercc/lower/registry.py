@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ir.graph import Node
+from layercc.lower.context import Context
 
-if TYPE_CHECKING:
-    from layercc.lower.context import Context
-
-Lowering = Callable[["Context", Node], None]
+Lowering = Callable[[Context, Node], None]
 
 _LOWERINGS: dict[str, Lowering] = {}
 

@@ -1,0 +1,33 @@
+"""What inference finds out about a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ir.diagnostics import Diagnostic, ShapeError
+from ir.types import TensorType
+
+
+@dataclass
+class Inference:
+    """What is known of a graph before running it.
+
+    `types`: every value that could be typed. `values`: known small values; dtype object where an
+    element is a symbolic dim. `diagnostics`: all problems found.
+    """
+
+    types: dict[str, TensorType] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [found for found in self.diagnostics if found.severity == "error"]
+
+    def raise_for_errors(self, what: str = "the graph") -> None:
+        """Raises ShapeError listing every error, if there is any."""
+        if self.errors:
+            text = "\n".join(str(found) for found in self.errors)
+            raise ShapeError(f"{what} has {len(self.errors)} error(s):\n{text}", self.errors)
