@@ -15,7 +15,8 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.target import jit, storage_type
+from layercc.cpu.numba_types import storage_type
+from layercc.cpu.target import jit
 
 _I16 = ir.IntType(16)
 _I32 = ir.IntType(32)

@@ -139,6 +139,7 @@ def test_sources_are_followed():
 
     files = {os.path.basename(path) for path in kernel_cache._closure(executor.__file__)}
     assert {"executor.py", "atomics.py", "kernel.py", "target.py", "isa.py", "objects.py"} <= files
+    assert {"codegen.py", "wrapper.py", "numba_types.py"} <= files
 
 
 def test_sources_edited_since_the_start_are_not_cached(monkeypatch):
