@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ir.dims import Dim
 from layercc.layers.activations import Activation, activate
 from layercc.layers.initializers import Initializer
 from layercc.layers.tensor import Tensor, emit
 from layercc.layers.weight import Layout, transposed
-from layercc.layers.windows import Sizes, Spatial, check_padding, padding_attributes, sizes
+from layercc.layers.windows import Sizes, Spatial, padding_attributes
 
 
 def kernel_layout(rank: int) -> Layout:
@@ -34,7 +36,55 @@ def depthwise_layout(rank: int) -> Layout:
     return Layout(shape, from_keras, to_keras)
 
 
-class Conv(Spatial):
+class Convolution(Spatial):
+    """Base of all convolutions: a sliding window, a bias, an activation."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        strides: Sizes,
+        padding: str,
+        data_format: str | None,
+        dilation_rate: Sizes,
+        activation: Activation,
+        use_bias: bool,
+        bias_initializer: Initializer,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.kernel_size = self.sizes(kernel_size, "kernel_size")
+        self.strides = self.sizes(strides, "strides")
+        self.padding = self.check_padding(padding)
+        self.dilation_rate = self.sizes(dilation_rate, "dilation_rate")
+        self.activation, self.use_bias = activation, use_bias
+        self.bias_initializer = bias_initializer
+
+    def bias(self, size: Dim) -> list[Tensor]:
+        """The bias as further operands of a convolution: one, or none."""
+        return [self.weight("bias", (size,), self.bias_initializer)] if self.use_bias else []
+
+    def convolve(
+        self, x: Tensor, kernel: Tensor, groups: Dim, bias: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Conv of `x` with the layer's window."""
+        pads = padding_attributes(
+            self.padding, self.spatial(x), self.kernel_size, self.strides, self.dilation_rate
+        )
+        return emit(
+            "Conv",
+            x,
+            kernel,
+            *bias,
+            kernel_shape=self.kernel_size,
+            strides=self.strides,
+            dilations=self.dilation_rate,
+            group=groups,
+            **pads,
+            **self.layout,
+        )
+
+
+class Conv(Convolution):
     """Base of `Conv1D`, `Conv2D`, `Conv3D`: cross-correlation with a kernel, as in Keras.
 
     padding: `valid`, `same`, or (1D) `causal`.
@@ -55,16 +105,12 @@ class Conv(Spatial):
         bias_initializer: Initializer = "zeros",
         **options: Any,
     ) -> None:
-        super().__init__(data_format, **options)
-        rank = self.spatial_rank
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate,
+            activation, use_bias, bias_initializer, **options,
+        )  # fmt: skip
         self.filters, self.groups = filters, groups
-        self.kernel_size = sizes(self, kernel_size, rank, "kernel_size")
-        self.strides = sizes(self, strides, rank, "strides")
-        self.dilation_rate = sizes(self, dilation_rate, rank, "dilation_rate")
-        allowed = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
-        self.padding = check_padding(self, padding, allowed)
-        self.activation, self.use_bias = activation, use_bias
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.kernel_initializer = kernel_initializer
         if filters < 1 or filters % groups:
             raise ValueError(f"{type(self).__name__}: {filters} filters in {groups} groups")
 
@@ -79,36 +125,15 @@ class Conv(Spatial):
             self.kernel_initializer,
             kernel_layout(self.spatial_rank),
         )
-        y = convolve(self, x, kernel, self.groups, self.bias(self.filters))
+        y = self.convolve(x, kernel, self.groups, self.bias(self.filters))
         return activate(y, self.activation)
-
-    def bias(self, size: int) -> Tensor | None:
-        return self.weight("bias", (size,), self.bias_initializer) if self.use_bias else None
-
-
-def convolve(layer: Any, x: Tensor, kernel: Tensor, groups: int, bias: Tensor | None) -> Tensor:
-    """Conv of `x` with the window settings of `layer`."""
-    pads = padding_attributes(
-        layer.padding, layer.spatial(x), layer.kernel_size, layer.strides, layer.dilation_rate
-    )
-    return emit(
-        "Conv",
-        x,
-        kernel,
-        *([] if bias is None else [bias]),
-        kernel_shape=layer.kernel_size,
-        strides=layer.strides,
-        dilations=layer.dilation_rate,
-        group=groups,
-        **pads,
-        **layer.layout,
-    )
 
 
 class Conv1D(Conv):
     """Convolution over `[batch, steps, channels]`."""
 
     spatial_rank = 1
+    paddings = ("valid", "same", "causal")
 
 
 class Conv2D(Conv):
@@ -123,7 +148,22 @@ class Conv3D(Conv):
     spatial_rank = 3
 
 
-class DepthwiseConv(Spatial):
+class _Depthwise(Convolution):
+    """Convolutions of each channel for itself, with `depth_multiplier` filters."""
+
+    depth_multiplier: int
+    depthwise_initializer: Initializer
+
+    def depthwise_kernel(self, name: str, channels: Dim) -> Tensor:
+        return self.weight(
+            name,
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            depthwise_layout(self.spatial_rank),
+        )
+
+
+class DepthwiseConv(_Depthwise):
     """Base of `DepthwiseConv1D`, `DepthwiseConv2D`: `depth_multiplier` filters for each channel."""
 
     def __init__(
@@ -140,38 +180,19 @@ class DepthwiseConv(Spatial):
         bias_initializer: Initializer = "zeros",
         **options: Any,
     ) -> None:
-        super().__init__(data_format, **options)
-        rank = self.spatial_rank
-        self.kernel_size = sizes(self, kernel_size, rank, "kernel_size")
-        self.strides = sizes(self, strides, rank, "strides")
-        self.dilation_rate = sizes(self, dilation_rate, rank, "dilation_rate")
-        self.padding = check_padding(self, padding, ("valid", "same"))
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate,
+            activation, use_bias, bias_initializer, **options,
+        )  # fmt: skip
         self.depth_multiplier = depth_multiplier
-        self.activation, self.use_bias = activation, use_bias
         self.depthwise_initializer = depthwise_initializer
-        self.bias_initializer = bias_initializer
 
     def call(self, x: Tensor) -> Tensor:
         self.expect_spatial(x)
-        made = depthwise(self, x, "kernel")
-        bias = None
-        if self.use_bias:
-            bias = self.weight(
-                "bias", (self.channels(x) * self.depth_multiplier,), self.bias_initializer
-            )
-        return activate(convolve(self, x, *made, bias), self.activation)
-
-
-def depthwise(layer: Any, x: Tensor, name: str) -> tuple[Tensor, int]:
-    """The depthwise kernel of `layer` for `x`, and its number of groups."""
-    channels = layer.channels(x)
-    kernel = layer.weight(
-        name,
-        (*layer.kernel_size, channels, layer.depth_multiplier),
-        layer.depthwise_initializer,
-        depthwise_layout(layer.spatial_rank),
-    )
-    return kernel, channels
+        channels = self.channels(x)
+        kernel = self.depthwise_kernel("kernel", channels)
+        y = self.convolve(x, kernel, channels, self.bias(channels * self.depth_multiplier))
+        return activate(y, self.activation)
 
 
 class DepthwiseConv1D(DepthwiseConv):
@@ -186,7 +207,7 @@ class DepthwiseConv2D(DepthwiseConv):
     spatial_rank = 2
 
 
-class SeparableConv(Spatial):
+class SeparableConv(_Depthwise):
     """Base of `SeparableConv1D`, `SeparableConv2D`: a depthwise, then a 1×1 convolution."""
 
     def __init__(
@@ -205,32 +226,26 @@ class SeparableConv(Spatial):
         bias_initializer: Initializer = "zeros",
         **options: Any,
     ) -> None:
-        super().__init__(data_format, **options)
-        rank = self.spatial_rank
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate,
+            activation, use_bias, bias_initializer, **options,
+        )  # fmt: skip
         self.filters, self.depth_multiplier = filters, depth_multiplier
-        self.kernel_size = sizes(self, kernel_size, rank, "kernel_size")
-        self.strides = sizes(self, strides, rank, "strides")
-        self.dilation_rate = sizes(self, dilation_rate, rank, "dilation_rate")
-        allowed = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
-        self.padding = check_padding(self, padding, allowed)
-        self.activation, self.use_bias = activation, use_bias
         self.depthwise_initializer = depthwise_initializer
         self.pointwise_initializer = pointwise_initializer
-        self.bias_initializer = bias_initializer
 
     def call(self, x: Tensor) -> Tensor:
         self.expect_spatial(x)
-        made = depthwise(self, x, "depthwise_kernel")
-        y = convolve(self, x, *made, None)
+        channels = self.channels(x)
+        y = self.convolve(x, self.depthwise_kernel("depthwise_kernel", channels), channels)
         ones = (1,) * self.spatial_rank
         kernel = self.weight(
             "pointwise_kernel",
-            (*ones, self.channels(x) * self.depth_multiplier, self.filters),
+            (*ones, channels * self.depth_multiplier, self.filters),
             self.pointwise_initializer,
             kernel_layout(self.spatial_rank),
         )
-        bias = [self.weight("bias", (self.filters,), self.bias_initializer)] * self.use_bias
-        y = emit("Conv", y, kernel, *bias, kernel_shape=ones, **self.layout)
+        y = emit("Conv", y, kernel, *self.bias(self.filters), kernel_shape=ones, **self.layout)
         return activate(y, self.activation)
 
 
@@ -238,6 +253,7 @@ class SeparableConv1D(SeparableConv):
     """Separable convolution over `[batch, steps, channels]`."""
 
     spatial_rank = 1
+    paddings = ("valid", "same", "causal")
 
 
 class SeparableConv2D(SeparableConv):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from layercc.layers.activations import Activation, activate
+from layercc.layers.convolution import Convolution
 from layercc.layers.initializers import Initializer
 from layercc.layers.tensor import Tensor, emit
 from layercc.layers.weight import transposed
-from layercc.layers.windows import Sizes, Spatial, check_padding, sizes
+from layercc.layers.windows import Sizes
 
 
-class ConvTranspose(Spatial):
+class ConvTranspose(Convolution):
     """Base of `Conv1DTranspose`, `Conv2DTranspose`, `Conv3DTranspose`.
 
     Output size: `valid` gives (n - 1) * stride + max(kernel, stride), `same` gives n * stride;
@@ -33,20 +34,17 @@ class ConvTranspose(Spatial):
         bias_initializer: Initializer = "zeros",
         **options: Any,
     ) -> None:
-        super().__init__(data_format, **options)
-        rank = self.spatial_rank
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate,
+            activation, use_bias, bias_initializer, **options,
+        )  # fmt: skip
         self.filters = filters
-        self.kernel_size = sizes(self, kernel_size, rank, "kernel_size")
-        self.strides = sizes(self, strides, rank, "strides")
-        self.dilation_rate = sizes(self, dilation_rate, rank, "dilation_rate")
-        self.padding = check_padding(self, padding, ("valid", "same"))
         self.output_padding: tuple[int | None, ...] = (
-            (None,) * rank
+            (None,) * self.spatial_rank
             if output_padding is None
-            else sizes(self, output_padding, rank, "output_padding", at_least=0)
+            else self.sizes(output_padding, "output_padding", at_least=0)
         )
-        self.activation, self.use_bias = activation, use_bias
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.kernel_initializer = kernel_initializer
 
     def call(self, x: Tensor) -> Tensor:
         self.expect_spatial(x)
@@ -58,13 +56,12 @@ class ConvTranspose(Spatial):
             # (spatial..., out, in) → (in, out, spatial...)
             transposed(rank + 1, rank, *range(rank)),
         )
-        bias = [self.weight("bias", (self.filters,), self.bias_initializer)] * self.use_bias
         windows = [self._window(axis) for axis in range(rank)]
         y = emit(
             "ConvTranspose",
             x,
             kernel,
-            *bias,
+            *self.bias(self.filters),
             kernel_shape=self.kernel_size,
             strides=self.strides,
             dilations=self.dilation_rate,

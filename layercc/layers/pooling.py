@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from layercc.layers.tensor import Tensor, emit, ints
-from layercc.layers.windows import Sizes, Spatial, check_padding, padding_attributes, sizes
+from layercc.layers.windows import Sizes, Spatial, padding_attributes
 
 
 class Pooling(Spatial):
@@ -23,10 +23,9 @@ class Pooling(Spatial):
         **options: Any,
     ) -> None:
         super().__init__(data_format, name=name, **options)
-        self.pool_size = sizes(self, pool_size, self.spatial_rank, "pool_size")
-        given = self.pool_size if strides is None else strides
-        self.strides = sizes(self, given, self.spatial_rank, "strides")
-        self.padding = check_padding(self, padding, ("valid", "same"))
+        self.pool_size = self.sizes(pool_size, "pool_size")
+        self.strides = self.pool_size if strides is None else self.sizes(strides, "strides")
+        self.padding = self.check_padding(padding)
 
     def call(self, x: Tensor) -> Tensor:
         self.expect_spatial(x)
@@ -66,7 +65,7 @@ class AdaptivePooling(Spatial):
 
     def __init__(self, output_size: Sizes, data_format: str | None = None, **options: Any) -> None:
         super().__init__(data_format, **options)
-        self.output_size = sizes(self, output_size, self.spatial_rank, "output_size")
+        self.output_size = self.sizes(output_size, "output_size")
 
     def call(self, x: Tensor) -> Tensor:
         self.expect_spatial(x)

@@ -9,7 +9,7 @@ import numpy as np
 
 from layercc.layers.layer import unsupported
 from layercc.layers.tensor import Tensor, emit, ints
-from layercc.layers.windows import Sizes, Spatial, sizes
+from layercc.layers.windows import Sizes, Spatial
 
 #: Keras interpolation → attributes of Resize, with pixel centres at half integers.
 _MODES: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ class _UpSampling(Spatial):
         **options: Any,
     ) -> None:
         super().__init__(data_format, **options)
-        self.size = sizes(self, size, self.spatial_rank, "size")
+        self.size = self.sizes(size, "size")
         if interpolation not in _MODES:
             raise unsupported(self, f"interpolation {interpolation!r}; there are {list(_MODES)}")
         self.interpolation = interpolation

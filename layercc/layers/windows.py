@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ir.dims import Dim
 from layercc.layers.layer import Layer
@@ -12,21 +12,11 @@ from layercc.layers.tensor import Tensor
 Sizes = int | Sequence[int]
 
 
-def sizes(layer: Layer, given: Sizes, rank: int, what: str, at_least: int = 1) -> tuple[int, ...]:
-    """`given` for each of `rank` spatial axes. ValueError if too few or too small."""
-    values = (given,) * rank if isinstance(given, int) else tuple(given)
-    if len(values) != rank or not all(isinstance(v, int) and v >= at_least for v in values):
-        raise ValueError(
-            f"{type(layer).__name__}: {what} is {given!r}; an int of at least {at_least}, "
-            f"or {rank} of them, would fit"
-        )
-    return values
-
-
 class Spatial(Layer):
     """Base of layers over `[batch, spatial..., channels]`, or channels first where so asked."""
 
-    spatial_rank: int
+    spatial_rank: ClassVar[int]
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     def __init__(self, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -36,6 +26,26 @@ class Spatial(Layer):
                 "channels_last or channels_first would fit"
             )
         self.channels_last = data_format != "channels_first"
+
+    def sizes(self, given: Sizes, what: str, at_least: int = 1) -> tuple[int, ...]:
+        """`given` for each spatial axis. ValueError if too few or too small."""
+        rank = self.spatial_rank
+        values = (given,) * rank if isinstance(given, int) else tuple(given)
+        if len(values) != rank or not all(isinstance(v, int) and v >= at_least for v in values):
+            raise ValueError(
+                f"{type(self).__name__}: {what} is {given!r}; an int of at least {at_least}, "
+                f"or {rank} of them, would fit"
+            )
+        return values
+
+    def check_padding(self, padding: str) -> str:
+        """`padding` in lower case. ValueError if it is none of the layer's `paddings`."""
+        if padding.lower() not in self.paddings:
+            raise ValueError(
+                f"{type(self).__name__}: padding is {padding!r}; "
+                f"{' or '.join(self.paddings)} would fit"
+            )
+        return padding.lower()
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -85,12 +95,3 @@ def padding_attributes(
         else:
             return {"auto_pad": "SAME_UPPER"}
     return {"pads": (*(t // 2 for t in totals), *(t - t // 2 for t in totals))}
-
-
-def check_padding(layer: Layer, padding: str, allowed: Sequence[str]) -> str:
-    """`padding` in lower case. ValueError if it is none of `allowed`."""
-    if padding.lower() not in allowed:
-        raise ValueError(
-            f"{type(layer).__name__}: padding is {padding!r}; {' or '.join(allowed)} would fit"
-        )
-    return padding.lower()
