@@ -32,9 +32,9 @@ from layercc.frontends.onnx.limits import MAX_NODES
 from layercc.frontends.onnx.reader import (
     check_header,
     op_name,
+    open_model,
     opset_versions,
     plain_domain,
-    read_model,
 )
 from layercc.frontends.onnx.scope import Frame, Names, Scope
 from layercc.frontends.onnx.support import Survey, unsupported_ops
@@ -52,13 +52,16 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
     InvalidModelError for models that are malformed. The file is treated as untrusted.
     """
     if isinstance(model, ModelProto):
-        where, folder, proto = "the model", None, model
-        check_header(proto, where)
-    else:
-        where, folder = os.fspath(model), Path(model).parent
-        proto = read_model(model)
+        check_header(model, "the model")
+        return _imported(model, "the model", TensorReader(None))
+    where = os.fspath(model)
+    with open_model(model) as (proto, weights):
+        return _imported(proto, where, TensorReader(Path(where).parent, weights))
+
+
+def _imported(model: ModelProto, where: str, tensors: TensorReader) -> Graph:
     try:
-        return _Importer(proto, where, folder).run()
+        return _Importer(model, where, tensors).run()
     except UnicodeDecodeError as error:
         raise InvalidModelError(f"{where}: a name is not valid UTF-8: {error}") from None
     except RecursionError:
@@ -66,11 +69,11 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
 
 
 class _Importer:
-    def __init__(self, model: ModelProto, where: str, folder: Path | None) -> None:
+    def __init__(self, model: ModelProto, where: str, tensors: TensorReader) -> None:
         self.model = model
         self.where = where
-        self.source = Source(where) if folder is not None else None
-        self.tensors = TensorReader(folder)
+        self.source = Source(where) if tensors.folder is not None else None
+        self.tensors = tensors
         self.functions = FunctionTable.of(model)
         self.unknown: Counter[str] = Counter()
         self.node_names = Names(set())

@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import mmap
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.onnx.limits import MAX_FILE_BYTES
+from layercc.frontends.onnx.wire import LARGE, FileWeights, without_weights
 
 
-def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """The model in a file, without its external data.
+@contextlib.contextmanager
+def open_model(
+    path: str | os.PathLike[str],
+) -> Iterator[tuple[onnx.ModelProto, FileWeights]]:
+    """The model in a file, without its external data; large weights are yet to be read.
 
     Raises InvalidModelError when the file is no ONNX model; OSError when it cannot be read.
     """
-    path = Path(path)
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise InvalidModelError(
-            f"{path}: {size} bytes; an ONNX file holds at most {MAX_FILE_BYTES} "
-            "(larger models keep their weights in external files)"
-        )
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise InvalidModelError(
-            f"{path}: not an ONNX model, or truncated ({size} bytes): {error}"
-        ) from None
-    check_header(model, str(path))
-    return model
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE_BYTES:
+            raise InvalidModelError(
+                f"{path}: {size} bytes; an ONNX file holds at most {MAX_FILE_BYTES} "
+                "(larger models keep their weights in external files)"
+            )
+        weights = FileWeights(file)
+        model = onnx.ModelProto()
+        try:
+            model.ParseFromString(_without_weights(file, size, weights))
+        except DecodeError as error:
+            raise InvalidModelError(
+                f"{path}: not an ONNX model, or truncated ({size} bytes): {error}"
+            ) from None
+        check_header(model, str(path))
+        yield model, weights
+
+
+def _without_weights(file: io.FileIO, size: int, weights: FileWeights) -> bytes:
+    if size < LARGE:
+        return file.read()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return without_weights(data, weights)
 
 
 def check_header(model: onnx.ModelProto, where: str) -> None:

@@ -17,6 +17,7 @@ from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dtypes import ONNX_DTYPES, DType
 from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES, MAX_TENSOR_BYTES
 from layercc.frontends.onnx.packing import PACKED_BITS, stored_bytes, unpacked
+from layercc.frontends.onnx.wire import FileWeights
 
 
 def element_type(code: int, where: str) -> DType:
@@ -47,10 +48,12 @@ class TensorReader:
 
     `folder` is where the model's external data may lie; None (a model given in memory) allows no
     external data. Files are mapped into memory once, read only; arrays are views of the mapping.
+    `weights` are those that were left in the model's own file.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, weights: FileWeights | None = None) -> None:
         self.folder = folder
+        self.weights = weights
         self._files: dict[str, mmap.mmap | bytes] = {}
 
     def dense(self, tensor: TensorProto, where: str) -> np.ndarray:
@@ -61,10 +64,11 @@ class TensorReader:
             raise UnsupportedError(f"{where}: tensors stored in segments are not supported")
         count = math.prod(shape)
         nbytes = stored_bytes(count, dtype)
+        data: bytes | memoryview
         if tensor.data_location == TensorProto.EXTERNAL:
             data = self._external(tensor, nbytes, where)
         elif tensor.HasField("raw_data"):
-            data = tensor.raw_data
+            data = self._raw(tensor.raw_data)
         else:
             return _from_field(tensor, dtype, shape, where)
         if len(data) != nbytes:
@@ -101,6 +105,10 @@ class TensorReader:
         result = np.zeros(shape, values.dtype)
         result[positions] = values
         return result
+
+    def _raw(self, data: bytes) -> bytes | memoryview:
+        left = self.weights.read(data) if self.weights is not None else None
+        return data if left is None else left
 
     def _external(self, tensor: TensorProto, nbytes: int, where: str) -> memoryview:
         entries = {entry.key: entry.value for entry in tensor.external_data}
