@@ -11,6 +11,7 @@ import pytest
 from benchmarks.export import export
 from benchmarks.measure import MIN_ROUNDS, error, ratio, rounds
 from benchmarks.reference import reference_outputs
+from benchmarks.turns import turns
 from ir.interpreter import interpret
 from layercc import layers as L
 
@@ -73,3 +74,19 @@ def test_rounds_take_turns_and_ratios_are_of_rounds() -> None:
     assert turns[:4] == ["b", "a", "b", "a"]
     assert ratio(medians["b"], medians["a"]) == pytest.approx(2, rel=0.4)
     assert ratio([2.0, 40.0, 6.0], [1.0, 10.0, 2.0]) == 3.0
+
+
+def test_turns_alternate_call_by_call() -> None:
+    order: list[str] = []
+
+    def sleeper(name: str, seconds: float):
+        def run() -> None:
+            order.append(name)
+            time.sleep(seconds)
+
+        return run
+
+    first, second, both = turns(sleeper("a", 0.01), sleeper("b", 0.03), 5)
+    assert order == ["a", "b"] * 5
+    assert first < second < both
+    assert both == pytest.approx(first + second, rel=0.2)
