@@ -30,8 +30,11 @@ _MOST_PROCESSES = 8
 def compile_in_processes(keys: Sequence[KernelKey], report: Callable[[KernelKey], None]) -> None:
     """Compile ``keys`` into the cache; ``report(key)`` after each that succeeded.
 
-    Does nothing where this process has Numba already and more processes would not be faster.
+    Does nothing where this process has Numba already and more processes would not be faster, nor
+    where ``sys.executable`` is not a Python interpreter but the application itself.
     """
+    if not sys.executable or getattr(sys, "frozen", False):
+        return
     portable = [key for key in keys if _importable(key)]
     count = min(usable_cores(), len(portable) // _WORTH_A_PROCESS, _MOST_PROCESSES)
     if not portable or (count < 2 and "numba" in sys.modules):

@@ -273,9 +273,13 @@ def test_prepare_compiles_in_processes(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 6  # of_main is in no file
 
 
-def test_prepare_without_processes(cache, compiled, monkeypatch):
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("executable", "/no/such/python"), ("executable", ""), ("frozen", True)],
+)
+def test_prepare_without_processes(cache, compiled, monkeypatch, attribute, value):
     """Processes that cannot be started leave the work to the caller."""
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    monkeypatch.setattr(sys, attribute, value, raising=False)
     keys = [copy.key(dtype) for dtype in ("f32", "f64", "i8", "i16", "u8")]
     loaded = Kernels(cache).prepare(keys)
     assert len({kernel.address for kernel in loaded.values()}) == 5
