@@ -26,12 +26,14 @@ class InvalidModelError(LayerccError, ValueError):
 class UnsupportedError(LayerccError, NotImplementedError):
     """The model is well formed but uses something layercc has no implementation for.
 
-    `.ops` names the ops that are missing, if it is for ops that it was raised.
+    `.ops` names the ops that are missing, if it is for ops that it was raised; `.nodes` the nodes
+    concerned, if they are known.
     """
 
-    def __init__(self, message: str, ops: Iterable[str] = ()) -> None:
+    def __init__(self, message: str, ops: Iterable[str] = (), nodes: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.ops = tuple(ops)
+        self.nodes = tuple(nodes)
 
 
 class InputError(LayerccError, ValueError):

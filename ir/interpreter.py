@@ -16,6 +16,7 @@ from ir.registry import Call, OpError, find_op
 from ir.types import TensorType
 
 Observer = Callable[[Node, tuple[np.ndarray, ...]], None]
+RunBody = Callable[[Graph, Mapping[str, np.ndarray]], tuple[np.ndarray, ...]]
 
 
 def interpret(
@@ -53,8 +54,14 @@ def _run(
     return scope
 
 
-def run_node(node: Node, scope: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Outputs of one node, whose inputs are found in `scope` by name."""
+def run_node(
+    node: Node, scope: Mapping[str, np.ndarray], run_body: RunBody | None = None
+) -> tuple[np.ndarray, ...]:
+    """Outputs of one node, whose inputs are found in `scope` by name.
+
+    `run_body` runs the node's subgraphs, on arrays for their own inputs; by default they are
+    interpreted, too.
+    """
     op = find_op(node.op)
     if op is None:
         raise UnsupportedError(f"{node}: op {node.op} is not known to layercc")
@@ -66,7 +73,7 @@ def run_node(node: Node, scope: Mapping[str, np.ndarray]) -> tuple[np.ndarray, .
         inner = _run(graph, given, scope, None)
         return tuple(inner[name] for name in graph.output_names)
 
-    call.interpret = run_subgraph
+    call.interpret = run_body or run_subgraph
     try:
         made = op.reference(call, *arrays)
     except OpError as error:

@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # The compiled model makes plans for new shapes, so it reaches back to passes and lowering.
     "layercc.runtime.inputs": ("ir",),
     "layercc.runtime.planner": ("ir", "layercc.passes", "layercc.lower"),
+    "layercc.runtime.staged": ("ir", "layercc.lower"),
     "layercc.runtime.model": ("ir",),
     "layercc.compiler": ("ir", "layercc.frontends", "layercc.runtime"),
     "layercc.tools": (

@@ -43,14 +43,14 @@ def check_supported(graph: Graph, inference: Inference | None = None) -> None:
     Nodes whose results are known before running (shape computations) need none.
     """
     known = (inference or infer(graph)).values
-    missing = Counter(
-        lowering_name(node) for node in needed_nodes(graph, known) if find_lowering(node) is None
-    )
-    if missing:
+    nodes = [node for node in needed_nodes(graph, known) if find_lowering(node) is None]
+    if nodes:
+        missing = Counter(map(lowering_name, nodes))
         listed = ", ".join(f"{name} ×{count}" for name, count in sorted(missing.items()))
         raise UnsupportedError(
             f"graph {graph.name!r} uses {len(missing)} op(s) that cannot be compiled yet: {listed}",
             sorted(missing),
+            [node.name for node in nodes],
         )
 
 
@@ -122,6 +122,9 @@ def lower(
         assert emit is not None  # check_supported
         try:
             emit(context, node)
+        except UnsupportedError as error:
+            error.nodes = error.nodes or (node.name,)
+            raise
         except OpError as error:
             inference.diagnostics.append(
                 Diagnostic(error.code, str(error), node.name, node.op, node.source)

@@ -11,6 +11,7 @@ from ir.graph import Graph
 from layercc.runtime.inputs import DENSE
 from layercc.runtime.plan import Plan
 from layercc.runtime.planner import Planner
+from layercc.runtime.staged import StagedPlan
 from layercc.runtime.threads import resolve_threads
 
 _ndarray = np.ndarray
@@ -55,8 +56,9 @@ class CompiledModel:
 
     def plan(
         self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, Any] | None = None
-    ) -> Plan:
-        """The plan for these input shapes, made now if need be.
+    ) -> Plan | StagedPlan:
+        """The plan for these input shapes, made now if need be; one in stages where some nodes
+        cannot be compiled.
 
         `values`: arrays of inputs, for models in which values decide shapes; the others count as
         zeros. Raises as a call does.

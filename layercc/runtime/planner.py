@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +26,7 @@ from layercc.passes.inline_branches import rename
 from layercc.runtime.inputs import Inputs
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Arena, Plan
+from layercc.runtime.staged import StagedPlan
 
 _SELECTORS = DTYPE_SETS["int"] | DTYPE_SETS["bool"]
 #: Elements an input may have to be a selector.
@@ -51,37 +53,38 @@ class Planner:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.inputs = Inputs(graph.inputs)
-        self.plans: dict[PlanKey, Plan] = {}
+        self.plans: dict[PlanKey, Plan | StagedPlan] = {}
         self.selectors: list[int] = []
         self._variants: dict[tuple[bytes, ...], Graph] = {}  # optimized, by values of selectors
         self._weights = Weights()
         self._idle: list[Arena] = []
+        self._staged: StagedPlan | None = None
         self._reset_lock()
         _planners.add(self)
 
-    def plan_for(self, arrays: Sequence[np.ndarray]) -> Plan:
+    def plan_for(self, arrays: Sequence[np.ndarray]) -> Plan | StagedPlan:
         """The plan for dense arrays of the declared dtypes, made now if need be.
 
         Raises InputError when the shapes do not fit the declared ones, ShapeError when they do not
         fit the graph, UnsupportedError, MemoryLimitError.
         """
         shapes = tuple(array.shape for array in arrays)
-        self.inputs.check_shapes(shapes)
         with self._lock:
             while True:
                 values = tuple(arrays[i].tobytes() for i in self.selectors)
                 plan = self.plans.get((*shapes, *values))
                 if plan is not None:
                     return plan
+                self.inputs.check_shapes(shapes)
                 known = {self.inputs.names[i]: arrays[i] for i in self.selectors}
                 try:
-                    plan = self._make(shapes, known, values)
+                    plan = self._staged or self._make(shapes, known, values)
                 except LayerccError as error:
-                    if not self._find_selectors(arrays, known, _undecided(error)):
-                        raise
-                else:
-                    _keep(self.plans, (*shapes, *values), plan, _MOST_PLANS)
-                    return plan
+                    if self._find_selectors(arrays, known, _undecided(error)):
+                        continue
+                    plan = self._in_stages(error)
+                _keep(self.plans, (*shapes, *values), plan, _MOST_PLANS)
+                return plan
 
     def plan_ahead(self) -> None:
         """Makes a plan for the declared shapes, all symbols standing for 1, or for more if 1 is
@@ -90,6 +93,12 @@ class Planner:
         So kernels are compiled, and faults are found, before the first call. Raises ShapeError,
         UnsupportedError or MemoryLimitError where no call could succeed.
         """
+        try:
+            self._plan_ahead()
+        except LayerccError as error:
+            self._in_stages(error)
+
+    def _plan_ahead(self) -> None:
         free = {name for value in self.graph.inputs for d in value.shape for name in symbols(d)}
         open_ended = self._is_open_ended()
         with self._lock:
@@ -143,6 +152,30 @@ class Planner:
             graph = run_passes(with_input_shapes(specialized(self.graph, known), by_name))
         program = lower(graph, by_name, {}, self._weights)
         return Plan(program, default_kernels(), self._idle)
+
+    def _in_stages(self, error: LayerccError) -> StagedPlan:
+        """The plan where `error` says why a plan cannot run the whole graph.
+
+        Raises the error where it names no nodes of the graph that could stand apart.
+        """
+        if isinstance(error, UnsupportedError):
+            nodes = set(error.nodes)
+        elif isinstance(error, ShapeError) and _only_unknown(error):
+            nodes = _undecided(error)
+        else:
+            raise error
+        if not nodes or not nodes <= {node.name for node in self.graph.nodes}:
+            raise error
+        with self._lock:
+            if self._staged is None:
+                self._staged = StagedPlan(self.graph, nodes, Planner)
+                if slow := self._staged.interpreted():
+                    warnings.warn(
+                        f"graph {self.graph.name!r}: NumPy runs what cannot be compiled: {slow}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+        return self._staged
 
     def _variant(self, values: tuple[bytes, ...], known: Mapping[str, np.ndarray]) -> Graph:
         graph = self._variants.get(values)

@@ -450,34 +450,6 @@ def test_optimized_graphs_are_bounded(monkeypatch):
     assert len(model._planner._variants) == 2
 
 
-# What cannot be compiled
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "graph g(x: f32[N, 2]) -> (y, z) { y = NonZero(x)\n z = NonZero(x) }",
-        "graph g(x: f32[N, 2], i: i64[1]) -> (y, z) { y = Mul(i, i)\n z = NonZero(x) }",
-        "graph g(x: f32[5, 5]) -> (y) { y = Multinomial(x) }",
-        "graph g(i: i64[N, 4]) -> (y) { f = Cast(i) {to=1}\n y = Multinomial(f) }",
-    ],
-)
-def test_what_cannot_be_compiled_is_said_at_once(text):
-    with pytest.raises((lc.UnsupportedError, lc.ShapeError), match=r"NonZero|Multinomial"):
-        lc.compile(lc.parse_graph(text))
-
-
-def test_shapes_that_no_call_can_know():
-    text = """graph g(x: f32[2, 3], size: f32[2]) -> (y: f32[A, B]) {
-        shape = Cast(size) {to=7}
-        y = Reshape(x, shape)
-    }"""
-    with pytest.raises(
-        lc.ShapeError, match=r"Reshape 'y'.*depends on values known only when it runs"
-    ):
-        lc.compile(lc.parse_graph(text))
-
-
 def test_shapes_known_with_the_input_shapes():
     text = """graph g(x: f32[N, 6]) -> (y: f32[A, B]) {
         const one: i64[1] = [1]

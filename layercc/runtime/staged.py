@@ -1,0 +1,273 @@
+"""Graphs that no single plan can run: compiled sections, and nodes between them that NumPy runs.
+
+A plan needs every shape before it runs. Of some nodes the results' shapes hang on values (NonZero,
+NonMaxSuppression), some run subgraphs as values say (If, Loop, Scan), some have no kernel yet. Such
+nodes stand apart: they run on their ops' reference implementation. The nodes between them form
+sections; each is compiled like a model of its own once the types of its inputs are known, which is
+when it first runs. So are the bodies of control flow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ir.control_flow import CONTROL_FLOW
+from ir.diagnostics import LayerccError
+from ir.dims import Dim, symbol
+from ir.dtypes import dtype_of
+from ir.graph import Graph, Node, Value
+from ir.inference import infer
+from ir.interpreter import run_node
+from ir.types import TensorType
+from layercc.lower import needed_nodes
+from layercc.lower.limits import check_values
+from layercc.runtime.inputs import Inputs
+
+#: Elements of an integer array whose values shapes may be computed from.
+_SMALL = 64
+#: Trips of a Loop: one that goes on for longer may never end.
+_MOST_TRIPS = 1 << 24
+
+Arrays = Mapping[str, np.ndarray]
+Types = Mapping[str, TensorType]
+
+
+class Runnable(Protocol):
+    """A plan of either kind."""
+
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]: ...
+
+
+class Plans(Protocol):
+    """The plans of one graph (`layercc.runtime.planner.Planner`)."""
+
+    inputs: Inputs
+
+    def plan_for(self, arrays: Sequence[np.ndarray]) -> Runnable: ...
+
+
+PlansOf = Callable[[Graph], Plans]
+
+
+class StagedPlan:
+    """Runs a graph at any input shapes. `apart` are the nodes that NumPy runs, by name."""
+
+    def __init__(self, graph: Graph, apart: Collection[str], plans_of: PlansOf) -> None:
+        self.graph = graph = graph.copy()
+        graph.nodes = needed_nodes(graph, {})
+        self.apart = [node for node in graph.nodes if node.name in apart]
+        known = infer(graph).types
+        self._steps: list[_Section | _Apart] = [
+            _Apart(item, graph.constants, known, plans_of)
+            if isinstance(item, Node)
+            else _Section(item, known, plans_of)
+            for item in cut(graph, apart)
+        ]
+        self._dying = _last_reads([step.reads for step in self._steps], keep=graph.output_names)
+
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
+        """Runs on dense arrays of the declared dtypes, in port order."""
+        values = dict(zip(self.graph.input_names, inputs, strict=True))
+        for step, dying in zip(self._steps, self._dying, strict=True):
+            values.update(step.run(values, threads))
+            for name in dying:
+                values.pop(name, None)
+        constants = self.graph.constants
+        found = [
+            values[name] if name in values else constants[name] for name in self.graph.output_names
+        ]
+        shared = [*inputs, *constants.values()]
+        return [
+            array.copy() if any(np.may_share_memory(array, other) for other in shared) else array
+            for array in found
+        ]
+
+    def interpreted(self) -> str:
+        """The ops that NumPy computes, with counts; not those that only run compiled graphs."""
+        counts = Counter(node.op for node in self.apart if node.op not in CONTROL_FLOW)
+        return ", ".join(f"{op} ×{count}" for op, count in sorted(counts.items()))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Nodes to be compiled together: what they read from elsewhere, and what is read of them."""
+
+    name: str
+    nodes: list[Node]
+    reads: list[str]
+    makes: list[str]
+    constants: Arrays
+
+
+def cut(graph: Graph, apart: Collection[str]) -> list[Part | Node]:
+    """The graph in an order to run it in: parts, and the nodes named `apart`.
+
+    A node is in the part behind the last node apart that it depends on.
+    """
+    behind: dict[str, int] = defaultdict(int)  # value → how many rounds come before it
+    together: dict[int, list[Node]] = defaultdict(list)
+    alone: dict[int, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        at = max((behind[name] for name in node.reads()), default=0)
+        (alone if node.name in apart else together)[at].append(node)
+        behind.update(dict.fromkeys(node.outputs, at + (node.name in apart)))
+    order: list[Part | Node] = []
+    for at in range(max(behind.values(), default=0) + 1):
+        if nodes := together[at]:
+            own = {node.name for node in nodes}
+            others = (node for node in graph.nodes if node.name not in own)
+            read = {name for node in others for name in node.reads()} | {*graph.output_names}
+            makes = [name for node in nodes for name in node.outputs if name in read]
+            if makes:
+                name = f"{graph.name}.{at}"
+                order.append(part_of(name, nodes, makes, {}, graph.constants))
+        order += alone[at]
+    return order
+
+
+def part_of(
+    name: str,
+    nodes: list[Node],
+    makes: list[str],
+    given: Iterable[str],
+    constants: Arrays,
+) -> Part:
+    """The part that makes some values of nodes, `given` values or none besides."""
+    own = {name for node in nodes for name in node.outputs}
+    read = [name for node in nodes for name in node.reads()] + makes
+    outside = [name for name in dict.fromkeys(read) if name not in own]
+    given = list(given)
+    return Part(
+        name,
+        nodes,
+        [*given, *(n for n in outside if n not in constants and n not in given)],
+        makes,
+        {n: constants[n] for n in outside if n in constants},
+    )
+
+
+def _last_reads(reads: Sequence[Collection[str]], keep: Collection[str]) -> list[set[str]]:
+    """For each step, the values that no later one reads."""
+    later = set(keep)
+    dying = []
+    for names in reversed(reads):
+        dying.append(set(names) - later)
+        later.update(names)
+    return dying[::-1]
+
+
+class _Section:
+    """A part, compiled for each combination of its inputs' dtypes and ranks."""
+
+    def __init__(self, part: Part, known: Types, plans_of: PlansOf) -> None:
+        self.part = part
+        self.reads = part.reads
+        self._known = known
+        self._plans_of = plans_of
+        self._plans: dict[tuple[tuple[np.dtype, int], ...], Plans] = {}
+
+    def run(self, values: Arrays, threads: int) -> dict[str, np.ndarray]:
+        """What the part makes of `values`."""
+        arrays = [values[name] for name in self.part.reads]
+        kinds = tuple((array.dtype, array.ndim) for array in arrays)
+        plans = self._plans.get(kinds)
+        if plans is None:
+            plans = self._plans[kinds] = self._plans_of(self._graph(arrays))
+        arrays = plans.inputs.converted(arrays)
+        made = plans.plan_for(arrays).run(arrays, threads)
+        return dict(zip(self.part.makes, made, strict=True))
+
+    def _graph(self, arrays: Sequence[np.ndarray]) -> Graph:
+        """The part as a graph for arrays like these, of any size but where inference knows it."""
+        symbols: dict[Dim, Dim] = {}
+        kinds = [
+            _opened(TensorType(dtype_of(array), array.shape), self._known.get(name), symbols)
+            for name, array in zip(self.part.reads, arrays, strict=True)
+        ]
+        inputs = [Value(name, kind) for name, kind in zip(self.part.reads, kinds, strict=True)]
+        part = self.part
+        graph = Graph(part.name, inputs, [], part.nodes, dict(part.constants))
+        shapes = {name: a.shape for name, a in zip(part.reads, arrays, strict=True)}
+        found = infer(graph, shapes, _small_integers(zip(part.reads, arrays, strict=True)))
+        found.raise_for_errors(f"graph {part.name!r}")
+        graph.outputs = [Value(name, _opened(found.types[name], None, {})) for name in part.makes]
+        return graph
+
+
+class _Apart:
+    """A node that runs by itself."""
+
+    def __init__(self, node: Node, constants: Arrays, known: Types, plans_of: PlansOf) -> None:
+        self.node = node
+        self.reads = [name for name in node.reads() if name not in constants]
+        self._constants = {name: constants[name] for name in node.reads() if name in constants}
+        self._known = known
+        self._plans_of = plans_of
+        self._bodies: dict[int, _Section] = {}
+
+    def run(self, values: Arrays, threads: int) -> dict[str, np.ndarray]:
+        """The node's outputs."""
+        scope = {**self._constants, **{name: values[name] for name in self.reads}}
+        trips = 0
+
+        def run_body(body: Graph, given: Arrays) -> tuple[np.ndarray, ...]:
+            nonlocal trips
+            trips += 1
+            if trips > _MOST_TRIPS:
+                raise LayerccError(f"{self.node}: it did not end after {_MOST_TRIPS} trips")
+            made = self._body(body).run({**scope, **given}, threads)
+            return tuple(made[name] for name in body.output_names)
+
+        if self.node.op not in CONTROL_FLOW:
+            self._check(scope)
+        with np.errstate(all="ignore"):
+            outputs = run_node(self.node, scope, run_body)
+        return {n: array for n, array in zip(self.node.outputs, outputs, strict=False) if n}
+
+    def _body(self, body: Graph) -> _Section:
+        found = self._bodies.get(id(body))
+        if found is None:
+            constants = {**self._constants, **body.constants}
+            makes = list(dict.fromkeys(body.output_names))
+            part = part_of(body.name, body.nodes, makes, body.input_names, constants)
+            found = self._bodies[id(body)] = _Section(part, self._known, self._plans_of)
+        return found
+
+    def _check(self, scope: Arrays) -> None:
+        """Raises ShapeError where the inputs do not fit, MemoryLimitError where the outputs would
+        take more memory than is left."""
+        inputs = [Value(n, TensorType(dtype_of(a), a.shape)) for n, a in scope.items()]
+        probe = Graph(inputs=inputs, nodes=[self.node])
+        found = infer(probe, values=_small_integers(scope.items()))
+        found.diagnostics = [d for d in found.errors if d.code != "data-dependent"]
+        found.raise_for_errors(str(self.node))
+        check_values([self.node], found)
+
+
+def _opened(kind: TensorType, known: TensorType | None, symbols: dict[Dim, Dim]) -> TensorType:
+    """The type with a symbol for each dim, but for those that inference knows to be integers.
+
+    Dims that inference knows to be equal get the same symbol.
+    """
+    expected: Sequence[Dim | None] = [None] * kind.rank
+    if known is not None and known.rank == kind.rank:
+        expected = known.shape
+    dims: list[Dim] = []
+    for size, dim in zip(kind.shape, expected, strict=True):
+        if dim is not None and dim == size:
+            dims.append(size)
+        elif dim is None or isinstance(dim, int):
+            dims.append(symbol(f"d{len(symbols)}"))
+            symbols[dims[-1]] = dims[-1]
+        else:
+            dims.append(symbols.setdefault(dim, symbol(f"d{len(symbols)}")))
+    return kind.with_shape(dims)
+
+
+def _small_integers(arrays: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {n: a for n, a in arrays if a.dtype.kind in "iub" and a.size <= _SMALL}
