@@ -130,12 +130,12 @@ class Recurrent(Op):
             (directions, 3 * hidden),
         ]
         for index in range(1, len(call.types)):
-            fits = expected[index]
-            if fits is not None and call.has(index) and not _fits(call.shape(index), fits):
+            wanted = expected[index]
+            if wanted is not None and call.has(index) and not fits(call.shape(index), wanted):
                 call.fail(
                     f"X is {call.type(0)} (layout={call.layout}, direction={call.direction}), "
                     f"hidden_size is {hidden}: {call.op.input_name(index)} is {call.type(index)}, "
-                    f"but {format_shape(fits)} would fit"
+                    f"but {format_shape(wanted)} would fit"
                 )
         y = (batch, time, directions, hidden) if call.layout else (time, directions, batch, hidden)
         carried = [call.type(0).with_shape(state)] * cls.states
@@ -200,7 +200,8 @@ class Recurrent(Op):
         raise NotImplementedError
 
 
-def _fits(shape: Sequence[Dim], expected: Sequence[Dim]) -> bool:
+def fits(shape: Sequence[Dim], expected: Sequence[Dim]) -> bool:
+    """Whether a shape may be the expected one."""
     return len(shape) == len(expected) and all(map(may_equal, shape, expected))
 
 
@@ -220,7 +221,15 @@ def _activation(name: str, alpha: float, beta: float, clip: float | None) -> Act
     return lambda x: function(np.clip(x, -clip, clip), alpha, beta)
 
 
-_SHARED = {
+def requantized(x: np.ndarray) -> np.ndarray:
+    """What DynamicQuantizeLinear and DequantizeLinear, one after the other, make of `x`."""
+    low, high = np.min(x, initial=0), np.max(x, initial=0)
+    scale = (high - low) / 255 or 1.0
+    zero_point = np.clip(np.rint(-low / scale), 0, 255)
+    return (np.clip(np.rint(x / scale) + zero_point, 0, 255) - zero_point) * scale
+
+
+SHARED = {
     "activation_alpha": Attr("floats", None),
     "activation_beta": Attr("floats", None),
     "activations": Attr("strings", None),
@@ -238,7 +247,7 @@ class RNN(Recurrent):
     inputs = ("X: T", "W: T", "R: T", "B: T?", "sequence_lens: i32?", "initial_h: T?")
     outputs = ("Y: T", "Y_h: T")
     constraints = {"T": "float"}
-    attributes = _SHARED
+    attributes = SHARED
 
     @staticmethod
     def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
@@ -256,7 +265,7 @@ class GRU(Recurrent):
     inputs = ("X: T", "W: T", "R: T", "B: T?", "sequence_lens: i32?", "initial_h: T?")
     outputs = ("Y: T", "Y_h: T")
     constraints = {"T": "float"}
-    attributes = {**_SHARED, "linear_before_reset": Attr("int", 0)}
+    attributes = {**SHARED, "linear_before_reset": Attr("int", 0)}
     gates = 3
     default_activations = ("Sigmoid", "Tanh")
     clipped = (True, True)
@@ -276,7 +285,8 @@ class GRU(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory; gates i (input), o (output), f (forget), c (cell).
 
-    `input_forget` couples the forget gate to the input gate: `f = 1 - i`.
+    `input_forget` couples the forget gate to the input gate: `f = 1 - i`. With `quantized_state`,
+    our own, what meets R is h after `requantized`, the h of all samples of a direction together.
     """
 
     inputs = (
@@ -291,7 +301,7 @@ class LSTM(Recurrent):
     )
     outputs = ("Y: T", "Y_h: T", "Y_c: T")
     constraints = {"T": "float"}
-    attributes = {**_SHARED, "input_forget": Attr("int", 0)}
+    attributes = {**SHARED, "input_forget": Attr("int", 0), "quantized_state": Attr("int", 0)}
     gates = 4
     states = 2
     default_activations = ("Sigmoid", "Tanh", "Tanh")
@@ -300,6 +310,7 @@ class LSTM(Recurrent):
     @staticmethod
     def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
         (h, c), (f, g, last) = states, own.functions
+        h = requantized(h) if call.quantized_state else h
         pi, po, pf = np.split(own.peepholes, 3)
         gi, go, gf, gc = np.split(x @ own.w.T + h @ own.r.T + own.wb + own.rb, 4, axis=1)
         i = f(gi + pi * c)

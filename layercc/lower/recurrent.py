@@ -20,7 +20,13 @@ from ir.registry import Call
 from layercc.cpu.expressions import Expression, Step
 from layercc.cpu.kernel import KernelKey
 from layercc.cpu.kernels.fill import fill
-from layercc.cpu.kernels.recurrent import gru_cell, gru_gates, lstm_cell, rnn_cell
+from layercc.cpu.kernels.recurrent import (
+    gru_cell,
+    gru_gates,
+    lstm_cell,
+    requantized_state,
+    rnn_cell,
+)
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.casting import computable, result, rounded
 from layercc.lower.context import Context, Tensor
@@ -214,6 +220,8 @@ def recurrent(context: Context, node: Node) -> None:
         cells.tensors["y"] = written
         cells.emit(lambda f: gru_cell.key(kind, f, biased, linear), functions)
     else:
+        if node.op == "LSTM" and call.quantized_state:
+            h = _requantized(layer, h)
         cells.tensors["sums"] = layer.product(h, recurrent_weights, 0, layer.gates)
         cells.tensors["y"] = written
         if node.op == "RNN":
@@ -286,6 +294,23 @@ def _state(
         chunk=CHUNK,
     )
     return state
+
+
+def _requantized(layer: Layer, h: Strided) -> Strided:
+    """The state h of all directions, quantised and dequantised."""
+    directions, batch, hidden = layer.directions, layer.batch, layer.hidden
+    target = layer.context.scratch(layer.dtype, (directions, batch, hidden))
+    y = Strided(target, batch * hidden, 0, hidden)
+    layer.context.call(
+        requantized_state.key(str(layer.dtype)),
+        tasks=directions,
+        flops=10 * target.size,
+        h=h.words(),
+        y=y.words(),
+        batch=batch,
+        hidden=hidden,
+    )
+    return y
 
 
 def _output_strides(layer: Layer, wanted: bool) -> tuple[int, int, int]:

@@ -13,10 +13,43 @@ gates * hidden of `projected` and `sums` (x and s), and hidden of `y` and of the
 updated in place. Samples shorter than `step` keep their states and give zeros. Each gate's function
 is an expression of one input (`layercc.cpu.expressions`), clipping included.
 
+`requantized_state` makes what R meets in an LSTM whose state is quantised.
+
 Bound by the recurrent product's weights, which are read once a step; a cell reads a few rows.
 """
 
 from layercc.cpu.kernel import INT, kernel_family, optional
+
+
+@kernel_family(noalias=("y.data",))
+def requantized_state(dtype: str):
+    """y = (q - zero) scale, q = clip(rint(h / scale) + zero, 0, 255), as DynamicQuantizeLinear
+    chooses scale and zero from the range of a direction's h, 0 included.
+
+    Tasks: directions.
+    """
+    from layercc.cpu.math import SCALAR, primitive
+    from layercc.cpu.strided import row_of, strided
+
+    rint, scalar, tensor = primitive("rint", dtype), SCALAR[dtype], strided(dtype)
+    zero, one, most = scalar(0), scalar(1), scalar(255)
+
+    def body(task: INT, h: tensor, y: tensor, batch: INT, hidden: INT):
+        low, high = zero, zero
+        for sample in range(batch):
+            state = row_of(h, task, 0, sample)
+            for j in range(hidden):
+                low, high = min(low, state[j]), max(high, state[j])
+        scale = (high - low) / most
+        if scale == zero:
+            scale = one
+        level = min(max(rint(-low / scale), zero), most)
+        for sample in range(batch):
+            state, target = row_of(h, task, 0, sample), row_of(y, task, 0, sample)
+            for j in range(hidden):
+                target[j] = (min(max(rint(state[j] / scale) + level, zero), most) - level) * scale
+
+    return body
 
 
 @kernel_family(noalias=("y.data", "h.data"))

@@ -1,0 +1,107 @@
+"""DynamicQuantizeLSTM: the reference and the compiled layer beside onnxruntime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ir.check import check
+from layercc.frontends.onnx import to_onnx
+from tests.models.comparing import run_onnxruntime
+from tests.support import named, one_node, reference_node, run_graph
+
+OP = "com.microsoft.DynamicQuantizeLSTM"
+
+
+def arrays(
+    time: int, batch: int, features: int, hidden: int, *,
+    directions: int = 1, dtype: Any = np.int8, each: bool = False, given: str = "",
+) -> list[np.ndarray | None]:  # fmt: skip
+    """Inputs; `each`: a scale for each column; `given` names optional ones: B(ias), h, c,
+    P(eepholes)."""
+    rng = np.random.default_rng(hidden)
+    columns = 4 * hidden
+    limits = np.iinfo(dtype)
+
+    def normal(name: str, *shape: int) -> np.ndarray | None:
+        return rng.standard_normal(shape, np.float32) if name in given else None
+
+    def weight(depth: int) -> np.ndarray:
+        shape = (directions, depth, columns)
+        return np.asarray(rng.integers(limits.min, limits.max + 1, shape)).astype(dtype)
+
+    def scale_and_zero() -> tuple[np.ndarray, np.ndarray]:
+        shape = (directions, columns) if each else (directions,)
+        zero = 0 if dtype is np.int8 else 131
+        return rng.uniform(1e-3, 5e-3, shape).astype(np.float32), np.full(shape, zero, dtype)
+
+    state = (directions, batch, hidden)
+    return [
+        rng.standard_normal((time, batch, features), np.float32),
+        weight(features),
+        weight(hidden),
+        normal("B", directions, 2 * columns),
+        None,
+        normal("h", *state),
+        normal("c", *state),
+        normal("P", directions, 3 * hidden),
+        *scale_and_zero(),
+        *scale_and_zero(),
+    ]
+
+
+CASES = [
+    # (time, batch, features, hidden), what the inputs are, attributes
+    ((5, 3, 7, 11), {}, {}),
+    ((1, 1, 1, 1), {"given": "Bhc"}, {}),
+    ((6, 2, 5, 19), {"given": "BhcP", "directions": 2}, {"direction": "bidirectional"}),
+    ((4, 3, 13, 33), {"given": "B", "each": True}, {"direction": "reverse", "clip": 0.7}),
+    ((4, 1, 6, 17), {"given": "B", "dtype": np.uint8},
+     {"activations": ["Sigmoid", "Tanh", "Relu"]}),
+    ((3, 2, 6, 17), {"each": True, "dtype": np.uint8}, {"input_forget": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes, kinds, attributes", CASES, ids=str)
+@pytest.mark.parametrize("fixed", [True, False], ids=["constant", "variable"])
+def test_beside_onnxruntime(sizes: tuple, kinds: dict, attributes: dict, fixed: bool) -> None:
+    inputs = arrays(*sizes, **kinds)
+    attributes = {"hidden_size": sizes[-1], **attributes}
+    constants = [i for i, a in enumerate(inputs) if i and a is not None and (fixed or i >= 8)]
+    graph = one_node(OP, inputs, attributes, 3, constants)
+    made = run_graph(graph, named(inputs), passes=True).values()
+    reference = reference_node(OP, inputs, attributes, 3, exact=False)
+    # on one thread: onnxruntime quantises the states of each thread's samples on their own
+    given = {name: named(inputs)[name] for name in graph.input_names}
+    wanted = run_onnxruntime(to_onnx(graph), given)
+    for got, mine, theirs in zip(made, reference, wanted.values(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(got, theirs, rtol=2e-5, atol=2e-6)
+
+
+def test_sequence_of_zeros() -> None:
+    """No range to quantise: the scale is 1."""
+    inputs = arrays(3, 2, 4, 5)
+    inputs[0] = np.zeros((3, 2, 4), np.float32)
+    for got in run_graph(one_node(OP, inputs), named(inputs), passes=True).values():
+        np.testing.assert_array_equal(got, 0)
+
+
+@pytest.mark.parametrize(
+    "index, shape, wanted",
+    [
+        (1, (1, 44, 7), r"W is i8\[1, 44, 7\], but \[1, 7, 44\]"),
+        (2, (2, 11, 44), r"\[1, 11, 44\]"),
+        (8, (2,), r"W_scale is f32\[2\], but \[1\]"),
+    ],
+)
+def test_shapes_that_do_not_fit(index: int, shape: tuple[int, ...], wanted: str) -> None:
+    inputs = arrays(5, 3, 7, 11)
+    graph = one_node(OP, inputs, {"hidden_size": 11})
+    given = {name: array.shape for name, array in named(inputs).items()}
+    report = check(graph, {**given, f"x{index}": shape})
+    assert not report.ok
+    with pytest.raises(Exception, match=wanted):
+        report.raise_for_errors()
