@@ -2,15 +2,17 @@
 
 Matches a Conv, ConvTranspose or MatMul (the anchor) and the chain of pointwise nodes behind it,
 each the only reader of the one before: bias, activation, residual sum, clipping, scale by channel.
-Every other operand is a single element, a vector along the last axis, or a tensor of the result's
-full shape. Makes one `layercc.Fused` of kind "contraction", in the place of the last node: anchor
-first, then the chain in order. Sound because nothing else reads the values in between, and
-operands cannot depend on the chain but through it, so they are all made before its last node.
+Every other operand has the element type of the result, which is the only one that kernels read,
+and is a single element, a vector along the last axis, or a tensor of the result's full shape. Makes
+one `layercc.Fused` of kind "contraction", in the place of the last node: anchor first, then the
+chain in order. Sound because nothing else reads the values in between, and operands cannot depend
+on the chain but through it, so they are all made before its last node.
 """
 
 from __future__ import annotations
 
 from ir.graph import Graph, Node
+from ir.types import TensorType
 from layercc.passes.editor import GraphEditor
 from layercc.passes.fusion import group, is_pointwise
 from layercc.passes.infrastructure import graph_pass
@@ -53,19 +55,21 @@ def _epilogue(editor: GraphEditor, anchor: Node, taken: set[str]) -> list[Node]:
         if editor.types[reader.outputs[0]] != kind:
             break
         others = [name for name in reader.inputs if name and name != current]
-        if not all(_fits(editor, name, kind.shape) for name in others):
+        if not all(_fits(editor.types[name], kind) for name in others):
             break
         chain.append(reader)
         current = reader.outputs[0]
     return chain
 
 
-def _fits(editor: GraphEditor, name: str, result: tuple) -> bool:
-    """Whether an operand is one element, a vector along the last axis, or of full shape."""
-    shape = editor.shape(name)
-    if shape == result:
+def _fits(operand: TensorType, result: TensorType) -> bool:
+    """Whether an operand is one element, a vector along the last axis, or of full shape, and of
+    the same element type."""
+    if operand.dtype is not result.dtype:
+        return False
+    if operand.shape == result.shape:
         return True
-    leading, last = shape[:-1], shape[-1:]
-    return len(shape) <= len(result) and all(dim == 1 for dim in leading) and (
-        last in ((), (1,)) or last == result[-1:]
+    leading, last = operand.shape[:-1], operand.shape[-1:]
+    return operand.rank <= result.rank and all(dim == 1 for dim in leading) and (
+        last in ((), (1,)) or last == result.shape[-1:]
     )

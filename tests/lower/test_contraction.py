@@ -290,6 +290,17 @@ def test_an_operand_that_epilogues_cannot_read():
         run_graph(graph_of([fused], arrays, ["y"]), arrays)
 
 
+@pytest.mark.parametrize("shape", [(5, 11), (11,), ()], ids=str)
+def test_operands_of_another_element_type(shape):
+    """A mask, which kernels cannot read beside the sum."""
+    x, w, z = random_arrays("mask", (5, 9), (9, 11), (5, 11))
+    mask = np.random.default_rng(1).random(shape) < 0.5
+    arrays = {"x": x, "w": w, "mask": np.asarray(mask), "z": z}
+    nodes = [Node("MatMul", ("x", "w"), ("s",)), Node("Where", ("mask", "s", "z"), ("y",))]
+    found = run_graph(graph_of(nodes, arrays, ["y"]), arrays, passes=True)["y"]
+    np.testing.assert_allclose(found, np.where(mask, x @ w, z), rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize(("channels", "filters", "group"), [(3, 17, 1), (20, 33, 1), (6, 10, 2)])
 def test_residual_of_a_grouped_convolution(channels, filters, group):
     x, w, b, r = random_arrays(
