@@ -22,7 +22,7 @@ from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
 from layercc.lower import Weights, check_supported, concrete_inference, lower
 from layercc.passes import run_passes
-from layercc.passes.inline_branches import rename
+from layercc.passes.inlining import rename
 from layercc.runtime.inputs import Inputs
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Arena, Plan

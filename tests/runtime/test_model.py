@@ -441,6 +441,27 @@ def test_branches_by_shape():
         assert (model(x) == (-5 if rows == 1 else 10)).all()
 
 
+def test_floats_choose_a_branch():
+    """Both branches run; which result counts is known afterwards."""
+    text = """
+    graph g(x: f32[N, 3]) -> (y: f32[N, 3]) {
+      const limit: f32[] = 2.5
+      top = ReduceMax(x) {keepdims=0}
+      above = Greater(top, limit)
+      y = If(above)
+        then_branch () -> (a: f32[N, 3]) { a = Neg(x) }
+        else_branch () -> (b: f32[N, 3]) {
+          b = If(above)
+            then_branch () -> (c: f32[N, 3]) { c = Exp(x) }
+            else_branch () -> (d: f32[N, 3]) { d = Add(x, x) }
+        }
+    }
+    """
+    model = lc.compile(lc.parse_graph(text), threads=1)
+    for x in (np.ones((2, 3), np.float32), np.full((1, 3), 3, np.float32)):
+        np.testing.assert_array_equal(model(x), -x if x[0, 0] == 3 else 2 * x)
+
+
 def test_optimized_graphs_are_bounded(monkeypatch):
     monkeypatch.setattr(planner, "_MOST_VARIANTS", 2)
     text = "graph g(x: f32[12], shape: i64[2]) -> (y) { r = Reshape(x, shape)\n y = Neg(r) }"
