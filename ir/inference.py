@@ -73,6 +73,17 @@ def infer_node(
     return tuple(result.types[name] for name in node.outputs if name)
 
 
+def infer_body(
+    graph: Graph,
+    outer: Inference,
+    types: Mapping[str, TensorType],
+    values: Mapping[str, np.ndarray],
+) -> Inference:
+    """Infers a subgraph in surroundings that `outer` knows; `types` and `values` are those of its
+    own inputs. Problems are those of the subgraph only. For passes that unroll loops."""
+    return _Inferrer(outer).body(graph, types, values)
+
+
 class _Inferrer:
     def __init__(self, result: Inference) -> None:
         self.result = result

@@ -10,15 +10,20 @@ from ir.graph import Graph, Node
 
 
 def inline(
-    result: Graph, body: Graph, taken: set[str], given: Mapping[str, str] | None = None
+    result: Graph,
+    body: Graph,
+    taken: set[str],
+    given: Mapping[str, str] | None = None,
+    suffix: str = "",
 ) -> list[str]:
     """Appends the nodes and constants of `body` to `result`; returns the names of its outputs.
 
     Their values get names that are not `taken`, and now are. `given` names the values of `result`
-    that stand for the inputs of `body`. Nodes keep their own names.
+    that stand for the inputs of `body`; `suffix` goes behind names to tell copies apart. Nodes keep
+    their own names.
     """
     made = [name for item in body.nodes for name in item.outputs if name]
-    names = {name: unique(name, taken) for name in [*made, *body.constants]}
+    names = {name: unique(name + suffix, taken) for name in [*made, *body.constants]}
     names.update(given or {})
     result.constants |= {names[name]: array for name, array in body.constants.items()}
     result.nodes += [rename(item, names) for item in body.nodes]

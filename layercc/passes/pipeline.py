@@ -31,11 +31,13 @@ from layercc.passes.recognize_group_normalization import recognize_group_normali
 from layercc.passes.recognize_normalization import recognize_normalization
 from layercc.passes.simplify_arithmetic import simplify_arithmetic
 from layercc.passes.simplify_shapes import simplify_shapes
+from layercc.passes.unroll_loops import unroll_loops
 from layercc.passes.widen_half_precision import widen_half_precision
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
     inline_branches,
+    unroll_loops,
     clean_imports,
     decompose_contributed,
     decompose_einsum,

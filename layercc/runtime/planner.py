@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ir.control_flow import CONTROL_FLOW
 from ir.diagnostics import LayerccError, MemoryLimitError, ShapeError, UnsupportedError
 from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
@@ -124,8 +125,8 @@ class Planner:
                         raise
 
     def _is_open_ended(self) -> bool:
-        """Whether what runs depends on values of inputs, or on the branch that an If takes."""
-        if any(node.op == "If" for node in self.graph.nodes):
+        """Whether what runs depends on values of inputs, or on what an If or a loop does."""
+        if _branches(self.graph):
             return True
         shapes = dict(zip(self.inputs.names, self._shapes_at(1), strict=True))
         found = concrete_inference(self.graph, shapes)
@@ -145,8 +146,8 @@ class Planner:
         by_name = dict(zip(self.inputs.names, shapes, strict=True))
         try:
             graph = self._variant(values, known)
-            decided = not any(node.op == "If" for node in graph.nodes)
-        except ShapeError:  # symbols leave open which branch of an If runs
+            decided = not _branches(graph)
+        except ShapeError:  # symbols leave open which branch of an If runs, or how often a Loop
             decided = False
         if not decided:
             graph = run_passes(with_input_shapes(specialized(self.graph, known), by_name))
@@ -208,15 +209,21 @@ class Planner:
         return bool(new)
 
     def _selector_candidates(self, nodes: set[str]) -> list[int]:
-        """Integer inputs that reach an If, or these nodes."""
-        if not nodes and not any(node.op == "If" for node in self.graph.nodes):
+        """Integer inputs that reach an If, what a Loop counts by, or these nodes."""
+        if not nodes and not _branches(self.graph):
             return []
         import networkx as nx  # takes longer to import than a plan to make
 
         flow = self.graph.as_networkx()
+        makers = {name: i for i, node in enumerate(self.graph.nodes) for name in node.outputs}
         sources: set[str] = set()
-        for index, node in enumerate(self.graph.nodes):
+        for node in self.graph.nodes:
             if node.name in nodes or node.op == "If":
+                decisive = node.reads()
+            else:
+                decisive = node.inputs[:2] if node.op == "Loop" else ()
+            sources.update(decisive)
+            for index in {makers[name] for name in decisive if name in makers}:
                 for i in {index} | nx.ancestors(flow, index):
                     sources.update(self.graph.nodes[i].reads())
         return [
@@ -254,6 +261,11 @@ def with_input_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Gr
     ]
     result.types = {}
     return result
+
+
+def _branches(graph: Graph) -> bool:
+    """Whether there are nodes that must be decided before the graph can be lowered."""
+    return any(node.op in CONTROL_FLOW for node in graph.nodes)
 
 
 def _only_unknown(error: ShapeError) -> bool:

@@ -462,6 +462,86 @@ def test_floats_choose_a_branch():
         np.testing.assert_array_equal(model(x), -x if x[0, 0] == 3 else 2 * x)
 
 
+LOOPS = {
+    # a graph, and calls: values of its inputs
+    "as many steps as rows": (
+        "(x: f32[T, N, 2]) -> (y, ys) { const i: i64[] = 0\n const yes: bool[] = true\n"
+        " s = Shape(x) {end=1}\n t = Squeeze(s)\n zero = Sub(x, x)\n h = Gather(zero, i)\n"
+        " y, ys = Loop(t, yes, h) body (k: i64[], go: bool[], h: f32[N, 2]) -> (go, n, r) {\n"
+        " row = Gather(x, k)\n a = Add(h, row)\n n = Tanh(a)\n r = Neg(n) } }",
+        [((4, 3, 2),), ((1, 1, 2),), ((4, 2, 2),)],
+    ),
+    "as often as an input says": (
+        "(x: f32[N, 2], times: i64[]) -> (y) {\n"
+        " y = Loop(times, _, x) body (k: i64[], go: bool[], h: f32[N, 2]) -> (go, n) {\n"
+        " n = Add(h, x) } }",
+        [((3, 2), 2), ((3, 2), 0), ((1, 2), 5)],
+    ),
+    "while it is small": (
+        "(x: f32[N, 2], limit: i64[]) -> (y, sizes) { const many: i64[] = 1000\n"
+        " y, sizes = Loop(many, _, x)"
+        " body (k: i64[], go: bool[], v: f32[M, 2]) -> (more, w, size) {\n"
+        " w = Concat(v, x) {axis=0}\n size = Size(w)\n more = Less(size, limit) } }",
+        [((2, 2), 9), ((2, 2), 1), ((1, 2), 30)],
+    ),
+    "a scan": (
+        "(x: f32[B, T, 2], h: f32[B, 2]) -> (last, ys) {\n"
+        " last, ys = Scan(h, x) {num_scan_inputs=1, scan_input_axes=[1], scan_output_axes=[1]}\n"
+        " body (h: f32[B, 2], row: f32[B, 2]) -> (n, r) { a = Add(h, row)\n n = Tanh(a)\n"
+        " r = Neg(n) } }",
+        [((2, 5, 2), (2, 2)), ((1, 1, 2), (1, 2))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOOPS)
+def test_loops(case):
+    text, calls = LOOPS[case]
+    graph = lc.parse_graph(f"graph g{text}")
+    model = lc.compile(graph, threads=1)
+    rng = np.random.default_rng(0)
+    for values in calls * 2:
+        inputs = {
+            value.name: rng.standard_normal(given).astype(np.float32)
+            if value.dtype.value == np.float32
+            else np.asarray(given, value.dtype.value)
+            for value, given in zip(graph.inputs, values, strict=True)
+        }
+        wanted = lc.interpret(graph, inputs)
+        for output, array in model.run(inputs).items():
+            np.testing.assert_allclose(array, wanted[output], rtol=1e-6, atol=1e-6)
+
+
+def test_loop_that_floats_end():
+    """How often it runs cannot be known before it does."""
+    text = """
+    graph g(x: f32[N]) -> (y) {
+      y = Loop(_, _, x) body (k: i64[], go: bool[], v: f32[N]) -> (more, w) {
+        const limit: f32[] = 9.0
+        w = Add(v, v)
+        top = ReduceMax(w) {keepdims=0}
+        more = Less(top, limit)
+      }
+    }
+    """
+    model = lc.compile(lc.parse_graph(text), threads=1)
+    with pytest.raises(lc.UnsupportedError, match="Loop ×1"):
+        model(np.ones(3, np.float32))
+
+
+def test_loops_in_loops_are_bounded():
+    text = """
+    graph g(x: f32[3]) -> (y) {
+      const many: i64[] = 9999
+      y = Loop(many, _, x) body (k: i64[], go: bool[], v: f32[3]) -> (go, w) {
+        w = Loop(many, _, v) body (j: i64[], on: bool[], u: f32[3]) -> (on, t) { t = Add(u, u) }
+      }
+    }
+    """
+    with pytest.raises(lc.UnsupportedError, match="Loop"):
+        lc.compile(lc.parse_graph(text), threads=1)(np.ones(3, np.float32))
+
+
 def test_optimized_graphs_are_bounded(monkeypatch):
     monkeypatch.setattr(planner, "_MOST_VARIANTS", 2)
     text = "graph g(x: f32[12], shape: i64[2]) -> (y) { r = Reshape(x, shape)\n y = Neg(r) }"
