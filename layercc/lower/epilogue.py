@@ -49,22 +49,22 @@ def epilogue_of(
     The strides tell how an element's position in the output is taken apart: an operand that is
     broadcast is followed with stride 0. `channels`: elements of a channel vector between inner
     groups, where these divide the channels. Raises UnsupportedError when an operand cannot be
-    followed.
+    followed, or has another element type than the result.
     """
     if not group.rest:
         return Epilogue()
     total = group.anchor.outputs[0]
     steps, names = expression_of(group.rest, group.types, [total], [group.output], context.value)
-    shape = context.shape(group.output)
+    shape, kind = context.shape(group.output), group.types[group.output]
     operands = []
     for name in names:
         operand = _operand(context.tensor(name), shape, strides, channels)
-        if operand is None:
+        if operand is None or group.types[name].dtype is not kind.dtype:
             reader = next(node for node in group.rest if name in node.inputs)
             raise UnsupportedError(
                 f"{reader}, fused behind {group.anchor}: operand {name!r} is "
-                f"{group.types[name]}, the result {group.types[group.output]}; one element, a "
-                "vector along the last axis, or the result's own shape would fit"
+                f"{group.types[name]}, the result {kind}; {kind.dtype} of one element, a vector "
+                "along the last axis, or the result's own shape would fit"
             )
         operands.append(operand)
     return Epilogue(steps, tuple(operands))

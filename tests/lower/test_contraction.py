@@ -279,14 +279,23 @@ def test_epilogues(name, left):
     np.testing.assert_allclose(found["y"], wanted, rtol=2e-5, atol=2e-5)
 
 
-def test_an_operand_that_epilogues_cannot_read():
+@pytest.mark.parametrize(
+    ("op", "operand", "shown"),
+    [
+        (("Add", "s r"), np.ones((4, 1), np.float32), r"f32\[4, 1\]"),
+        (("Where", "r s s"), np.ones(11, bool), r"bool\[11\]"),
+    ],
+)
+def test_an_operand_that_epilogues_cannot_read(op, operand, shown):
     """The fusion pass leaves it alone; a graph that comes with such a group is refused."""
-    x, w, r = random_arrays("refused", (4, 9), (9, 11), (4, 1))
-    nodes = [Node("MatMul", ("x", "w"), ("s",), name="product"), Node("Add", ("s", "r"), ("y",))]
-    arrays = {"x": x, "w": w, "r": r}
+    x, w = random_arrays("refused", (4, 9), (9, 11))
+    name, inputs = op
+    reader = Node(name, tuple(inputs.split()), ("y",))
+    nodes = [Node("MatMul", ("x", "w"), ("s",), name="product"), reader]
+    arrays = {"x": x, "w": w, "r": operand}
     body = graph_of(nodes, arrays, ["y"])
     fused = Node("layercc.Fused", ("x", "w", "r"), ("y",), {"kind": "contraction", "body": body})
-    with pytest.raises(UnsupportedError, match=r"'product'.*'r' is f32\[4, 1\].* f32\[4, 11\]"):
+    with pytest.raises(UnsupportedError, match=rf"'product'.*'r' is {shown}.* f32\[4, 11\]"):
         run_graph(graph_of([fused], arrays, ["y"]), arrays)
 
 
