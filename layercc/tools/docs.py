@@ -45,13 +45,14 @@ def ops_page() -> str:
         "",
         "- **inputs**: `?` optional, `*` any number.",
         "- **attributes** with their defaults; without one, the attribute is required; `?`: absent",
-        "  unless given. `channels_last` is layercc's own.",
+        "  unless given. `channels_last` and `quantized_state` are layercc's own.",
         "- **shapes**: a rule infers types and shapes, symbolic ones too. **values**: shape",
         "  computations are followed through it by value, `N` standing for itself.",
         "- **reference**: a NumPy implementation, which the kernels are tested against.",
         f"- **CPU**: what `layercc.compile` can run, {compiled} ops. ✓: by kernels of its own;",
         "  `pass`: a pass replaces it by others; `shape`: known before running. An `If` is run",
-        "  where shapes or integer inputs decide its branch.",
+        "  where shapes or integer inputs decide its branch, or its branches give the same shapes;",
+        "  a `Loop` or `Scan` where shapes or integer inputs say how often.",
     ]
     for module, group in groupby(ops, key=lambda op: op.__module__):
         lines += ["", f"## {_title(importlib.import_module(module))}", ""]
