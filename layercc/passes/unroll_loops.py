@@ -21,8 +21,9 @@ from ir.types import TensorType
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.inlining import inline, unique
 
-#: Nodes that a graph may have afterwards. Each costs passes and planning about a millisecond.
-MOST_NODES = 1 << 13
+#: Nodes that a graph may have more afterwards. Each costs passes and planning about a millisecond,
+#: for every new length; a loop that stays one costs a tenth of that, every time it runs.
+MOST_NODES = 1 << 10
 
 
 @graph_pass("simplify")
@@ -34,7 +35,7 @@ def unroll_loops(graph: Graph) -> Graph:
     result = graph.copy()
     result.nodes = []
     taken = graph.value_names()
-    room = MOST_NODES - len(graph.nodes)
+    room = MOST_NODES
     for node in graph.nodes:
         copies = _Copies(node, found, taken, room)
         done = copies.loop() if node.op == "Loop" else node.op == "Scan" and copies.scan()

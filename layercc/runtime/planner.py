@@ -165,7 +165,11 @@ class Planner:
             nodes = _undecided(error)
         else:
             raise error
-        if not nodes or not nodes <= {node.name for node in self.graph.nodes}:
+        own = {node.name for node in self.graph.nodes}
+        if not nodes <= own:  # some came out of a body
+            bodies = {node.name for node in self.graph.nodes if node.op in CONTROL_FLOW}
+            nodes = nodes & own | bodies
+        if not nodes:
             raise error
         with self._lock:
             if self._staged is None:

@@ -49,10 +49,9 @@ def ops_page() -> str:
         "- **shapes**: a rule infers types and shapes, symbolic ones too. **values**: shape",
         "  computations are followed through it by value, `N` standing for itself.",
         "- **reference**: a NumPy implementation, which the kernels are tested against.",
-        f"- **CPU**: what `layercc.compile` can run, {compiled} ops. ✓: by kernels of its own;",
-        "  `pass`: a pass replaces it by others; `shape`: known before running. An `If` is run",
-        "  where shapes or integer inputs decide its branch, or its branches give the same shapes;",
-        "  a `Loop` or `Scan` where shapes or integer inputs say how often.",
+        f"- **CPU**: what kernels compute, {compiled} ops. ✓: kernels of its own; `pass`: a pass",
+        "  replaces it by others; `shape`: known before running; `body`: it runs compiled graphs.",
+        "  NumPy runs the others, with a warning.",
     ]
     for module, group in groupby(ops, key=lambda op: op.__module__):
         lines += ["", f"## {_title(importlib.import_module(module))}", ""]
@@ -128,6 +127,8 @@ def _cpu(op: type[Op], lowered: set[str], decomposed: set[str]) -> str:
         return "✓"
     if op.name in decomposed:
         return "pass"
+    if _has_bodies(op):
+        return "body"
     return "shape" if op.symbolic_value is not None else ""
 
 

@@ -441,27 +441,6 @@ def test_branches_by_shape():
         assert (model(x) == (-5 if rows == 1 else 10)).all()
 
 
-def test_floats_choose_a_branch():
-    """Both branches run; which result counts is known afterwards."""
-    text = """
-    graph g(x: f32[N, 3]) -> (y: f32[N, 3]) {
-      const limit: f32[] = 2.5
-      top = ReduceMax(x) {keepdims=0}
-      above = Greater(top, limit)
-      y = If(above)
-        then_branch () -> (a: f32[N, 3]) { a = Neg(x) }
-        else_branch () -> (b: f32[N, 3]) {
-          b = If(above)
-            then_branch () -> (c: f32[N, 3]) { c = Exp(x) }
-            else_branch () -> (d: f32[N, 3]) { d = Add(x, x) }
-        }
-    }
-    """
-    model = lc.compile(lc.parse_graph(text), threads=1)
-    for x in (np.ones((2, 3), np.float32), np.full((1, 3), 3, np.float32)):
-        np.testing.assert_array_equal(model(x), -x if x[0, 0] == 3 else 2 * x)
-
-
 LOOPS = {
     # a graph, and calls: values of its inputs
     "as many steps as rows": (
@@ -512,34 +491,19 @@ def test_loops(case):
             np.testing.assert_allclose(array, wanted[output], rtol=1e-6, atol=1e-6)
 
 
-def test_loop_that_floats_end():
-    """How often it runs cannot be known before it does."""
-    text = """
-    graph g(x: f32[N]) -> (y) {
-      y = Loop(_, _, x) body (k: i64[], go: bool[], v: f32[N]) -> (more, w) {
-        const limit: f32[] = 9.0
-        w = Add(v, v)
-        top = ReduceMax(w) {keepdims=0}
-        more = Less(top, limit)
-      }
-    }
-    """
-    model = lc.compile(lc.parse_graph(text), threads=1)
-    with pytest.raises(lc.UnsupportedError, match="Loop ×1"):
-        model(np.ones(3, np.float32))
-
-
-def test_loops_in_loops_are_bounded():
+def test_long_loops_are_not_unrolled():
     text = """
     graph g(x: f32[3]) -> (y) {
-      const many: i64[] = 9999
+      const many: i64[] = 99
       y = Loop(many, _, x) body (k: i64[], go: bool[], v: f32[3]) -> (go, w) {
-        w = Loop(many, _, v) body (j: i64[], on: bool[], u: f32[3]) -> (on, t) { t = Add(u, u) }
+        w = Loop(many, _, v) body (j: i64[], on: bool[], u: f32[3]) -> (on, t) { t = Sin(u) }
       }
     }
     """
-    with pytest.raises(lc.UnsupportedError, match="Loop"):
-        lc.compile(lc.parse_graph(text), threads=1)(np.ones(3, np.float32))
+    graph = lc.parse_graph(text)
+    x = np.ones(3, np.float32)
+    wanted = lc.interpret(graph, {"x": x})["y"]
+    np.testing.assert_allclose(lc.compile(graph, threads=1)(x), wanted, rtol=1e-4)
 
 
 def test_optimized_graphs_are_bounded(monkeypatch):

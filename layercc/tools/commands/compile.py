@@ -51,7 +51,7 @@ def command(
         "load_seconds": session.load_seconds,
         "compile_seconds": session.compile_seconds,
         "inputs": {name: list(shape) for name, shape in shapes.items()},
-        **describe(session.model.plan(shapes, session.inputs).program),
+        **describe(session.model.plan(shapes, session.inputs)),
     }
     if as_json:
         print_json(data)
@@ -59,10 +59,14 @@ def command(
         click.echo(table(data))
 
 
-def describe(program: Any) -> dict[str, Any]:
-    """Kernels and memory of a program, as JSON data."""
+def describe(plan: Any) -> dict[str, Any]:
+    """Kernels and memory of a plan, or what stands apart in one in stages, as JSON data."""
     from layercc.cpu.expressions import readable
+    from layercc.runtime.staged import StagedPlan
 
+    if isinstance(plan, StagedPlan):
+        return {"apart": [{"node": node.name, "op": node.op} for node in plan.apart]}
+    program = plan.program
     calls = Counter(readable(call.key) for call in program.calls)
     work: Counter[str] = Counter()
     for call in program.calls:
@@ -83,17 +87,24 @@ def table(data: dict[str, Any]) -> str:
     """The same as text."""
     from ir.units import align, amount, seconds
 
-    rows = [["kernel", "calls", "work"]]
-    for entry in data["kernels"]:
-        work = amount(entry["flops"], "FLOP") if entry["flops"] else ""
-        rows.append([entry["kernel"], str(entry["calls"]), work])
-    lines = align(rows, right={1, 2})
     sums = [
         ["loaded in", seconds(data["load_seconds"])],
         ["compiled in", seconds(data["compile_seconds"])],
-        ["kernels", f"{len(data['kernels'])} for {data['calls']} calls"],
-        ["activations", f"{amount(data['arena_bytes'], 'B')} in one arena"],
-        ["constants", f"{amount(data['constant_bytes'], 'B')} packed"],
     ]
+    if "apart" in data:
+        rows = [["not in a plan", "op"], *([each["node"], each["op"]] for each in data["apart"])]
+        lines = align(rows)
+        sums.append(["sections between", "planned when they first run"])
+    else:
+        rows = [["kernel", "calls", "work"]]
+        for entry in data["kernels"]:
+            work = amount(entry["flops"], "FLOP") if entry["flops"] else ""
+            rows.append([entry["kernel"], str(entry["calls"]), work])
+        lines = align(rows, right={1, 2})
+        sums += [
+            ["kernels", f"{len(data['kernels'])} for {data['calls']} calls"],
+            ["activations", f"{amount(data['arena_bytes'], 'B')} in one arena"],
+            ["constants", f"{amount(data['constant_bytes'], 'B')} packed"],
+        ]
     rule = "─" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:], "", *align(sums)])
