@@ -26,7 +26,7 @@ from ir.interpreter import run_node
 from ir.types import TensorType
 from layercc.lower import needed_nodes
 from layercc.lower.limits import check_values
-from layercc.runtime.inputs import Inputs
+from layercc.runtime.inputs import DENSE, Inputs
 
 #: Elements of an integer array whose values shapes may be computed from.
 _SMALL = 64
@@ -178,7 +178,8 @@ class _Section:
         plans = self._plans.get(kinds)
         if plans is None:
             plans = self._plans[kinds] = self._plans_of(self._graph(arrays))
-        arrays = plans.inputs.converted(arrays)
+        if any(array.flags.num & DENSE != DENSE for array in arrays):
+            arrays = plans.inputs.converted(arrays)
         made = plans.plan_for(arrays).run(arrays, threads)
         return dict(zip(self.part.makes, made, strict=True))
 
