@@ -19,6 +19,7 @@ from layercc.passes.fold_padding import fold_padding
 from layercc.passes.fold_scale_and_shift import fold_scale_and_shift
 from layercc.passes.fuse_epilogues import fuse_epilogues
 from layercc.passes.fuse_pointwise import fuse_pointwise
+from layercc.passes.hoist_loop_invariants import hoist_loop_invariants
 from layercc.passes.hoist_shapes import hoist_shapes
 from layercc.passes.infrastructure import Observer, Pass, run_sequence
 from layercc.passes.inline_branches import inline_branches
@@ -37,6 +38,7 @@ from layercc.passes.widen_half_precision import widen_half_precision
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
     inline_branches,
+    hoist_loop_invariants,
     unroll_loops,
     clean_imports,
     decompose_contributed,

@@ -23,7 +23,7 @@ from layercc.passes.inlining import inline, unique
 
 #: Nodes that a graph may have more afterwards. Each costs passes and planning about a millisecond,
 #: for every new length; a loop that stays one costs a tenth of that, every time it runs.
-MOST_NODES = 1 << 10
+MOST_NODES = 1 << 8
 
 
 @graph_pass("simplify")

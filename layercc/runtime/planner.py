@@ -22,7 +22,7 @@ from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
 from layercc.lower import Weights, check_supported, concrete_inference, lower
-from layercc.passes import run_passes
+from layercc.passes import SIMPLIFY, run_passes
 from layercc.passes.inlining import rename
 from layercc.runtime.inputs import Inputs
 from layercc.runtime.native import default_kernels
@@ -165,15 +165,15 @@ class Planner:
             nodes = _undecided(error)
         else:
             raise error
-        own = {node.name for node in self.graph.nodes}
+        graph = run_passes(self.graph, SIMPLIFY)
+        own = {node.name for node in graph.nodes}
         if not nodes <= own:  # some came out of a body
-            bodies = {node.name for node in self.graph.nodes if node.op in CONTROL_FLOW}
-            nodes = nodes & own | bodies
+            nodes = nodes & own | {node.name for node in graph.nodes if node.op in CONTROL_FLOW}
         if not nodes:
             raise error
         with self._lock:
             if self._staged is None:
-                self._staged = StagedPlan(self.graph, nodes, Planner)
+                self._staged = StagedPlan(graph, nodes, Planner)
                 if slow := self._staged.interpreted():
                     warnings.warn(
                         f"graph {self.graph.name!r}: NumPy runs what cannot be compiled: {slow}",

@@ -9,6 +9,7 @@ when it first runs. So are the bodies of control flow.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,9 +186,9 @@ class _Section:
 
     def _graph(self, arrays: Sequence[np.ndarray]) -> Graph:
         """The part as a graph for arrays like these, of any size but where inference knows it."""
-        symbols: dict[Dim, Dim] = {}
+        opened = _Opening()
         kinds = [
-            _opened(TensorType(dtype_of(array), array.shape), self._known.get(name), symbols)
+            opened(TensorType(dtype_of(array), array.shape), self._known.get(name))
             for name, array in zip(self.part.reads, arrays, strict=True)
         ]
         inputs = [Value(name, kind) for name, kind in zip(self.part.reads, kinds, strict=True)]
@@ -196,7 +197,7 @@ class _Section:
         shapes = {name: a.shape for name, a in zip(part.reads, arrays, strict=True)}
         found = infer(graph, shapes, _small_integers(zip(part.reads, arrays, strict=True)))
         found.raise_for_errors(f"graph {part.name!r}")
-        graph.outputs = [Value(name, _opened(found.types[name], None, {})) for name in part.makes]
+        graph.outputs = [Value(name, opened(found.types[name], None)) for name in part.makes]
         return graph
 
 
@@ -236,7 +237,8 @@ class _Apart:
             constants = {**self._constants, **body.constants}
             makes = list(dict.fromkeys(body.output_names))
             part = part_of(body.name, body.nodes, makes, body.input_names, constants)
-            found = self._bodies[id(body)] = _Section(part, self._known, self._plans_of)
+            known = {n: kind for n, kind in self._known.items() if n not in body.input_names}
+            found = self._bodies[id(body)] = _Section(part, known, self._plans_of)
         return found
 
     def _check(self, scope: Arrays) -> None:
@@ -250,24 +252,31 @@ class _Apart:
         check_values([self.node], found)
 
 
-def _opened(kind: TensorType, known: TensorType | None, symbols: dict[Dim, Dim]) -> TensorType:
-    """The type with a symbol for each dim, but for those that inference knows to be integers.
+class _Opening:
+    """Types with a symbol for each dim, but for those that inference knows to be integers.
 
     Dims that inference knows to be equal get the same symbol.
     """
-    expected: Sequence[Dim | None] = [None] * kind.rank
-    if known is not None and known.rank == kind.rank:
-        expected = known.shape
-    dims: list[Dim] = []
-    for size, dim in zip(kind.shape, expected, strict=True):
-        if dim is not None and dim == size:
-            dims.append(size)
-        elif dim is None or isinstance(dim, int):
-            dims.append(symbol(f"d{len(symbols)}"))
-            symbols[dims[-1]] = dims[-1]
-        else:
-            dims.append(symbols.setdefault(dim, symbol(f"d{len(symbols)}")))
-    return kind.with_shape(dims)
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._symbols: dict[Dim, Dim] = {}  # symbolic dim of the graph around → its symbol
+
+    def __call__(self, kind: TensorType, known: TensorType | None) -> TensorType:
+        """`kind` of an array opened, given the type `known` that inference has for it."""
+        if known is None or known.rank != kind.rank:
+            return kind.with_shape(self._fresh() for _ in kind.shape)
+        return kind.with_shape(map(self._dim, kind.shape, known.shape))
+
+    def _dim(self, size: Dim, dim: Dim) -> Dim:
+        if isinstance(dim, int):
+            return dim if dim == size else self._fresh()
+        if dim not in self._symbols:
+            self._symbols[dim] = self._fresh()
+        return self._symbols[dim]
+
+    def _fresh(self) -> Dim:
+        return symbol(f"d{next(self._numbers)}")
 
 
 def _small_integers(arrays: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
