@@ -165,7 +165,10 @@ class Planner:
             nodes = _undecided(error)
         else:
             raise error
-        graph = run_passes(self.graph, SIMPLIFY)
+        try:
+            graph = run_passes(self.graph, SIMPLIFY)
+        except ShapeError:  # no types behind nodes whose rank or dims values decide
+            graph = self.graph
         own = {node.name for node in graph.nodes}
         if not nodes <= own:  # some came out of a body
             nodes = nodes & own | {node.name for node in graph.nodes if node.op in CONTROL_FLOW}
