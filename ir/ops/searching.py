@@ -244,17 +244,16 @@ class NonMaxSuppression(Op):
         chosen: list[tuple[int, int, int]] = []
         for batch, label in np.ndindex(scores.shape[:2]):
             row = scores[batch, label]
-            order = [int(i) for i in np.argsort(-row, kind="stable")]
+            order = np.argsort(-row, kind="stable")
             if score_limit is not None:
-                order = [i for i in order if row[i] > score_limit]
-            kept: list[int] = []
-            for i in order:
-                if len(kept) >= int(most or 0):
+                order = order[row[order] > score_limit]
+            for _ in range(int(most or 0)):
+                if not order.size:
                     break
-                overlaps = _overlap(corners[batch, i], corners[batch, kept])
-                if not (overlaps > (iou_limit or 0)).any():
-                    kept.append(i)
-            chosen.extend((batch, label, i) for i in kept)
+                best, order = order[0], order[1:]
+                chosen.append((batch, label, int(best)))
+                overlaps = _overlap(corners[batch, best], corners[batch, order])
+                order = order[~(overlaps > (iou_limit or 0))]
         return np.array(chosen, dtype=np.int64).reshape(-1, 3)
 
     @staticmethod
@@ -273,7 +272,9 @@ def _corners(boxes: np.ndarray, centred: bool) -> np.ndarray:
 
 def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of a box with each of the others."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    common = np.prod(np.maximum(high - low, 0), axis=1)
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(box[2:] - box[:2])
+    low_y, low_x, high_y, high_x = others.T
+    height = np.minimum(box[2], high_y) - np.maximum(box[0], low_y)
+    width = np.minimum(box[3], high_x) - np.maximum(box[1], low_x)
+    common = np.maximum(height, 0) * np.maximum(width, 0)
+    areas = (high_y - low_y) * (high_x - low_x) + (box[2] - box[0]) * (box[3] - box[1])
     return common / (areas - common)
