@@ -31,8 +31,8 @@ from layercc.runtime.inputs import DENSE, Inputs
 
 #: Elements of an integer array whose values shapes may be computed from.
 _SMALL = 64
-#: Trips of a Loop: one that goes on for longer may never end.
-_MOST_TRIPS = 1 << 24
+#: Trips of a Loop: one that goes on for longer, some seconds at the least, may never end.
+_MOST_TRIPS = 1 << 18
 
 Arrays = Mapping[str, np.ndarray]
 Types = Mapping[str, TensorType]
