@@ -161,9 +161,11 @@ def resize_plan(call: Call) -> list[AxisResize]:
     return plan
 
 
-def source_positions(part: AxisResize, transformation: str) -> np.ndarray:
+def source_positions(
+    part: AxisResize, transformation: str, dtype: type[np.floating] = np.float64
+) -> np.ndarray:
     """The position in the input axis, a real number, that each output element is read at."""
-    x = np.arange(part.output, dtype=np.float64)
+    x = np.arange(part.output, dtype=dtype)
     width = part.scale * part.input  # before rounding
     if transformation == "asymmetric":
         return x / part.scale
@@ -184,9 +186,11 @@ def source_positions(part: AxisResize, transformation: str) -> np.ndarray:
 
 def interpolation_taps(call: Call, part: AxisResize) -> tuple[np.ndarray, np.ndarray]:
     """Indices and weights, both [output, taps], that make each output element along an axis."""
-    places = source_positions(part, call.coordinate_transformation_mode)
     last = part.input - 1
     if call.mode == "nearest":
+        # In float32, as ONNX's reference, onnxruntime and PyTorch compute: floor and ceil tell
+        # 17 / float32(1.7), which is 10 there, from the 9.9999997 of real numbers.
+        places = source_positions(part, call.coordinate_transformation_mode, np.float32)
         rounding: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "round_prefer_floor": lambda x: np.ceil(x - 0.5),
             "round_prefer_ceil": lambda x: np.floor(x + 0.5),
@@ -195,6 +199,7 @@ def interpolation_taps(call: Call, part: AxisResize) -> tuple[np.ndarray, np.nda
         }
         rounded = rounding[call.nearest_mode](places)
         return np.clip(rounded, 0, last).astype(np.int64)[:, None], np.ones((part.output, 1))
+    places = source_positions(part, call.coordinate_transformation_mode)
     stretch = min(part.scale, 1.0) if call.antialias else 1.0
     support = 1 if call.mode == "linear" else 2
     reach = int(np.ceil(support / stretch))

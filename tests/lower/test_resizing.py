@@ -70,6 +70,16 @@ def test_resize(name):
     check(sample(*shape), given, attributes)
 
 
+def test_nearest_rounds_positions_in_float32():
+    """17 / float32(1.7) is 10 in float32, as onnxruntime and PyTorch have it, else 9.9999997."""
+    x = np.arange(17, dtype=np.float32).reshape(1, 1, 17)
+    given = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    (made,) = run_node("Resize", [x, None, *scales(1, 1, 1.7)], given, constants=(2,))
+    expected = np.floor(np.arange(28, dtype=np.float32) / np.float32(1.7))
+    assert expected[17] == 10
+    np.testing.assert_array_equal(made[0, 0], expected)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 def test_crop(mode):
     roi = np.float32([0, 0, 0.2, -0.3, 1, 1, 0.9, 1.2])
