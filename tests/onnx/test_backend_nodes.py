@@ -47,10 +47,8 @@ LEFT_TO_NUMPY = {
 }
 #: Ops that are not meant to run: no tensors go in, or none come out.
 NO_TENSORS = frozenset({
-    "ConcatFromSequence", "ImageDecoder", "Optional", "OptionalGetElement", "OptionalHasElement",
-    "RegexFullMatch", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
-    "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence", "StringConcat",
-    "StringNormalizer", "StringSplit",
+    "ImageDecoder", "Optional", "OptionalGetElement", "OptionalHasElement", "RegexFullMatch",
+    "SequenceMap", "StringConcat", "StringNormalizer", "StringSplit",
 })  # fmt: skip
 #: Domains that are not meant to run.
 NO_DOMAINS = {

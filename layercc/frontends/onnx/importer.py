@@ -37,6 +37,7 @@ from layercc.frontends.onnx.reader import (
     plain_domain,
 )
 from layercc.frontends.onnx.scope import Frame, Names, Scope
+from layercc.frontends.onnx.sequences import NotFollowed, follow, is_followed
 from layercc.frontends.onnx.support import Survey, unsupported_ops
 from layercc.frontends.onnx.tensors import TensorReader, type_code
 from layercc.frontends.onnx.values import ValueReader
@@ -166,6 +167,9 @@ class _Importer:
             return
         name = path_name(frame, proto)
         step = Step(op, inputs, outputs, attributes, name, version, scope)
+        if is_followed(op) or any(scope.sequence(given) for given in inputs):
+            self.sequence_node(step, scope)
+            return
         if not plain_domain(proto.domain):
             lift(step)
         if find_op(step.op) is None:
@@ -173,6 +177,26 @@ class _Importer:
             return
         for new in step.nodes():
             self.add(new, scope)
+
+    def sequence_node(self, step: Step, scope: Scope) -> None:
+        """Follows a node that makes or reads a sequence of tensors, which no value of the IR is."""
+        op, outputs = step.op, list(step.outputs)
+        read = scope.sequence(step.input(0))
+        try:
+            if op == "Identity" and read is not None:
+                scope.sequences[outputs[0]] = read
+                return
+            if not is_followed(op):
+                raise NotFollowed
+            made = follow(step, read)
+        except NotFollowed:
+            self.unknown[op] += 1
+            return
+        if made is not None:
+            scope.sequences[outputs[0]] = made
+        if not is_followed(step.op):  # it has become a node on tensors
+            for new in step.nodes():
+                self.add(new, scope)
 
     def add(self, new: NewNode, scope: Scope) -> None:
         if find_op(new.op) is None:

@@ -15,6 +15,7 @@ from ir.graph import Graph, Value
 from ir.inference import VALUE_LIMIT, infer
 from ir.types import TensorType
 from layercc.frontends.onnx.functions import Key
+from layercc.frontends.onnx.sequences import TensorSequence
 
 
 class Names:
@@ -62,6 +63,7 @@ class Scope:
         self.outer = outer
         self.defined: set[str] = set()
         self.initialisers: set[str] = set()  # names as the file has them
+        self.sequences: dict[str, TensorSequence] = {}
         self._types: dict[str, TensorType] = {}
         self._values: dict[str, np.ndarray] = {}
         self._inferred = 0  # nodes seen by inference so far
@@ -113,6 +115,12 @@ class Scope:
         if name in self.graph.constants or self.outer is None:
             return self.graph.constants.get(name)
         return None if name in self.defined else self.outer.constant(name)
+
+    def sequence(self, name: str) -> TensorSequence | None:
+        """The sequence of tensors that a name stands for, if it is none of a tensor."""
+        if name in self.sequences or self.outer is None or name in self.defined:
+            return self.sequences.get(name)
+        return self.outer.sequence(name)
 
     def type_of(self, name: str) -> TensorType | None:
         """Type of a value as far as inference can tell from the nodes added so far."""

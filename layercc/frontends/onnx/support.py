@@ -13,6 +13,7 @@ from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.onnx.functions import FunctionTable, Key, enter_call, function_key, is_known
 from layercc.frontends.onnx.limits import MAX_NODES, MAX_SUBGRAPH_DEPTH
 from layercc.frontends.onnx.reader import op_name, opset_versions, plain_domain
+from layercc.frontends.onnx.sequences import is_followed
 
 
 class Survey:
@@ -67,7 +68,8 @@ class Survey:
     def _op(self, node: NodeProto, place: _Place) -> int:
         function = self.functions.find(node)
         if function is None:
-            if not is_known(node, place.opsets.get(plain_domain(node.domain), 1)):
+            known = is_known(node, place.opsets.get(plain_domain(node.domain), 1))
+            if not known and not is_followed(op_name(node)):
                 self.unknown[op_name(node)] += 1
             return 1
         key = function_key(node)
