@@ -1,6 +1,6 @@
 """Writes Einsum in matrix products, sums, products and transposes.
 
-Matches Einsum whose terms name no index twice. Indices that only one term has, and the output has
+Matches Einsum. An index that a term names twice becomes one by a Slice of the diagonal. Indices that only one term has, and the output has
 not, are summed up first. Then terms are joined two at a time, from the left: by a MatMul over the
 indices that only these two have, merged into one dim, else by a Mul. A last Transpose brings the
 indices into the output's order. Sound because sums over different indices may change places. The
@@ -44,13 +44,44 @@ class _NotExpressible(Exception):
 
 def _einsum(editor: GraphEditor, node: Node) -> Replacement:
     parsed, result = parse_equation(call_for(node, editor.types))
-    if any(len(set(indices)) < len(indices) for indices in parsed):
-        return None  # a diagonal
-    terms = [_Term(name, tuple(i)) for name, i in zip(node.inputs, parsed, strict=True)]
     try:
+        terms = [
+            _diagonals(editor, node, _Term(name, tuple(indices)))
+            for name, indices in zip(node.inputs, parsed, strict=True)
+        ]
         return _Decomposition(editor, node, terms).run(result)
     except _NotExpressible:
         return None
+
+
+def _diagonals(editor: GraphEditor, node: Node, term: _Term) -> _Term:
+    """The term with every index once: the diagonal of two dims is every (n + 1)-th of n² elements.
+
+    Raises _NotExpressible unless their size is known.
+    """
+    indices = term.indices
+    twice = next((index for index in indices if indices.count(index) > 1), None)
+    if twice is None:
+        return term
+    first = indices.index(twice)
+    second = indices.index(twice, first + 1)
+    others = [axis for axis in range(len(indices)) if axis not in (first, second)]
+    shape = editor.shape(term.name)
+    size = shape[first]
+    if size != shape[second] or not isinstance(size, int) or size == 0:
+        raise _NotExpressible
+    name = emit_transpose(editor, term.name, [*others, first, second], node)
+    flat = emit_reshape(editor, name, [*(shape[axis] for axis in others), size * size], node)
+    if flat is None:
+        raise _NotExpressible
+    bounds = {"starts": 0, "ends": size * size, "axes": len(others), "steps": size + 1}
+    given = [
+        editor.add_constant(np.array([value], np.int64), f"{node.name}.{what}")
+        for what, value in bounds.items()
+    ]
+    name = editor.emit("Slice", (flat, *given), like=node)
+    kept = tuple(indices[axis] for axis in others)
+    return _diagonals(editor, node, _Term(name, (*kept, twice)))
 
 
 class _Decomposition:
@@ -106,14 +137,25 @@ class _Decomposition:
             left = self._arranged(a, [*singles, *_each(rows), *[() for _ in columns]])
             right = self._arranged(b, [*singles, *[() for _ in rows], *_each(columns)])
             return _Term(emit("Mul", (left.name, right.name), like=like), indices)
-        row_groups = [tuple(rows)] if batch or not rows else _each(rows)
+        row_dims, column_dims = self._dims(a, rows), self._dims(b, columns)
+        merged = [dims for dims in (row_dims, column_dims) if len(dims) > 1]
+        unknown = sum(not isinstance(dim, int) for dims in merged for dim in dims)
+        row_groups = _each(rows)
+        if not rows or (batch and unknown < 2):  # else the dims could not be taken apart again
+            row_groups = [tuple(rows)]
         left = self._arranged(a, [*singles, *row_groups, tuple(inner)])
-        right = self._arranged(b, [*singles, tuple(inner), tuple(columns)])
+        between = [()] * (len(row_groups) - 1) if batch else []
+        right = self._arranged(b, [*singles, *between, tuple(inner), tuple(columns)])
         made = emit("MatMul", (left.name, right.name), like=like)
-        return self._reshaped(_Term(made, indices), _each(indices), indices)
+        dims = [*self.editor.shape(made)[: len(batch)], *row_dims, *column_dims]
+        return _Term(self._with_shape(made, dims), indices)
 
     def _is_constant(self, term: _Term) -> bool:
         return self.editor.constant(term.name) is not None
+
+    def _dims(self, term: _Term, indices: Sequence[str]) -> list[Dim]:
+        shape = self.editor.shape(term.name)
+        return [shape[term.indices.index(index)] for index in indices]
 
     def _arranged(self, term: _Term, groups: Sequence[tuple[str, ...]]) -> _Term:
         """The term with its indices in the order of `groups`, each of which becomes one dim."""
@@ -132,22 +174,38 @@ class _Decomposition:
         self, term: _Term, groups: Sequence[tuple[str, ...]], order: tuple[str, ...]
     ) -> _Term:
         """The term with one dim for each group of indices; those of an empty group have size 1."""
-        shape = [size_of(self.sizes[index] for index in group) for group in groups]
+        shape = [size_of(self._dims(term, group)) for group in groups]
+        return _Term(self._with_shape(term.name, shape), order)
 
+    def _with_shape(self, name: str, shape: Sequence[Dim]) -> str:
         def emitted() -> str:
-            name = emit_reshape(self.editor, term.name, shape, self.node)
-            if name is None:
+            made = emit_reshape(self.editor, name, shape, self.node)
+            if made is None:
+                made = self._unsqueezed(name, shape)
+            if made is None:
                 raise _NotExpressible
-            return name
+            return made
 
-        differs = tuple(shape) != tuple(self.editor.shape(term.name))
-        name = self._rearranged(
-            term.name,
-            lambda array: array.reshape([int(dim) for dim in shape]),
-            emitted,
-            differs,
+        differs = tuple(shape) != tuple(self.editor.shape(name))
+        return self._rearranged(
+            name, lambda array: array.reshape([int(dim) for dim in shape]), emitted, differs
         )
-        return _Term(name, order)
+
+    def _unsqueezed(self, name: str, shape: Sequence[Dim]) -> str | None:
+        """An Unsqueeze to `shape`, where that only adds dims of size 1."""
+        left = list(self.editor.shape(name))
+        axes = []
+        for axis, dim in enumerate(shape):
+            if left and left[0] == dim:
+                del left[0]
+            elif dim == 1:
+                axes.append(axis)
+            else:
+                return None
+        if left:
+            return None
+        constant = self.editor.add_constant(np.array(axes, np.int64), f"{self.node.name}.axes")
+        return self.editor.emit("Unsqueeze", (name, constant), like=self.node)
 
     def _rearranged(
         self,
