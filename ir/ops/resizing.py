@@ -57,9 +57,14 @@ def _first_shape(call: Call) -> tuple[Dim, ...]:
     return shape
 
 
+def _is_given(call: Call, index: int) -> bool:
+    """Whether scales or sizes are given: an empty input stands for none."""
+    return call.has(index) and call.shape(index) != (0,)
+
+
 def _given(call: Call, index: int) -> np.ndarray | None:
     """The value of scales or sizes; None where the input is absent or empty."""
-    if not call.has(index) or call.shape(index) == (0,):
+    if not _is_given(call, index):
         return None
     value = call.known(index, "the output's shape depends on it").reshape(-1)
     axes = resize_axes(call)
@@ -80,6 +85,10 @@ def output_shape(call: Call) -> tuple[Dim, ...]:
                 "bad-attribute",
             )
     result = list(_first_shape(call))
+    if any(_is_given(call, index) and call.value(index) is None for index in (2, 3)):
+        for axis in resize_axes(call):  # scales or sizes are not known yet
+            result[axis] = call.fresh_dim("resized")
+        return tuple(result)
     scales, sizes = _given(call, 2), _given(call, 3)
     if (scales is None) == (sizes is None):
         call.fail("exactly one of scales and sizes must be given", "missing-input")
@@ -134,9 +143,9 @@ def resize_plan(call: Call) -> list[AxisResize]:
     With scales, coordinates follow the scales as given, also where the output size is rounded
     (the specification's tests do so; onnxruntime's `align_corners` follows the rounded size).
     """
-    before, after = _first_shape(call), output_shape(call)
     axes = resize_axes(call)
     scales, sizes = _given(call, 2), _given(call, 3)
+    before, after = _first_shape(call), output_shape(call)
     regions = [(0.0, 1.0)] * len(axes)
     crop = call.coordinate_transformation_mode == "tf_crop_and_resize"
     if crop:
