@@ -6,6 +6,7 @@ left untyped, so that one mistake gives one message.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ import numpy as np
 
 from ir.control_flow import CONTROL_FLOW
 from ir.diagnostics import Diagnostic
-from ir.dims import Dim, SymbolicDim, symbol
+from ir.dims import Dim, DimTooComplex, SymbolicDim, symbol
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from ir.graph import Graph, Node
 from ir.inferred import Inference
@@ -25,6 +26,8 @@ from ir.types import TensorType
 
 #: Tensors of up to this many elements are followed by value, when all they depend on is known.
 VALUE_LIMIT = 4096
+#: Characters up to which dims are kept as they are where a node makes dims too complex to follow.
+ABBREVIATED = 40
 #: Bytes beyond which a tensor's declared or inferred type is refused as absurd.
 TENSOR_BYTES_LIMIT = 1 << 40
 
@@ -118,7 +121,11 @@ class _Inferrer:
         try:
             check_signature(call)
             infer_op = self.control_flow if op.name in CONTROL_FLOW else op.infer
-            outputs = tuple(infer_op(call))
+            try:
+                outputs = tuple(infer_op(call))
+            except DimTooComplex:
+                abbreviate_dims(call)
+                outputs = tuple(infer_op(call))
             self.check_outputs(call, outputs)
         except OpError as error:
             self.report(node, error.code, str(error))
@@ -197,6 +204,28 @@ class _Inferrer:
 
     def report(self, node: Node, code: str, message: str) -> None:
         self.result.diagnostics.append(Diagnostic(code, message, node.name, node.op, node.source))
+
+
+def abbreviate_dims(call: Call) -> None:
+    """Puts symbols for the long dims that a node reads, so that what it makes of them can be told.
+
+    A dim's symbol is named after its text, so that equal dims remain equal, in every inference.
+    """
+
+    def short(dim: Any) -> Any:
+        if not isinstance(dim, SymbolicDim) or len(dim) <= ABBREVIATED:
+            return dim
+        return symbol(f"dim_{hashlib.sha256(dim.encode()).hexdigest()[:12]}")
+
+    call.types = [kind and kind.with_shape(map(short, kind.shape)) for kind in call.types]
+    values = []
+    for value in call.values:
+        if value is not None and value.dtype == object:
+            items = np.empty(value.size, dtype=object)
+            items[:] = [short(item) for item in value.flat]
+            value = items.reshape(value.shape)
+        values.append(value)
+    call.values = values
 
 
 def settle(made: Any, kind: TensorType) -> np.ndarray:

@@ -23,6 +23,7 @@ from ir.dims.comparison import definitely_equal, may_equal
 from ir.dims.division import ceil_div, exact_div, floor_divide, modulo
 from ir.dims.evaluation import evaluate, substitute
 from ir.dims.expression import Dim, DimLike, SymbolicDim, is_known
+from ir.dims.limits import DimTooComplex
 from ir.dims.names import as_dim, symbol, symbols
 from ir.dims.parser import parse
 from ir.dims.unification import unify
@@ -30,6 +31,7 @@ from ir.dims.unification import unify
 __all__ = [
     "Dim",
     "DimLike",
+    "DimTooComplex",
     "SymbolicDim",
     "as_dim",
     "ceil_div",

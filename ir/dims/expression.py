@@ -7,7 +7,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
-from ir.dims.limits import CACHE_SIZE, MAX_ATOM_DEPTH, MAX_BITS, MAX_DEGREE, MAX_TERMS, MAX_TEXT
+from ir.dims.limits import (
+    CACHE_SIZE,
+    MAX_ATOM_DEPTH,
+    MAX_BITS,
+    MAX_DEGREE,
+    MAX_TERMS,
+    MAX_TEXT,
+    DimTooComplex,
+)
 from ir.dims.terms import Atom, Terms, print_terms
 
 
@@ -142,16 +150,16 @@ def make(terms: Terms) -> Dim:
     """The dimension with these terms, within bounds; an int if it is constant."""
     terms = {m: c for m, c in terms.items() if c}
     if any(abs(c).bit_length() > MAX_BITS for c in terms.values()):
-        raise ValueError(f"dimension has a coefficient of more than {MAX_BITS} bits")
+        raise DimTooComplex(f"dimension has a coefficient of more than {MAX_BITS} bits")
     if not terms or (len(terms) == 1 and () in terms):
         return terms.get((), 0)
     if len(terms) > MAX_TERMS:
-        raise ValueError(f"dimension has {len(terms)} terms, more than {MAX_TERMS}")
+        raise DimTooComplex(f"dimension has {len(terms)} terms, more than {MAX_TERMS}")
     if any(len(m) > MAX_DEGREE for m in terms):
-        raise ValueError(f"dimension has a degree above {MAX_DEGREE}")
+        raise DimTooComplex(f"dimension has a degree above {MAX_DEGREE}")
     text = print_terms(terms)
     if len(text) > MAX_TEXT:
-        raise ValueError(f"dimension is longer than {MAX_TEXT} characters: {text[:60]}...")
+        raise DimTooComplex(f"dimension is longer than {MAX_TEXT} characters: {text[:60]}...")
     dim = str.__new__(SymbolicDim, text)
     dim._terms = terms
     return dim
@@ -163,7 +171,9 @@ def make_atom(kind: str, text: str, args: tuple[Dim, ...] = ()) -> SymbolicDim:
     atom.kind, atom.args = kind, args
     atom.depth = 1 + max((a.depth for arg in args for m in terms_of(arg) for a in m), default=0)
     if atom.depth > MAX_ATOM_DEPTH:
-        raise ValueError(f"dimension nests functions deeper than {MAX_ATOM_DEPTH}: {text[:60]}...")
+        raise DimTooComplex(
+            f"dimension nests functions deeper than {MAX_ATOM_DEPTH}: {text[:60]}..."
+        )
     return make({(atom,): 1})  # type: ignore[return-value]
 
 

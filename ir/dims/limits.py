@@ -8,5 +8,8 @@ MAX_DEGREE = 32
 MAX_ATOM_DEPTH = 16  # functions within functions
 MAX_NESTING = 48  # parentheses
 MAX_BITS = 256  # of a coefficient
-
 CACHE_SIZE = 4096  # results that each cached function keeps
+
+
+class DimTooComplex(ValueError):
+    """A dimension exceeds one of these bounds."""

@@ -1,10 +1,11 @@
 """Writes Einsum in matrix products, sums, products and transposes.
 
-Matches Einsum. An index that a term names twice becomes one by a Slice of the diagonal. Indices that only one term has, and the output has
-not, are summed up first. Then terms are joined two at a time, from the left: by a MatMul over the
-indices that only these two have, merged into one dim, else by a Mul. A last Transpose brings the
-indices into the output's order. Sound because sums over different indices may change places. The
-order of the products is that of the terms; no cheaper one is looked for.
+Matches Einsum. An index that a term names twice becomes one by a Slice of the diagonal. Indices
+that only one term has, and the output has not, are summed up first. Then terms are joined two at a
+time, from the left: by a MatMul over the indices that only these two have, merged into one dim,
+else by a Mul. A last Transpose brings the indices into the output's order. Sound because sums over
+different indices may change places. The order of the products is that of the terms; no cheaper one
+is looked for.
 """
 
 from __future__ import annotations
@@ -138,8 +139,7 @@ class _Decomposition:
             right = self._arranged(b, [*singles, *[() for _ in rows], *_each(columns)])
             return _Term(emit("Mul", (left.name, right.name), like=like), indices)
         row_dims, column_dims = self._dims(a, rows), self._dims(b, columns)
-        merged = [dims for dims in (row_dims, column_dims) if len(dims) > 1]
-        unknown = sum(not isinstance(dim, int) for dims in merged for dim in dims)
+        unknown = sum(not isinstance(dim, int) for dim in (*row_dims, *column_dims))
         row_groups = _each(rows)
         if not rows or (batch and unknown < 2):  # else the dims could not be taken apart again
             row_groups = [tuple(rows)]

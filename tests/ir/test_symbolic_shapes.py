@@ -215,3 +215,43 @@ def test_undecided_values_stay_unknown() -> None:
     found.raise_for_errors()
     assert "y" not in found.values and "c" not in found.values
     assert found.types["y"].shape == (1,)
+
+
+def test_sizes_that_are_not_followed_leave_dims_open() -> None:
+    """A size worked out in floats, as `recompute_scale_factor` of PyTorch's interpolate is."""
+    graph = parse_graph(
+        """graph g(x: f32[N, 3, H]) -> (y) {
+          const factor: f32[] = 0.6
+          front = Shape(x) {start=0, end=2}
+          size = Shape(x) {start=2, end=3}
+          exact = Cast(size) {to=1}
+          scaled = Mul(exact, factor)
+          whole = Floor(scaled)
+          last = Cast(whole) {to=7}
+          sizes = Concat(front, last) {axis=0}
+          y = Resize(x, _, _, sizes) {mode="linear"}
+        }"""
+    )
+    found = infer(graph)
+    found.raise_for_errors()
+    assert found.types["y"].rank == 3
+    known = infer(graph, {"x": (2, 3, 17)})
+    known.raise_for_errors()
+    assert known.types["y"].shape == (2, 3, 10)
+
+
+def test_dims_too_complex_to_follow() -> None:
+    """A product of more terms than a dim may have: symbols stand for its factors."""
+    a, b = (" + ".join(f"floor({name}{i}/7)" for i in range(12)) for name in "AB")
+    graph = parse_graph(
+        f"""graph g(x: f32[{a}, {b}]) -> (y, z) {{
+          const flat: i64[1] = [-1]
+          y = Reshape(x, flat)
+          r = Relu(x)
+          z = Reshape(r, flat)
+        }}"""
+    )
+    found = infer(graph)
+    found.raise_for_errors()
+    assert found.types["y"] == found.types["z"]
+    assert found.types["y"].rank == 1

@@ -47,6 +47,7 @@ SYMBOLIC: list[tuple[str, str, str, list[tuple[int, ...]]]] = [
     ("binh,tnh->bnit", "B, I, 4, 16", "32, 4, 16", [(2, 5, 4, 16), (32, 4, 16)]),
     ("bnij,jbnd->ibnd", "max(B, C), 4, I, max(I, J)", "I, B, 4, 16", [(2, 4, 5, 5), (5, 2, 4, 16)]),
     ("bixd,bjyd->bixjy", "B, I, 8, 3", "B, J, 8, 3", [(2, 5, 8, 3), (2, 7, 8, 3)]),
+    ("bhld,lrd->bhlr", "B, 4, L, 16", "L, R, 16", [(2, 4, 5, 16), (5, 7, 16)]),
     ("bij,bkj->kib", "B, I, J", "B, K, J", [(2, 5, 7), (2, 3, 7)]),
     ("bhi,hj->bihj", "B, 2, I", "2, J", [(3, 2, 5), (2, 7)]),
 ]
