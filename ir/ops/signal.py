@@ -90,7 +90,7 @@ class DFT(Op):
             call.fail(f"input is {kind}; a last dim of 1 (real) or 2 (complex) would fit")
         if call.has(2) and call.value(2) is None:
             return [kind.with_shape(call.fresh_dim("dft") for _ in kind.shape)]
-        axis = _dft_axis(call, kind.rank)
+        axis = dft_axis(call, kind.rank)
         length = scalar_dim(call, 1, "dft_length") if call.has(1) else kind.shape[axis]
         last: Dim = 2
         if call.onesided and call.inverse:
@@ -102,7 +102,7 @@ class DFT(Op):
 
     @staticmethod
     def reference(call: Call, x: np.ndarray, *more: Any) -> np.ndarray:
-        axis = _dft_axis(call, x.ndim)
+        axis = dft_axis(call, x.ndim)
         length = None
         if more and more[0] is not None:
             length = int(more[0].reshape(-1)[0])
@@ -117,12 +117,13 @@ class DFT(Op):
     @staticmethod
     def flops(call: Call) -> Dim:
         """Five for each element and halving, the usual count of an FFT."""
-        length = call.outputs[0].shape[_dft_axis(call, call.rank(0))]
+        length = call.outputs[0].shape[dft_axis(call, call.rank(0))]
         halvings = length.bit_length() if isinstance(length, int) else 10
         return product(call.outputs[0].shape[:-1]) * 5 * halvings
 
 
-def _dft_axis(call: Call, rank: int) -> int:
+def dft_axis(call: Call, rank: int) -> int:
+    """The axis that a DFT changes, counted from the first."""
     if not call.has(2):
         return rank - 2
     axis = call.axis_of(int(call.known(2, "it says which axis changes").reshape(-1)[0]), rank)

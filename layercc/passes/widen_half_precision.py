@@ -1,9 +1,9 @@
 """Has contractions of f16 and bf16 computed in f32.
 
-Matches Conv, ConvTranspose and MatMul of half-precision operands; makes the same node on operands
-cast to f32 (constants are converted here), with a Cast back behind it. Sound because the values of
-both types are values of f32, and the one rounding at the end is nearer to the exact result than one
-after each step. The Casts are pointwise and fuse with what surrounds them.
+Matches Conv, ConvTranspose, MatMul, DFT and STFT of half-precision operands; makes the same node on
+operands cast to f32 (constants are converted here), with a Cast back behind it. Sound because the
+values of both types are values of f32, and the one rounding at the end is nearer to the exact
+result than one after each step. The Casts are pointwise and fuse with what surrounds them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
 
+_OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT")
 _CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 
 
 @graph_pass("optimize")
 def widen_half_precision(graph: Graph) -> Graph:
-    """Compute contractions of f16 and bf16 in f32."""
-    return rewrite(graph, dict.fromkeys(("Conv", "ConvTranspose", "MatMul"), _widened))
+    """Compute contractions and transforms of f16 and bf16 in f32."""
+    return rewrite(graph, dict.fromkeys(_OPS, _widened))
 
 
 def _widened(editor: GraphEditor, node: Node) -> Replacement:
@@ -34,8 +35,8 @@ def _widened(editor: GraphEditor, node: Node) -> Replacement:
 
 
 def _in_f32(editor: GraphEditor, name: str) -> str:
-    if not name:
-        return name
+    if not name or editor.types[name].dtype not in (DType.f16, DType.bf16):
+        return name  # absent, or a length
     array = editor.constant(name)
     if array is not None:
         return editor.add_constant(array.astype(np.float32), f"{name}.f32")

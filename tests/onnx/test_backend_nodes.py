@@ -44,6 +44,7 @@ LEFT_TO_NUMPY = {
     "QuantizeLinear": "elements of 4 or 8 bit floats",
     "Range": "floats that are inputs say how many",
     "Resize": "scales are an input",
+    "STFT": "the window is an input",
 }
 #: Ops that are not meant to run: no tensors go in, or none come out.
 NO_TENSORS = frozenset({
