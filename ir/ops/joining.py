@@ -163,9 +163,12 @@ class Slice(Op):
         index = [slice(None)] * x.ndim
         for axis, start, end, step in zip(chosen, starts, ends, strides, strict=True):
             start, end, step = int(start), int(end), int(step)
-            # Python reads a stop of -1 as the last element; below the first one it is None
-            before_first = step < 0 and end < -x.shape[axis]
-            index[axis] = slice(start, None if before_first else end, step)
+            if step < 0:
+                # Python begins nowhere, not at the first element, if a start lies before it; it
+                # reads a stop of -1 as the last element, and None as before the first
+                start = max(start, -x.shape[axis])
+                end = None if end < -x.shape[axis] else end
+            index[axis] = slice(start, end, step)
         return x[tuple(index)].copy()
 
 
@@ -179,7 +182,9 @@ def slice_length(size: Dim, start: Dim, end: Dim, step: int) -> Dim | None:
             return min_dim(-start, size)
         length = ceil_div(min_dim(last, size) - max_dim(first, 0), step)
     else:
-        length = ceil_div(min_dim(first, size - 1) - max_dim(last, -1), -step)
+        if first != size - 1:  # which is what an empty dim has
+            first = min_dim(max_dim(first, 0), size - 1)
+        length = ceil_div(first - max_dim(last, -1), -step)
     return max_dim(length, 0)
 
 

@@ -77,15 +77,14 @@ def slice_(context: Context, node: Node) -> None:
 
 def _slices(call: Any, shape: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Axis → first element and step."""
-    starts, ends = (call.known(i, "it says what is sliced").reshape(-1).tolist() for i in (1, 2))
+    starts = call.known(1, "it says where slices start").reshape(-1).tolist()
     axes = call.value(3).reshape(-1).tolist() if call.has(3) else range(len(starts))
     steps = call.value(4).reshape(-1).tolist() if call.has(4) else [1] * len(starts)
     found = {}
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+    for axis, start, step in zip(axes, starts, steps, strict=True):
         size = shape[axis]
-        # Python reads a stop of -1 as the last element; below the first one it is None
-        before_first = step < 0 and end < -size
-        first, _, _ = slice(start, None if before_first else end, step).indices(size)
+        first = max(start + size if start < 0 else start, 0)
+        first = min(first, size if step > 0 else size - 1)
         found[axis % len(shape)] = (first, step)
     return found
 

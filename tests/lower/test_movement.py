@@ -57,6 +57,9 @@ CASES = {
     "Slice backwards": (
         "Slice", [A, ints(-1, 3), ints(-99, 0), ints(2, 1), ints(-2, -1)], {}, 1, (1, 2, 3, 4)
     ),
+    "Slice backwards from before the first": (
+        "Slice", [A, ints(-99), ints(-99), ints(1), ints(-1)], {}, 1, (1, 2, 3, 4)
+    ),
     "Slice of rows": ("Slice", [A, ints(1), ints(3)], {}, 1, (1, 2)),
     "Slice to nothing": ("Slice", [A, ints(2), ints(2)], {}, 1, (1, 2)),
     "Pad": ("Pad", [A, ints(1, 0, 2, 0, 3, 1), np.array(7, np.float32)], {}, 1, (1,)),
