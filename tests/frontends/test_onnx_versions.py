@@ -49,6 +49,7 @@ SINCE_7: list[tuple[str, int, list[np.ndarray], dict[str, Any], list[str]]] = [
     ("Softmax", 11, [f32(3, 4, 5)], {}, ["Flatten", "Softmax", "Shape", "Reshape"]),
     ("Softmax", 11, [f32(3, 4, 5)], {"axis": 0}, ["Flatten", "Softmax", "Shape", "Reshape"]),
     ("Softmax", 11, [f32(3, 4, 5)], {"axis": -1}, ["Softmax"]),
+    ("Softmax", 11, [f32(0, 4, 5)], {"axis": 0}, ["Flatten", "Softmax", "Shape", "Reshape"]),
     ("LogSoftmax", 9, [f32(3, 4, 5)], {"axis": 1}, ["Flatten", "LogSoftmax", "Shape", "Reshape"]),
     ("Hardmax", 11, [f32(3, 4, 5)], {"axis": 1}, ["Flatten", "Hardmax", "Shape", "Reshape"]),
     ("Upsample", 7, [f32(1, 2, 3, 4)], {"scales": [1.0, 1.0, 2.0, 3.0]}, ["Resize"]),

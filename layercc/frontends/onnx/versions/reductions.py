@@ -30,7 +30,7 @@ def softmax_over_flattened_axes(step: Step) -> None:
     original = step.input(0)
     step.set_input(0, step.make("Flatten", [original], "matrix", axis=axis))
     step.attributes["axis"] = -1
-    step.then("Reshape", step.make("Shape", [original], "shape"))
+    step.then("Reshape", step.make("Shape", [original], "shape"), allowzero=1)
 
 
 @lifts("LpPool", "GlobalLpPool", until=2)
