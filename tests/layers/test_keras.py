@@ -123,6 +123,7 @@ ROWS = [
     row("PReLU", (9,)),
     row("ELU", (9,), alpha=0.7),
     row("Softmax", STEPS, axis=1),
+    row("Softmax", IMAGE, axis=[1, -1]),
     row("Flatten", IMAGE),
     row("Flatten", IMAGE, data_format="channels_first"),
     row("Reshape", (12,), target_shape=(3, -1)),
@@ -144,6 +145,9 @@ ROWS = [
     row("UpSampling3D", VOLUME, size=(1, 2, 2)),
     row("Resizing", ODD, height=13, width=6),
     row("Resizing", ODD, height=5, width=17, interpolation="nearest"),
+    # where pixels count by area, Keras' torch backend is bicubic as TensorFlow is; else it is not
+    row("Resizing", ODD, height=13, width=17, interpolation="bicubic", antialias=True),
+    row("Resizing", ODD, height=5, width=17, interpolation="bicubic", antialias=True),
     row("CenterCrop", IMAGE, height=5, width=6),
     *(row(kind, STEPS, STEPS, STEPS) for kind in ("Add", "Multiply", "Average", "Maximum")),
     row("Add", IMAGE, (1, 1, 4)),
