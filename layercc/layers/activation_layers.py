@@ -8,7 +8,7 @@ from typing import Any
 from layercc.layers import activations
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor, emit
+from layercc.layers.tensor import Tensor, emit, ints
 
 
 class ReLU(Layer):
@@ -72,11 +72,14 @@ class ELU(Layer):
 
 
 class Softmax(Layer):
-    """`exp(x) / sum(exp(x))` along `axis`."""
+    """`exp(x) / sum(exp(x))` along `axis` (one, or several)."""
 
-    def __init__(self, axis: int = -1, **options: Any) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
         super().__init__(**options)
-        self.axis_given = axis
+        self.axes = [axis] if isinstance(axis, int) else list(axis)
 
     def call(self, x: Tensor) -> Tensor:
-        return activations.softmax(x, self.axis(self.axis_given, x))
+        axes = [self.axis(axis, x) for axis in self.axes]
+        if len(axes) == 1:
+            return activations.softmax(x, axes[0])
+        return emit("Exp", x - emit("ReduceLogSumExp", x, ints(*axes), keepdims=1))
