@@ -40,17 +40,26 @@ class _Builder:
     def indices(self, *values: int) -> str:
         return self.constant((len(values),), "int64", values)
 
-    def add(self, op: str, *inputs: str, outputs: int = 1, **attributes: object) -> None:
+    def add(self, op: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+        """Adds a node; returns its first output."""
         names = tuple(f"v{len(self.types)}_{i}" for i in range(outputs))
         self.graph.nodes.append(Node(op, inputs, names, attributes))
         self.graph.outputs = []
         self.types = infer_types(self.graph).types
         assert names[0] in self.types, f"{op} on {[self.types.get(name) for name in inputs]}"
+        return names[0]
 
     def value(self, rank: int | None = None) -> str:
+        """A float value, of this rank if one is given."""
         made = ["x", *(name for node in self.graph.nodes for name in node.outputs)]
-        fitting = [name for name in made if rank in (None, self.types[name].rank)]
+        floats = [name for name in made if self.types[name].dtype is DType.f32]
+        fitting = [name for name in floats if rank in (None, self.types[name].rank)]
         return self.draw(st.sampled_from(fitting[-4:]))  # recent ones: chains grow long
+
+    def alike(self, x: str) -> str:
+        """A value or constant of the type of `x`, perhaps `x` itself."""
+        same = [name for name, kind in self.types.items() if kind == self.types[x]]
+        return self.draw(st.sampled_from(same))
 
     def grow(self) -> None:
         step = self.draw(st.sampled_from(STEPS))
@@ -61,6 +70,7 @@ class _Builder:
     def finish(self) -> Graph:
         read = {name for node in self.graph.nodes for name in node.inputs}
         made = [name for node in self.graph.nodes for name in node.outputs]
+        made = [name for name in made if self.types[name].dtype is not DType.bool]
         ends = [name for name in made if name not in read or self.draw(st.integers(0, 9)) == 0]
         self.graph.outputs = [Value(name, self.types[name]) for name in ends]
         return self.graph
@@ -73,8 +83,7 @@ def _unary(b: _Builder) -> None:
 def _binary(b: _Builder) -> None:
     x = b.value()
     shape = b.types[x].shape
-    same = [name for name, kind in b.types.items() if kind.shape == shape]
-    y = b.draw(st.sampled_from(same))
+    y = b.alike(x)
     if b.draw(st.booleans()):
         kept = [dim if b.draw(st.booleans()) else 1 for dim in shape]
         y = b.constant(tuple(kept[b.draw(st.integers(0, len(kept))) :]))
@@ -138,9 +147,8 @@ def _reshape(b: _Builder) -> None:
 
 def _concat(b: _Builder) -> None:
     x = b.value()
-    shape = b.types[x].shape
-    y = b.draw(st.sampled_from([name for name, kind in b.types.items() if kind.shape == shape]))
-    b.add("Concat", x, y, x, axis=b.draw(st.integers(-len(shape), len(shape) - 1)))
+    rank = b.types[x].rank
+    b.add("Concat", x, b.alike(x), x, axis=b.draw(st.integers(-rank, rank - 1)))
 
 
 def _split(b: _Builder) -> None:
@@ -183,10 +191,79 @@ def _matmul(b: _Builder) -> None:
     b.add("MatMul", x, b.constant((b.types[x].shape[-1], 3)))
 
 
+def _gemm(b: _Builder) -> None:
+    x = b.value()
+    x = b.add("Flatten", x, axis=b.draw(st.integers(0, b.types[x].rank)))
+    flip = b.draw(st.integers(0, 1))
+    inputs = [x, b.constant((b.types[x].shape[1 - flip], 3)), b.constant((3,))]
+    b.add("Gemm", *inputs, transA=flip, beta=b.draw(st.sampled_from([1.0, 2.0])))
+
+
+def _normalization(b: _Builder) -> None:
+    """Over channels, or a layer normalisation written out."""
+    x = b.value()
+    shape = b.types[x].shape
+    if len(shape) == 4 and b.draw(st.booleans()):
+        op = b.draw(st.sampled_from(["InstanceNormalization", "GroupNormalization"]))
+        groups = {"num_groups": 1} if op == "GroupNormalization" else {}
+        b.add(op, x, b.constant((shape[1],)), b.constant((shape[1],)), epsilon=1e-2, **groups)
+        return
+    mean = b.add("ReduceMean", x, b.indices(-1))
+    centred = b.add("Sub", x, mean)
+    variance = b.add("ReduceMean", b.add("Mul", centred, centred), b.indices(-1))
+    spread = b.add("Sqrt", b.add("Add", variance, b.constant((), values=1e-2)))
+    b.add("Mul", b.add("Div", centred, spread), b.constant(shape[-1:]))
+
+
+def _resize(b: _Builder) -> None:
+    scales = b.constant((4,), values=[1, 1, 2, b.draw(st.sampled_from([1, 1.5]))])
+    b.add("Resize", b.value(4), "", scales, mode=b.draw(st.sampled_from(["nearest", "linear"])))
+
+
+def _blocks(b: _Builder) -> None:
+    x = b.value(4)
+    _, channels, height, width = b.types[x].shape
+    if channels % 4 == 0:
+        b.add("DepthToSpace", x, blocksize=2)
+    elif height % 2 == width % 2 == 0:
+        b.add("SpaceToDepth", x, blocksize=2)
+
+
+def _where(b: _Builder) -> None:
+    """Continuous, so that rounding that decides for the other side does not matter."""
+    x = b.value()
+    positive = b.add("Greater", x, b.constant((), values=0.0))
+    b.add("Where", positive, x, b.add("Neg", x))
+
+
+def _gather(b: _Builder) -> None:
+    x = b.value()
+    axis = b.draw(st.integers(0, b.types[x].rank - 1))
+    b.add("Gather", x, b.indices(0, -1, 0), axis=axis)
+
+
+def _reshape_by_shape(b: _Builder) -> None:
+    """Two neighbouring dims merged, by a target worked out from the shape."""
+    x = b.value()
+    rank = b.types[x].rank
+    axis = b.draw(st.integers(0, rank - 1))
+    shape = b.add("Shape", x)
+    kept = [b.add("Slice", shape, b.indices(0), b.indices(axis)), b.indices(-1)]
+    kept.append(b.add("Slice", shape, b.indices(axis + 2), b.indices(rank)))
+    b.add("Reshape", x, b.add("Concat", *kept, axis=0))
+
+
+def _again(b: _Builder) -> None:
+    """A node of the graph once more."""
+    node = b.draw(st.sampled_from(b.graph.nodes))
+    b.add(node.op, *node.inputs, outputs=len(node.outputs), **node.attributes)
+
+
 STEPS = (
     _unary, _unary, _binary, _binary, _binary, _conv, _conv, _conv_transpose, _batch_normalization,
     _pool, _global_pool, _transpose, _transpose, _reshape, _reshape, _concat, _split, _softmax,
-    _reduce, _pad, _slice, _matmul,
+    _reduce, _pad, _slice, _matmul, _gemm, _normalization, _resize, _blocks, _where, _gather,
+    _reshape_by_shape, _again,
 )  # fmt: skip
 
 
