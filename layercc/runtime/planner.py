@@ -3,7 +3,8 @@
 Plans are kept by input shapes. Some models compute shapes or choose branches from the *values* of
 integer inputs (a target shape, a length, a flag). Such inputs, the *selectors*, are found when a
 plan cannot be made without them; from then on the model is optimized for each of their values, and
-plans are kept by shapes and these values.
+plans are kept by shapes and these values. A graph that no plan can run whole is run in stages
+(`layercc.runtime.staged`).
 """
 
 from __future__ import annotations
