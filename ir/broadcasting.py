@@ -29,7 +29,8 @@ def _broadcast(call: Call, a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> D
     if a == 1:
         return b
     if isinstance(a, int) or isinstance(b, int):
-        if not may_equal(a, b):
+        symbolic = b if isinstance(a, int) else a
+        if not may_equal(a, b) and not may_equal(symbolic, 1):
             listed = " and ".join(format_shape(shape) for shape in shapes)
             call.fail(f"shapes {listed} do not broadcast: {a} against {b}")
         return a if isinstance(a, int) else b

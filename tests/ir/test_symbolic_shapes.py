@@ -174,6 +174,16 @@ CHAINS = {
         """,
         "[B*S]",
     ),
+    "the first of a dim, which is 1 if it is there, spread over 3": (
+        """
+        const zero: i64[1] = [0]
+        const one: i64[1] = [1]
+        const three: f32[3, 1] = [[1.0], [2.0], [3.0]]
+        first = Slice(x, zero, one, one)
+        y = Add(first, three)
+        """,
+        "[B, 3, 768]",
+    ),
     "a dim written into a shape by ScatterND": (
         """
         const base: i64[3] = [1, 1, 768]
