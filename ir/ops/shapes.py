@@ -114,7 +114,11 @@ class Size(Op):
 
 @register
 class Reshape(Op):
-    """The same elements in another shape: 0 keeps a dim (unless `allowzero`), -1 is inferred."""
+    """The same elements in another shape: 0 keeps a dim (unless `allowzero`), -1 is inferred.
+
+    Dims that are kept do not count for -1, so that an empty batch has it as any other: [0, -1]
+    makes (0, 12) of (0, 3, 4).
+    """
 
     inputs = ("data: T", "shape: i64")
     attributes = {"allowzero": Attr("int", 0)}
@@ -127,18 +131,18 @@ class Reshape(Op):
             return [data.with_shape(dims_of(call, 1, "reshape"))]
         target = as_dims(call.known(1, "shape"))
         asked = format_shape(target)
-        for axis, dim in enumerate(target):
-            if dim == 0 and not call.allowzero:
-                if axis >= data.rank:
-                    call.fail(f"shape {asked} copies dim {axis} of {data}, which has none")
-                target[axis] = data.shape[axis]
+        kept = _kept(call, target)
+        for axis in kept:
+            if axis >= data.rank:
+                call.fail(f"shape {asked} copies dim {axis} of {data}, which has none")
+            target[axis] = data.shape[axis]
         free = [axis for axis, dim in enumerate(target) if dim == -1]
         if len(free) > 1:
             call.fail(f"shape {asked} has more than one -1", "bad-attribute")
         if any(type(dim) is int and dim < -1 for dim in target):
             call.fail(f"shape {asked} has a negative dim", "bad-attribute")
         if free:
-            target[free[0]] = _missing_dim(call, data.shape, target, asked)
+            target[free[0]] = _missing_dim(call, data.shape, target, kept, asked)
         elif not may_equal(product(target), data.size):
             call.fail(
                 f"input is {data}, {data.size} elements; shape {asked} has {product(target)}"
@@ -148,18 +152,29 @@ class Reshape(Op):
     @staticmethod
     def reference(call: Call, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
         target = [int(dim) for dim in shape]
-        if not call.allowzero:
-            target = [x.shape[i] if dim == 0 else dim for i, dim in enumerate(target)]
+        kept = _kept(call, target)
+        for axis in kept:
+            target[axis] = x.shape[axis]
         if any(dim < -1 for dim in target):
             call.fail(f"shape {target} has a negative dim", "bad-attribute")
+        if x.size == 0 and target.count(-1) == 1:
+            missing = _missing_dim(call, x.shape, target, kept, str(target))
+            target[target.index(-1)] = int(missing)
         return x.reshape(target)
 
 
-def _missing_dim(call: Call, shape: Sequence[Dim], target: Sequence[Dim], asked: str) -> Dim:
+def _kept(call: Call, target: Sequence[Dim]) -> list[int]:
+    """Axes of the target that keep their dim."""
+    return [] if call.allowzero else [axis for axis, dim in enumerate(target) if dim == 0]
+
+
+def _missing_dim(
+    call: Call, shape: Sequence[Dim], target: Sequence[Dim], kept: Sequence[int], asked: str
+) -> Dim:
     """The dim that -1 stands for. Dims that both sides have are cancelled first."""
-    rest, given = list(shape), []
-    for dim in target:
-        if dim == -1:
+    rest, given = [dim for axis, dim in enumerate(shape) if axis not in kept], []
+    for axis, dim in enumerate(target):
+        if dim == -1 or axis in kept:
             continue
         if dim in rest and dim != 0:
             rest.remove(dim)

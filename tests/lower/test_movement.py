@@ -46,6 +46,7 @@ CASES = {
     "Transpose scalar": ("Transpose", [np.array(3, np.float32)], {}, 1, ()),
     "Transpose empty": ("Transpose", [sample(0, 3)], {}, 1, ()),
     "Reshape": ("Reshape", [A, ints(7, -1)], {}, 1, (1,)),
+    "Reshape of an empty batch": ("Reshape", [sample(0, 5, 7), ints(0, -1)], {}, 1, (1,)),
     "Concat first": ("Concat", [A, sample(2, 5, 7), A], {"axis": 0}, 1, ()),
     "Concat last": ("Concat", [A, sample(3, 5, 1), sample(3, 5, 0)], {"axis": -1}, 1, ()),
     "Concat twice the same": ("Concat", [A, A], {"axis": 1}, 1, ()),
@@ -141,6 +142,11 @@ def test_movement(name):
     for got, expected in zip(made, wanted, strict=True):
         assert got.dtype == expected.dtype and got.shape == expected.shape
         np.testing.assert_array_equal(got, expected)
+
+
+def test_missing_dim_of_an_empty_batch():
+    (made,) = run_node("Reshape", [sample(0, 5, 7), ints(0, 5, -1)], {}, 1, constants=(1,))
+    assert made.shape == (0, 5, 7)
 
 
 @pytest.mark.parametrize(
