@@ -71,7 +71,9 @@ BIAS: Final = 1 << 16  # more than there are threads
 MOST_TASKS: Final = 1 << 30  # a call with more is run by the leader alone
 _LOW: Final = (1 << 32) - 1
 _LEADER_SPINS: Final = 4000
-_LOOK_SPINS: Final = 100  # pauses between two looks at how long a worker has run
+# Pauses between two looks at how long a worker has run. Most of what takes a worker's processor
+# gives it back sooner, and a thread that moves leaves its cache behind.
+_LOOK_SPINS: Final = 12000
 _THREAD_CLOCK: Final = 6  # CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED of Linux
 _RUNS_BETWEEN_LOOKS: Final = 16  # runs after which the leader says again where it runs
 _CALLS_BETWEEN_LOOKS: Final = 64  # calls a worker takes part in before it looks where it runs
@@ -111,10 +113,10 @@ def walk_table():
         return time[0] * 1_000_000_000 + time[1]
 
     @jit(inline=False)
-    def lend_processor(control):
+    def lend_processor(control, wanted):
         """Bring a worker that has a task, but no processor, to the processor of this thread.
 
-        Returns whether there was one.
+        Returns whether there was one; not if DONE became `wanted` before it could be told.
         """
         for index in range(1, min(control[LIMIT], _MOST_WATCHED)):
             worker = WORKERS + index * _LINE
@@ -123,6 +125,8 @@ def walk_table():
             thread = control[worker + THREAD_ID]
             before = processor_time(thread)
             for _ in range(_LOOK_SPINS):
+                if load(control, DONE) == wanted:
+                    return False
                 pause()
             if processor_time(thread) == before:
                 cpu = stack_array(1, "i64")
@@ -158,7 +162,7 @@ def walk_table():
             spins += 1
             if spins < _LEADER_SPINS:
                 pause()
-            elif lend_processor(control):
+            elif lend_processor(control, tasks - own):
                 exchange(control, LEADER_SLEEPS, 1)
                 done = load(control, DONE)
                 if done != tasks - own:
