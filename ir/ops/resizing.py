@@ -140,8 +140,9 @@ def _kept_ratio(call: Call, old: Sequence[Dim], asked: Sequence[Dim]) -> Fractio
 def resize_plan(call: Call) -> list[AxisResize]:
     """The axes to resize, one after another. All shapes and values must be concrete.
 
-    With scales, coordinates follow the scales as given, also where the output size is rounded
-    (the specification's tests do so; onnxruntime's `align_corners` follows the rounded size).
+    With scales, coordinates follow the scales as given, also where the output size is rounded; but
+    `align_corners` aligns the corners of what there is, as the specification words it, and as
+    PyTorch and onnxruntime have it (two of the specification's tests have it otherwise).
     """
     axes = resize_axes(call)
     scales, sizes = _given(call, 2), _given(call, 3)
@@ -179,7 +180,7 @@ def source_positions(
     if transformation == "asymmetric":
         return x / part.scale
     if transformation == "align_corners":
-        return x * (part.input - 1) / (width - 1) if part.output > 1 else x
+        return x * (part.input - 1) / (part.output - 1) if part.output > 1 else x
     if transformation == "tf_crop_and_resize":
         last = part.input - 1
         if part.output > 1:

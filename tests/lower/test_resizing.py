@@ -80,6 +80,17 @@ def test_nearest_rounds_positions_in_float32():
     np.testing.assert_array_equal(made[0, 0], expected)
 
 
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_aligned_corners_of_a_rounded_size(mode):
+    """28.9 elements become 28: the last of them is the last of the input, as in PyTorch."""
+    given = {"mode": mode, "coordinate_transformation_mode": "align_corners"}
+    x = sample(1, 1, 17)
+    (made,) = run_node("Resize", [x, None, *scales(1, 1, 1.7)], given, constants=(2,))
+    (wanted,) = run_node("Resize", [x, None, *sizes(1, 1, 28)], given, constants=(3,))
+    np.testing.assert_array_equal(made, wanted)
+    np.testing.assert_allclose(made[0, 0, [0, -1]], x[0, 0, [0, -1]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 def test_crop(mode):
     roi = np.float32([0, 0, 0.2, -0.3, 1, 1, 0.9, 1.2])
