@@ -170,21 +170,26 @@ class AffineGrid(Op):
     @staticmethod
     def reference(call: Call, theta: Any, size: Any) -> np.ndarray:
         spatial = [int(n) for n in size[2:]]
-        axes = []
-        for n in spatial:
-            if call.align_corners:
-                axes.append(np.linspace(-1, 1, n) if n > 1 else np.array([-1.0]))
-            else:
-                axes.append((2 * np.arange(n) + 1) / n - 1)
-        places = np.meshgrid(*axes, indexing="ij")
-        points = np.stack([*places[::-1], np.ones(spatial)], axis=-1)
-        points = points.reshape(math.prod(spatial), len(spatial) + 1)
+        points = affine_points(spatial, bool(call.align_corners))
         grid = points @ widened(theta).swapaxes(1, 2)
         return grid.reshape(len(theta), *spatial, len(spatial)).astype(theta.dtype)
 
     @staticmethod
     def flops(call: Call) -> Dim:
         return 2 * call.outputs[0].size * call.shape(0)[2]
+
+
+def affine_points(spatial: Sequence[int], align_corners: bool) -> np.ndarray:
+    """The points (x, y, [z,] 1) of a regular grid over [-1, 1], one a row, in f64."""
+    axes = []
+    for n in spatial:
+        if align_corners:
+            axes.append(np.linspace(-1, 1, n) if n > 1 else np.array([-1.0]))
+        else:
+            axes.append((2 * np.arange(n) + 1) / n - 1)
+    places = np.meshgrid(*axes, indexing="ij")
+    points = np.stack([*places[::-1], np.ones(list(spatial))], axis=-1)
+    return points.reshape(math.prod(spatial), len(spatial) + 1)
 
 
 @register

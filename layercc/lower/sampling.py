@@ -1,14 +1,19 @@
-"""Lowering of GridSample."""
+"""Lowering of GridSample and AffineGrid."""
 
 from __future__ import annotations
 
 import math
 
+from ir.diagnostics import UnsupportedError
+from ir.dtypes import DType
 from ir.graph import Node
+from ir.ops.sampling import affine_points
 from layercc.cpu.kernels.sampling import grid_sample as kernel
 from layercc.lower.context import Context
+from layercc.lower.contraction import Contraction, emit, pack_at_run_time
 from layercc.lower.registry import lowering
 from layercc.lower.slicing import fill_with
+from layercc.lower.strided import Strided
 from layercc.lower.windows import three
 
 #: Elements that a task reads, about.
@@ -45,4 +50,30 @@ def grid_sample(context: Context, node: Node) -> None:
         in_h=in_h,
         in_w=in_w,
         chunk=chunk,
+    )
+
+
+@lowering("AffineGrid")
+def affine_grid(context: Context, node: Node) -> None:
+    """The product of a constant, the regular grid, with each transposed matrix."""
+    call = context.call_of(node)
+    theta = context.tensor(node.inputs[0])
+    if theta.dtype not in (DType.f32, DType.f64):
+        raise UnsupportedError(f"{node}: elements of type {theta.dtype}; f32 or f64 would fit")
+    y = context.output(node.outputs[0])
+    batch, *spatial, rank = y.shape
+    points = affine_points(spatial, bool(call.align_corners)).astype(theta.dtype.value)
+    matrix = rank * (rank + 1)
+    strides = (0, matrix, 1, rank + 1)
+    emit(
+        context,
+        Contraction(
+            x=Strided(context.constant(points), 0, 0, rank + 1),
+            weights=pack_at_run_time(context, theta, (1, batch), strides, rank + 1, rank),
+            y=Strided(y, 0, len(points) * rank, rank),
+            rows=len(points),
+            columns=rank,
+            depth=rank + 1,
+            inner=batch,
+        ),
     )

@@ -1,9 +1,9 @@
 """Has contractions of f16 and bf16 computed in f32.
 
-Matches Conv, ConvTranspose, MatMul, DFT and STFT of half-precision operands; makes the same node on
-operands cast to f32 (constants are converted here), with a Cast back behind it. Sound because the
-values of both types are values of f32, and the one rounding at the end is nearer to the exact
-result than one after each step. The Casts are pointwise and fuse with what surrounds them.
+Matches Conv, ConvTranspose, MatMul, DFT, STFT and AffineGrid of half-precision operands; makes the
+same node on operands cast to f32 (constants are converted here), with a Cast back behind it. Sound
+because the values of both types are values of f32, and the one rounding at the end is nearer to the
+exact result than one after each step. The Casts are pointwise and fuse with what surrounds them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
 
-_OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT")
+_OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT", "AffineGrid")
 _CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 
 

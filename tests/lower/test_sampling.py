@@ -1,4 +1,4 @@
-"""GridSample against its NumPy reference."""
+"""GridSample and AffineGrid against their NumPy references."""
 
 # mypy: ignore-errors
 
@@ -47,3 +47,14 @@ def test_what_is_not_finite():
     (made,) = run_node("GridSample", [x, grid])
     (expected,) = reference_node("GridSample", [x, grid], exact=False)
     np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("corners", [0, 1])
+@pytest.mark.parametrize("size", [(2, 3, 5, 7), (3, 1, 1, 40), (2, 3, 4, 1, 6), (0, 2, 3, 3)])
+def test_affine_grid(size, corners):
+    rank = len(size) - 2
+    theta = np.random.default_rng(0).normal(size=(size[0], rank, rank + 1)).astype(np.float32)
+    inputs, given = [theta, np.array(size)], {"align_corners": corners}
+    (made,) = run_node("AffineGrid", inputs, given, constants=(1,), threads=2)
+    (expected,) = reference_node("AffineGrid", inputs, given, constants=(1,))
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
