@@ -23,9 +23,15 @@ FAMILIES = (
     "sampling",
 )
 OPS = [op.name for op in all_ops() if op.__module__.removeprefix("ir.ops.") in FAMILIES]
+#: They align corners of a size before it is rounded; PyTorch and onnxruntime do not, nor do we.
+UNLIKE = {
+    "test_resize_downsample_scales_linear_align_corners",
+    "test_resize_downsample_scales_cubic_align_corners",
+}
+CASES = [case for case in node_cases(OPS) if str(case) not in UNLIKE]
 
 
-@pytest.mark.parametrize("case", node_cases(OPS), ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_node(case: NodeCase) -> None:
     found = infer(case.graph, values=case.inputs)
     assert not found.errors, found.errors
