@@ -10,9 +10,7 @@ from ir.dtypes import FLOAT8, DType, dtype_of
 _SUB_BYTE_BITS = {DType.i4: 4, DType.u4: 4, DType.i2: 2, DType.u2: 2}
 
 
-def cast(
-    array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = "up"
-) -> np.ndarray:
+def cast(array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = "up") -> np.ndarray:
     """`array` as `to`.
 
     Floats out of range become infinite; float8 clamps to its largest number if `saturate` (or

@@ -145,9 +145,7 @@ class Graph:
         """Nodes of the graph (by position in `nodes`), with an edge for each value that flows."""
         import networkx as nx  # takes longer to import than all of ir
 
-        made_by = {
-            name: i for i, node in enumerate(self.nodes) for name in node.outputs if name
-        }
+        made_by = {name: i for i, node in enumerate(self.nodes) for name in node.outputs if name}
         flow = nx.DiGraph()
         flow.add_nodes_from(range(len(self.nodes)))
         flow.add_edges_from(

@@ -51,9 +51,7 @@ class Loop(_RunsSubgraph):
         trip = 0
         while goes_on and (most is None or trip < int(most.reshape(()))):
             given = [np.array(trip, np.int64), np.array(True), *carried]
-            condition, *made = call.interpret(
-                body, dict(zip(body.input_names, given, strict=True))
-            )
+            condition, *made = call.interpret(body, dict(zip(body.input_names, given, strict=True)))
             for stack, item in zip(stacks, made[len(carried) :], strict=True):
                 stack.append(item)
             carried = made[: len(carried)]

@@ -73,9 +73,7 @@ class Split(Op):
         if ends[-1] != size:
             call.fail(f"split {sizes} sums to {ends[-1]}, dim {call.axis} is {size}")
         x = np.moveaxis(x, call.axis, 0)
-        return tuple(
-            np.moveaxis(x[a:b], 0, call.axis) for a, b in pairwise(ends)
-        )
+        return tuple(np.moveaxis(x[a:b], 0, call.axis) for a, b in pairwise(ends))
 
 
 def _split_sizes(call: Call, size: Dim) -> list[Dim]:
@@ -97,9 +95,7 @@ def _split_sizes(call: Call, size: Dim) -> list[Dim]:
 def _equal_parts(call: Call, size: Dim) -> list[Dim]:
     count = len(call.node.outputs) if call.num_outputs is None else call.num_outputs
     if count < 1 or count != len(call.node.outputs):
-        call.fail(
-            f"num_outputs is {count}, the node has {len(call.node.outputs)}", "bad-attribute"
-        )
+        call.fail(f"num_outputs is {count}, the node has {len(call.node.outputs)}", "bad-attribute")
     part = ceil_div(size, count)
     last = size - part * (count - 1)
     if isinstance(last, int) and last < 0:

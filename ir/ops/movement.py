@@ -84,9 +84,7 @@ class SpaceToDepth(Op):
         n, c, h, w = x.shape
         blocks = x.reshape(n, c, h // size, size, w // size, size)
         order = (0, 3, 5, 1, 2, 4) if call.mode == "DCR" else (0, 1, 3, 5, 2, 4)
-        return as_asked(
-            call, blocks.transpose(order).reshape(n, c * size**2, h // size, w // size)
-        )
+        return as_asked(call, blocks.transpose(order).reshape(n, c * size**2, h // size, w // size))
 
 
 @register

@@ -144,9 +144,7 @@ class Reshape(Op):
         if free:
             target[free[0]] = _missing_dim(call, data.shape, target, kept, asked)
         elif not may_equal(product(target), data.size):
-            call.fail(
-                f"input is {data}, {data.size} elements; shape {asked} has {product(target)}"
-            )
+            call.fail(f"input is {data}, {data.size} elements; shape {asked} has {product(target)}")
         return [data.with_shape(target)]
 
     @staticmethod

@@ -25,12 +25,18 @@ _WORD = 8  # bytes; the alignment of atomics
 _FUTEX = {"x86_64": 202, "aarch64": 98}
 _SYSTEM_CALLS = {
     "x86_64": {
-        "gettid": 186, "sched_setaffinity": 203, "sched_getaffinity": 204,
-        "clock_gettime": 228, "getcpu": 309,
+        "gettid": 186,
+        "sched_setaffinity": 203,
+        "sched_getaffinity": 204,
+        "clock_gettime": 228,
+        "getcpu": 309,
     },
     "aarch64": {
-        "gettid": 178, "sched_setaffinity": 122, "sched_getaffinity": 123,
-        "clock_gettime": 113, "getcpu": 168,
+        "gettid": 178,
+        "sched_setaffinity": 122,
+        "sched_getaffinity": 123,
+        "clock_gettime": 113,
+        "getcpu": 168,
     },
 }
 _FUTEX_WAIT_PRIVATE = 128

@@ -53,9 +53,7 @@ def make_depthwise(
             builder.position_at_end(done)
             return context.get_dummy_value()
 
-        signature = types.void(
-            pixels, rows, x, offsets, w, places, pixel, wide, channels, target
-        )
+        signature = types.void(pixels, rows, x, offsets, w, places, pixel, wide, channels, target)
         return signature, codegen
 
     return tile

@@ -24,9 +24,7 @@ def clean_imports(graph: Graph) -> Graph:
 
 def _identity(editor: GraphEditor, node: Node) -> Replacement:
     source, result = node.inputs[0], node.outputs[0]
-    if editor.is_output(result) and (
-        editor.producer(source) is None or editor.is_output(source)
-    ):
+    if editor.is_output(result) and (editor.producer(source) is None or editor.is_output(source)):
         return None  # a graph output needs a node that makes it
     return source
 

@@ -26,8 +26,10 @@ def eliminate_dead_code(graph: Graph) -> Graph:
         kept.append(_without_unread_outputs(node, alive))
     kept.reverse()
     constants = {name: array for name, array in graph.constants.items() if name in alive}
-    if len(constants) == len(graph.constants) and len(kept) == len(graph.nodes) and all(
-        a is b for a, b in zip(kept, graph.nodes, strict=True)
+    if (
+        len(constants) == len(graph.constants)
+        and len(kept) == len(graph.nodes)
+        and all(a is b for a, b in zip(kept, graph.nodes, strict=True))
     ):
         return graph
     smaller = graph.copy()

@@ -26,9 +26,7 @@ def _window(editor: GraphEditor, node: Node) -> Replacement:
     own = tuple(attribute(node, "pads") or [0] * (2 * (rank - 2)))
     attributes = dict(node.attributes)
     if node.op == "AveragePool":
-        if attribute(node, "ceil_mode") or (
-            any(own) and not attribute(node, "count_include_pad")
-        ):
+        if attribute(node, "ceil_mode") or (any(own) and not attribute(node, "count_include_pad")):
             return None
         attributes["count_include_pad"] = 1
     amounts = zero_padding(editor, pad)

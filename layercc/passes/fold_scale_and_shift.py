@@ -116,9 +116,7 @@ def _by_channel(constant: np.ndarray, rank: int, channel: int) -> np.ndarray | N
     return constant.reshape(-1)
 
 
-def _along_filters(
-    convolution: Node, shape: tuple[int, ...], vector: np.ndarray
-) -> np.ndarray:
+def _along_filters(convolution: Node, shape: tuple[int, ...], vector: np.ndarray) -> np.ndarray:
     """A number for each output channel, shaped to broadcast over the weights."""
     spatial = [1] * (len(shape) - 2)
     if convolution.op == "Conv":  # [M, C/group, kernel...]

@@ -70,6 +70,8 @@ def _fits(operand: TensorType, result: TensorType) -> bool:
     if operand.shape == result.shape:
         return True
     leading, last = operand.shape[:-1], operand.shape[-1:]
-    return operand.rank <= result.rank and all(dim == 1 for dim in leading) and (
-        last in ((), (1,)) or last == result.shape[-1:]
+    return (
+        operand.rank <= result.rank
+        and all(dim == 1 for dim in leading)
+        and (last in ((), (1,)) or last == result.shape[-1:])
     )

@@ -106,7 +106,8 @@ class _Partition:
         """Whether a path of more than one step leads from a group to another."""
         limit = self.members[goal][-1]
         waiting = [
-            label for label in map(self.label.__getitem__, self.after[start])
+            label
+            for label in map(self.label.__getitem__, self.after[start])
             if label not in (start, goal)
         ]
         seen = set(waiting)

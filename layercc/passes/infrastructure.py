@@ -157,6 +157,4 @@ def check_interface(before: Graph, after: Graph) -> None:
 
 def compatible(a: TensorType, b: TensorType) -> bool:
     """Whether one tensor can have both types."""
-    return (
-        a.dtype is b.dtype and a.rank == b.rank and all(map(may_equal, a.shape, b.shape))
-    )
+    return a.dtype is b.dtype and a.rank == b.rank and all(map(may_equal, a.shape, b.shape))

@@ -87,9 +87,7 @@ def axis_attribute(layouts: Layouts, node: Node, lead: str, perm: Perm) -> Follo
         layouts.form(name, perm) if name and layouts.editor.rank(name) == rank else name
         for name in node.inputs
     ]
-    return Followed(
-        tuple(inputs), {**node.attributes, "axis": perm.index(axis % rank)}, perm
-    )
+    return Followed(tuple(inputs), {**node.attributes, "axis": perm.index(axis % rank)}, perm)
 
 
 def axes_input(layouts: Layouts, node: Node, lead: str, perm: Perm, place: int) -> Followed | None:
@@ -249,9 +247,7 @@ def regroup(source: Sequence[Dim], result: Sequence[Dim], perm: Perm) -> Regroup
     return Regrouping(before, tuple(result[axis] for axis in layout), layout)
 
 
-def _factor(
-    source: Sequence[Dim], result: Sequence[Dim]
-) -> list[tuple[list[int], list[int]]]:
+def _factor(source: Sequence[Dim], result: Sequence[Dim]) -> list[tuple[list[int], list[int]]]:
     """Groups of axes, of sizes other than 1, with equal products on both sides, in order."""
     left = [axis for axis, dim in enumerate(source) if dim != 1]
     right = [axis for axis, dim in enumerate(result) if dim != 1]

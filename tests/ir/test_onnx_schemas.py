@@ -90,5 +90,3 @@ def _element_types(names: set[str]) -> set[str]:
         except (TypeError, KeyError):
             continue  # strings, float6
     return found
-
-
