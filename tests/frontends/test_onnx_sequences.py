@@ -81,5 +81,7 @@ def test_followed(name: str) -> None:
 )
 def test_not_followed(nodes: list[NodeProto]) -> None:
     model = model_of(nodes, {"x": X, "i": np.array([0, 1])}, ["y"], 17, CONSTANTS)
-    with pytest.raises(UnsupportedError, match=nodes[-1].op_type):
+    found = nodes[-1].op_type
+    expected = "Relu of a sequence" if found == "Relu" else found
+    with pytest.raises(UnsupportedError, match=expected):
         from_onnx(model)

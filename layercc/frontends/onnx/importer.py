@@ -190,7 +190,7 @@ class _Importer:
                 raise NotFollowed
             made = follow(step, read)
         except NotFollowed:
-            self.unknown[op] += 1
+            self.unknown[op if is_followed(op) else f"{op} of a sequence"] += 1
             return
         if made is not None:
             scope.sequences[outputs[0]] = made
