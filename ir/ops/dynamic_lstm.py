@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ir.dims import Dim, product
-from ir.ops.recurrent import LSTM, direction_count, fits, requantized, resolve_activations
+from ir.ops.recurrent import LSTM, Direction, direction_count, fits, resolve_activations
 from ir.registry import Call, Op, register
 from ir.types import TensorType, format_shape
 
@@ -41,9 +40,7 @@ class DynamicQuantizeLSTM(Op):
     outputs = ("Y: T", "Y_h: T", "Y_c: T")
     constraints = {"T": "f32", "T2": "byte"}
     attributes = {
-        name: attribute
-        for name, attribute in LSTM.attributes.items()
-        if name not in ("layout", "quantized_state")
+        name: attribute for name, attribute in LSTM.attributes.items() if name != "layout"
     }
 
     @staticmethod
@@ -82,10 +79,9 @@ class DynamicQuantizeLSTM(Op):
     @staticmethod
     def reference(call: Call, x: Any, w: Any, r: Any, *rest: Any) -> Any:
         *given, w_scale, w_zero, r_scale, r_zero = rest
-        node = replace(call.node, attributes={**call.node.attributes, "quantized_state": 1})
-        return LSTM.reference(
-            Call(LSTM, node, call.types[:8]),
-            requantized(x),
+        return _RequantizingLSTM.reference(
+            Call(LSTM, call.node, call.types[:8]),
+            _requantized(x),
             _dequantized(w, w_scale, w_zero),
             _dequantized(r, r_scale, r_zero),
             *given,
@@ -95,6 +91,23 @@ class DynamicQuantizeLSTM(Op):
     def flops(call: Call) -> Dim:
         steps = product(call.shape(0)[:2])
         return 2 * steps * (product(call.shape(1)) + product(call.shape(2)))
+
+
+class _RequantizingLSTM(LSTM):
+    """The LSTM with real weights, but quantised states."""
+
+    @staticmethod
+    def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
+        h, c = states
+        return LSTM.step(call, own, x, [_requantized(h), c])
+
+
+def _requantized(x: np.ndarray) -> np.ndarray:
+    """What DynamicQuantizeLinear and DequantizeLinear, one after the other, make of `x`."""
+    low, high = np.min(x, initial=0), np.max(x, initial=0)
+    scale = (high - low) / 255 or 1.0
+    zero_point = np.clip(np.rint(-low / scale), 0, 255)
+    return (np.clip(np.rint(x / scale) + zero_point, 0, 255) - zero_point) * scale
 
 
 def _dequantized(weight: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:

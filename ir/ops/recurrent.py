@@ -221,14 +221,6 @@ def _activation(name: str, alpha: float, beta: float, clip: float | None) -> Act
     return lambda x: function(np.clip(x, -clip, clip), alpha, beta)
 
 
-def requantized(x: np.ndarray) -> np.ndarray:
-    """What DynamicQuantizeLinear and DequantizeLinear, one after the other, make of `x`."""
-    low, high = np.min(x, initial=0), np.max(x, initial=0)
-    scale = (high - low) / 255 or 1.0
-    zero_point = np.clip(np.rint(-low / scale), 0, 255)
-    return (np.clip(np.rint(x / scale) + zero_point, 0, 255) - zero_point) * scale
-
-
 SHARED = {
     "activation_alpha": Attr("floats", None),
     "activation_beta": Attr("floats", None),
@@ -285,8 +277,7 @@ class GRU(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory; gates i (input), o (output), f (forget), c (cell).
 
-    `input_forget` couples the forget gate to the input gate: `f = 1 - i`. With `quantized_state`,
-    our own, what meets R is h after `requantized`, the h of all samples of a direction together.
+    `input_forget` couples the forget gate to the input gate: `f = 1 - i`.
     """
 
     inputs = (
@@ -301,7 +292,7 @@ class LSTM(Recurrent):
     )
     outputs = ("Y: T", "Y_h: T", "Y_c: T")
     constraints = {"T": "float"}
-    attributes = {**SHARED, "input_forget": Attr("int", 0), "quantized_state": Attr("int", 0)}
+    attributes = {**SHARED, "input_forget": Attr("int", 0)}
     gates = 4
     states = 2
     default_activations = ("Sigmoid", "Tanh", "Tanh")
@@ -310,7 +301,6 @@ class LSTM(Recurrent):
     @staticmethod
     def step(call: Call, own: Direction, x: np.ndarray, states: list[np.ndarray]) -> list:
         (h, c), (f, g, last) = states, own.functions
-        h = requantized(h) if call.quantized_state else h
         pi, po, pf = np.split(own.peepholes, 3)
         gi, go, gf, gc = np.split(x @ own.w.T + h @ own.r.T + own.wb + own.rb, 4, axis=1)
         i = f(gi + pi * c)

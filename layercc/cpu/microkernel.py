@@ -14,7 +14,9 @@ this shape by itself. On AVX-512 the 6×4 tile takes 24 accumulators, 4 register
 with broadcasting loads inside the multiply-adds.
 
 Elements of type i32 are two i16 each, and their product is the sum of two products, in i32 (on x86
-one instruction, `vpmaddwd` or `vpdpwssd`, for a vector of them).
+one instruction, `vpmaddwd` or `vpdpwssd`, for a vector of them). Elements of type u32 are four
+bytes, unsigned in A and signed in B, and their product is the exact sum of four (`vpdpbusd`; where
+there is none, that of two pairs of i16).
 
 Importing this module imports Numba.
 """
@@ -27,11 +29,13 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from layercc.cpu.isa import host_isa
 from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
-_ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType(), "i32": ir.IntType(32)}
+_I16 = ir.IntType(16)
+_ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType(), "i32": _I32, "u32": _I32}
 
 
 def make_accumulate(dtype: str, vectors: int) -> Any:
@@ -85,13 +89,10 @@ class _Tile:
         self.element = _ELEMENTS[dtype]
         self.vector = ir.VectorType(self.element, self.length)
         self.alignment = self.length * ITEMSIZE[dtype]
-        self.fma = None
-        if dtype != "i32":
-            self.fma = cgutils.get_or_insert_function(
-                module,
-                ir.FunctionType(self.vector, [self.vector] * 3),
-                f"llvm.fmuladd.v{self.length}{dtype}",
-            )
+        self.dtype = dtype
+        fused = _fused_name(dtype)
+        signature = ir.FunctionType(self.vector, [self.vector] * 3)
+        self.fused = fused and cgutils.get_or_insert_function(module, signature, fused)
         data, index = self.element.as_pointer(), _I64.as_pointer()
         arguments = [index, _I64, _I64, data, _I64, data, ir.IntType(1)]
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
@@ -152,7 +153,7 @@ class _Tile:
         builder.position_at_end(add)
         places = self._places(tile)
         held = [builder.load(place, align=self.alignment) for place in places]
-        plus = builder.fadd if self.fma is not None else builder.add
+        plus = builder.fadd if self.dtype in ("f32", "f64") else builder.add
         for value, before, place in zip(results, held, places, strict=True):
             builder.store(plus(before, value), place, align=self.alignment)
         builder.ret_void()
@@ -184,19 +185,40 @@ class _Tile:
     def _fused(self, a: Any, b: Any, total: Any) -> Any:
         """a · b + total, for each lane."""
         builder = self.builder
-        if self.fma is not None:
-            return builder.call(self.fma, [a, b, total])
-        halves = ir.VectorType(ir.IntType(16), 2 * self.length)
+        if self.dtype == "u32":
+            if self.fused:
+                return builder.call(self.fused, [total, a, b])
+            for x, y in zip(self._halves(a, "lshr"), self._halves(b, "ashr"), strict=True):
+                total = builder.add(total, self._sum_of_pairs(x, y))
+            return total
+        if self.fused:
+            return builder.call(self.fused, [a, b, total])
+        pairs = ir.VectorType(_I16, 2 * self.length)
+        return builder.add(
+            total, self._sum_of_pairs(builder.bitcast(a, pairs), builder.bitcast(b, pairs))
+        )
+
+    def _halves(self, operand: Any, shift: str) -> tuple[Any, Any]:
+        """The even and the odd bytes of an operand, as vectors of i16; `shift` gives the sign."""
+        builder = self.builder
+        kind = ir.VectorType(_I16, 2 * self.length)
+        eight = ir.Constant(kind, [8] * kind.count)
+        right = getattr(builder, shift)
+        halves = builder.bitcast(operand, kind)
+        return right(builder.shl(halves, eight), eight), right(halves, eight)
+
+    def _sum_of_pairs(self, a: Any, b: Any) -> Any:
+        """The products of vectors of i16, neighbours added, as i32."""
+        builder = self.builder
         wide = ir.VectorType(_I32, 2 * self.length)
-        x, y = (builder.sext(builder.bitcast(operand, halves), wide) for operand in (a, b))
-        products = builder.mul(x, y)
+        products = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
         low, high = (
             builder.shuffle_vector(
                 products, products, ir.Constant(self.vector, list(range(i, 2 * self.length, 2)))
             )
             for i in (0, 1)
         )
-        return builder.add(total, builder.add(low, high))
+        return builder.add(low, high)
 
     def _phis(self) -> list:
         return [self.builder.phi(self.vector) for _ in range(self.rows * self.vectors)]
@@ -207,6 +229,16 @@ class _Tile:
     def _vector_at(self, pointer: Any, element: int) -> Any:
         place = self.builder.gep(pointer, [_I64(element)])
         return self.builder.bitcast(place, self.vector.as_pointer())
+
+
+def _fused_name(dtype: str) -> str:
+    """LLVM's name of the function that multiplies and adds vectors of `dtype`, or "": none."""
+    if dtype in ("f32", "f64"):
+        return f"llvm.fmuladd.v{lanes(dtype)}{dtype}"
+    isa = host_isa()
+    if dtype == "u32" and isa.has("avx512vnni" if isa.vector_bytes == 64 else "avxvnni"):
+        return f"llvm.x86.avx512.vpdpbusd.{8 * isa.vector_bytes}"
+    return ""
 
 
 def _connect(phis: list, first: list, first_block: Any, again: list, again_block: Any) -> None:

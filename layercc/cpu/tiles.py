@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from layercc.cpu.isa import host_isa
 
-#: Bytes of an element of the operands and sums. Operands of type i32 are pairs of i16.
-ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4}
+#: Bytes of an element of the operands and sums. Operands of type i32 are pairs of i16, those of
+#: type u32 four bytes.
+ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4, "u32": 4}
 
 # Width in vectors → rows, and the share of the multiply-add peak that such a tile reaches, measured
 # on Zen 4 (32 registers); narrow tiles are bound by loads.

@@ -150,7 +150,8 @@ def _block(pixels: int, rows: int, others: int) -> int:
 @functools.cache
 def _zeros(size: int, dtype: str) -> np.ndarray:
     """What the kernel reads where the window is outside the input; shared by all programs."""
-    return np.zeros(size, {"f32": np.float32, "f64": np.float64, "i32": np.int32}[dtype])
+    kinds = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "u32": np.uint32}
+    return np.zeros(size, kinds[dtype])
 
 
 def _rounded(depth: int) -> int:

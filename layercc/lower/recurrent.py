@@ -20,13 +20,7 @@ from ir.registry import Call
 from layercc.cpu.expressions import Expression, Step
 from layercc.cpu.kernel import KernelKey
 from layercc.cpu.kernels.fill import fill
-from layercc.cpu.kernels.recurrent import (
-    gru_cell,
-    gru_gates,
-    lstm_cell,
-    requantized_state,
-    rnn_cell,
-)
+from layercc.cpu.kernels.recurrent import gru_cell, gru_gates, lstm_cell, rnn_cell
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.casting import computable, result, rounded
 from layercc.lower.context import Context, Tensor
@@ -101,6 +95,7 @@ class Layer:
     hidden: int
     directions: int
     gates: int
+    batch_first: bool = False
 
     @property
     def rows(self) -> int:
@@ -128,7 +123,7 @@ class Layer:
             (count, self.rows, self.features),
             epilogue,
         )
-        between = (wide, self.time * wide) if self.call.layout else (self.batch * wide, wide)
+        between = (wide, self.time * wide) if self.batch_first else (self.batch * wide, wide)
         return Strided(y, self.rows, *between)
 
     def product(self, x: Strided, weight: str, first: int, gates: int) -> Strided:
@@ -181,8 +176,10 @@ def recurrent(context: Context, node: Node) -> None:
     x = computable(context, context.tensor(node.inputs[0]))
     time, batch, features = x.shape if not call.layout else (x.shape[1], x.shape[0], x.shape[2])
     hidden, directions = context.shape(node.inputs[2])[2], direction_count(call)
-    layer = Layer(call, context, x.dtype, time, batch, features, hidden, directions, op.gates)
-    bias, lengths, *initial = (_given(context, node, index) for index in range(3, 6 + op.states))
+    sizes = (time, batch, features, hidden, directions, op.gates)
+    layer = Layer(call, context, x.dtype, *sizes, batch_first=bool(call.layout))
+    given = [optional_input(context, node, index) for index in range(3, 6 + op.states)]
+    bias, lengths, *initial = given
     peepholes = initial.pop()
     projected = layer.projected(x, node.inputs[1], bias, whole=node.op != "GRU")
 
@@ -191,7 +188,7 @@ def recurrent(context: Context, node: Node) -> None:
     if call.layout:
         state_shape, state_strides = (batch, directions, hidden), (hidden, 0, directions * hidden)
     states = [
-        _state(context, outputs[1 + i], initial[i], layer.dtype, state_shape)
+        state_of(context, outputs[1 + i], initial[i], layer.dtype, state_shape)
         for i in range(op.states)
     ]
     y = (
@@ -200,9 +197,9 @@ def recurrent(context: Context, node: Node) -> None:
     )  # fmt: skip
 
     h = Strided(states[0], *state_strides)
-    cells = Cells(layer, _layer_words(layer, lengths), {"projected": projected, "h": h})
-    written = Strided(y, *_output_strides(layer, outputs[0] != ""))
-    functions = _functions(layer, op)
+    cells = Cells(layer, layer_words(layer, lengths), {"projected": projected, "h": h})
+    written = Strided(y, *output_strides(layer, outputs[0] != ""))
+    functions = functions_of(layer, op)
     kind, recurrent_weights = str(layer.dtype), node.inputs[2]
 
     first = len(context.program.calls)
@@ -220,8 +217,6 @@ def recurrent(context: Context, node: Node) -> None:
         cells.tensors["y"] = written
         cells.emit(lambda f: gru_cell.key(kind, f, biased, linear), functions)
     else:
-        if node.op == "LSTM" and call.quantized_state:
-            h = _requantized(layer, h)
         cells.tensors["sums"] = layer.product(h, recurrent_weights, 0, layer.gates)
         cells.tensors["y"] = written
         if node.op == "RNN":
@@ -232,7 +227,7 @@ def recurrent(context: Context, node: Node) -> None:
             if peepholes is not None:
                 cells.tensors["peepholes"] = Strided(peepholes, 3 * hidden, 0, 0)
             cells.emit(lambda f: lstm_cell.key(kind, f, peeping, coupled), functions)
-    _repeat(context, first, time)
+    repeat(context, first, time)
 
     for name, value in zip(outputs, (y, *states), strict=False):
         if name:
@@ -245,7 +240,7 @@ class Cells:
 
     layer: Layer
     words: dict[str, Any]  # the record `layercc.cpu.recurrence.LAYER`
-    tensors: dict[str, Strided]
+    tensors: dict[str, Any]  # of `Strided`, or records of such
 
     def emit(
         self,
@@ -265,18 +260,18 @@ class Cells:
                 flops=50 * count * layer.batch * layer.hidden,
                 step=0,
                 layer=words,
-                **{name: at.moved(d * at.outer).words() for name, at in self.tensors.items()},
+                **{name: at.from_outer(d).words() for name, at in self.tensors.items()},
             )
 
 
-def _given(context: Context, node: Node, index: int) -> Tensor | None:
+def optional_input(context: Context, node: Node, index: int) -> Tensor | None:
     """Input `index` in a type that is computed with, or None where it is absent."""
     if index >= len(node.inputs) or not node.inputs[index]:
         return None
     return computable(context, context.tensor(node.inputs[index]))
 
 
-def _state(
+def state_of(
     context: Context, name: str, initial: Tensor | None, dtype: DType, shape: tuple[int, ...]
 ) -> Tensor:
     """A state, in its output's memory where there is one, holding its initial value."""
@@ -296,35 +291,18 @@ def _state(
     return state
 
 
-def _requantized(layer: Layer, h: Strided) -> Strided:
-    """The state h of all directions, quantised and dequantised."""
-    directions, batch, hidden = layer.directions, layer.batch, layer.hidden
-    target = layer.context.scratch(layer.dtype, (directions, batch, hidden))
-    y = Strided(target, batch * hidden, 0, hidden)
-    layer.context.call(
-        requantized_state.key(str(layer.dtype)),
-        tasks=directions,
-        flops=10 * target.size,
-        h=h.words(),
-        y=y.words(),
-        batch=batch,
-        hidden=hidden,
-    )
-    return y
-
-
-def _output_strides(layer: Layer, wanted: bool) -> tuple[int, int, int]:
+def output_strides(layer: Layer, wanted: bool) -> tuple[int, int, int]:
     """Elements between directions, steps and samples of Y, or of what stands for one step of it."""
     batch, hidden = layer.batch, layer.hidden
     line = layer.directions * hidden
     if not wanted:
         return batch * hidden, 0, hidden
-    if layer.call.layout:
+    if layer.batch_first:
         return hidden, line, layer.time * line
     return batch * hidden, batch * line, hidden
 
 
-def _layer_words(layer: Layer, lengths: Tensor | None) -> dict[str, Any]:
+def layer_words(layer: Layer, lengths: Tensor | None) -> dict[str, Any]:
     """The record `layercc.cpu.recurrence.LAYER`."""
     words = {
         "limited": int(lengths is not None),
@@ -338,7 +316,7 @@ def _layer_words(layer: Layer, lengths: Tensor | None) -> dict[str, Any]:
     return words if lengths is None else {"lengths": lengths, **words}
 
 
-def _functions(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]]:
+def functions_of(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]]:
     """The gates' functions, for each direction."""
     resolved = resolve_activations(layer.call, op.default_activations)
     count, kind = len(op.clipped), str(layer.dtype)
@@ -349,7 +327,7 @@ def _functions(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]
     return [tuple(made[d * count : (d + 1) * count]) for d in range(layer.directions)]
 
 
-def _repeat(context: Context, first: int, time: int) -> None:
+def repeat(context: Context, first: int, time: int) -> None:
     """Appends the calls of steps 1, 2, ... after those of step 0, which begin at `first`."""
     calls = context.program.calls
     block: Sequence[Any] = calls[first:]

@@ -21,6 +21,10 @@ class Strided:
         """The same strides, from `elements` further on."""
         return replace(self, tensor=self.tensor.moved(elements * self.tensor.dtype.itemsize))
 
+    def from_outer(self, index: int) -> Self:
+        """The tensor from the outer group `index` on."""
+        return self.moved(index * self.outer)
+
     def words(self) -> dict[str, Any]:
         """The record `layercc.cpu.strided.strided`."""
         return {"data": self.tensor, "outer": self.outer, "inner": self.inner, "row": self.row}

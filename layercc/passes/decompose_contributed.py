@@ -1,10 +1,9 @@
 """Writes onnxruntime's contributed ops in standard ones.
 
-Matches SkipLayerNormalization, SkipSimplifiedLayerNormalization, FusedMatMul and
-DynamicQuantizeLSTM of the domain com.microsoft, which onnxruntime's optimiser and quantiser put
-into saved models; makes Add with LayerNormalization or RMSNormalization; Transpose, MatMul and Mul;
-LSTM on the dequantised weights, with X and h quantised and dequantised. Sound because those are the
-ops' definitions.
+Matches SkipLayerNormalization, SkipSimplifiedLayerNormalization and FusedMatMul of the domain
+com.microsoft, which onnxruntime's optimiser puts into saved models; makes Add with
+LayerNormalization or RMSNormalization; Transpose, MatMul and Mul. Sound because those are the ops'
+definitions.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from layercc.passes.simplify_shapes import emit_transpose
 
 @graph_pass("simplify")
 def decompose_contributed(graph: Graph) -> Graph:
-    """Write onnxruntime's skip normalisations, FusedMatMul and quantised LSTM in standard ops."""
+    """Write onnxruntime's skip normalisations and FusedMatMul in standard ops."""
     rules = {
         "com.microsoft.SkipLayerNormalization": _skip_layer_normalization,
         "com.microsoft.SkipSimplifiedLayerNormalization": _skip_rms_normalization,
         "com.microsoft.FusedMatMul": _fused_matmul,
-        "com.microsoft.DynamicQuantizeLSTM": _dynamic_lstm,
     }
     return rewrite(graph, rules)
 
@@ -76,32 +74,3 @@ def _swapped(editor: GraphEditor, name: str) -> str:
         return name
     perm = [*range(rank - 2), rank - 1, rank - 2]
     return emit_transpose(editor, name, perm, hint=f"{name}.transposed")
-
-
-def _dynamic_lstm(editor: GraphEditor, node: Node) -> Replacement:
-    x, w, r, *optional, w_scale, w_zero, r_scale, r_zero = node.inputs
-    quantized = [editor.fresh_name(f"{node.name}.{part}") for part in ("x", "scale", "zero")]
-    editor.emit("DynamicQuantizeLinear", (x,), outputs=quantized, like=node)
-    inputs = (
-        editor.emit("DequantizeLinear", quantized, like=node),
-        _dequantized(editor, node, w, w_scale, w_zero),
-        _dequantized(editor, node, r, r_scale, r_zero),
-        *optional,
-    )
-    outputs = [editor.fresh_name(name) if name else "" for name in node.outputs]
-    editor.emit(
-        "LSTM", inputs, {**node.attributes, "quantized_state": 1}, outputs=outputs, like=node
-    )
-    return outputs
-
-
-def _dequantized(editor: GraphEditor, node: Node, weight: str, scale: str, zero: str) -> str:
-    """Weights [directions, depth, columns] as LSTM has them, [directions, columns, depth]."""
-    directions = editor.shape(weight)[0]
-    shape = editor.add_constant(np.array([directions, 1, -1], np.int64), f"{node.name}.spread")
-    real = {"to": 1}
-    scale = editor.emit("Reshape", (scale, shape), like=node)
-    zero = editor.emit("Cast", (editor.emit("Reshape", (zero, shape), like=node),), real, like=node)
-    steps = editor.emit("Sub", (editor.emit("Cast", (weight,), real, like=node), zero), like=node)
-    product = editor.emit("Mul", (steps, scale), like=node)
-    return emit_transpose(editor, product, (0, 2, 1), hint=f"{weight}.transposed")

@@ -57,9 +57,6 @@ CASES = [
     ("LSTM", (4, 2, 3, 16), "B", {
         "direction": "bidirectional",
         "activations": ["Sigmoid", "Tanh", "Tanh", "HardSigmoid", "Softsign", "Elu"]}),
-    ("LSTM", (5, 3, 4, 19), "Bh", {"quantized_state": 1}),
-    ("LSTM", (4, 2, 3, 35), "Bnhc", {"quantized_state": 1, "layout": 1,
-                                     "direction": "bidirectional"}),
     ("GRU", (5, 3, 7, 11), "", {}),
     ("GRU", (6, 2, 5, 19), "Bnh", {"direction": "bidirectional"}),
     ("GRU", (6, 2, 5, 19), "Bnh", {"direction": "reverse", "linear_before_reset": 1}),

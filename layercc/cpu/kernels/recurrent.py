@@ -13,43 +13,10 @@ gates * hidden of `projected` and `sums` (x and s), and hidden of `y` and of the
 updated in place. Samples shorter than `step` keep their states and give zeros. Each gate's function
 is an expression of one input (`layercc.cpu.expressions`), clipping included.
 
-`requantized_state` makes what R meets in an LSTM whose state is quantised.
-
 Bound by the recurrent product's weights, which are read once a step; a cell reads a few rows.
 """
 
 from layercc.cpu.kernel import INT, kernel_family, optional
-
-
-@kernel_family(noalias=("y.data",))
-def requantized_state(dtype: str):
-    """y = (q - zero) scale, q = clip(rint(h / scale) + zero, 0, 255), as DynamicQuantizeLinear
-    chooses scale and zero from the range of a direction's h, 0 included.
-
-    Tasks: directions.
-    """
-    from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.strided import row_of, strided
-
-    rint, scalar, tensor = primitive("rint", dtype), SCALAR[dtype], strided(dtype)
-    zero, one, most = scalar(0), scalar(1), scalar(255)
-
-    def body(task: INT, h: tensor, y: tensor, batch: INT, hidden: INT):
-        low, high = zero, zero
-        for sample in range(batch):
-            state = row_of(h, task, 0, sample)
-            for j in range(hidden):
-                low, high = min(low, state[j]), max(high, state[j])
-        scale = (high - low) / most
-        if scale == zero:
-            scale = one
-        level = min(max(rint(-low / scale), zero), most)
-        for sample in range(batch):
-            state, target = row_of(h, task, 0, sample), row_of(y, task, 0, sample)
-            for j in range(hidden):
-                target[j] = (min(max(rint(state[j] / scale) + level, zero), most) - level) * scale
-
-    return body
 
 
 @kernel_family(noalias=("y.data", "h.data"))
@@ -90,20 +57,18 @@ def lstm_cell(dtype: str, activations: tuple, peeping: bool, coupled: bool):
 
     Tasks: ceil(directions * batch / row_block).
     """
-    from layercc.cpu.expressions import build
-    from layercc.cpu.math import SCALAR
     from layercc.cpu.recurrence import (
         LAYER,
         clear,
         four_gates,
+        make_lstm_update,
         place_of,
         rows_of_task,
         three_gates,
     )
     from layercc.cpu.strided import row_of, strided
 
-    f, g, last = (build(activation) for activation in activations)
-    one = SCALAR[dtype](1)
+    update = make_lstm_update(dtype, activations, peeping, coupled)
     tensor = strided(dtype)
 
     def body(
@@ -126,22 +91,13 @@ def lstm_cell(dtype: str, activations: tuple, peeping: bool, coupled: bool):
                 continue
             xi, xo, xf, xc = four_gates(row_of(projected, direction, time, sample), layer.hidden)
             si, so, sf, sc = four_gates(row_of(sums, direction, 0, sample), layer.hidden)
-            pi, po, pf = three_gates(row_of(peepholes, direction, 0, 0), layer.hidden)
+            peeps = three_gates(row_of(peepholes, direction, 0, 0), layer.hidden)
             state = row_of(h, direction, 0, sample)
             cell = row_of(c, direction, 0, sample)
             for j in range(layer.hidden):
-                old = cell[j]
-                gate_i, gate_o, gate_f = xi[j] + si[j], xo[j] + so[j], xf[j] + sf[j]
-                if peeping:
-                    gate_i += pi[j] * old
-                    gate_f += pf[j] * old
-                i = f(gate_i)
-                forget = one - i if coupled else f(gate_f)
-                new = forget * old + i * g(xc[j] + sc[j])
-                if peeping:
-                    gate_o += po[j] * new
-                out = f(gate_o) * last(new)
-                cell[j] = new
+                out, cell[j] = update(
+                    xi[j] + si[j], xo[j] + so[j], xf[j] + sf[j], xc[j] + sc[j], peeps, j, cell[j]
+                )
                 state[j] = out
                 target[j] = out
 
