@@ -7,7 +7,7 @@ the state with the recurrent weights, for all directions at once, and a cell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,7 +78,7 @@ def _steps(
         return [("hard_sigmoid", (x,), (("alpha", alpha), ("beta", beta)))]
     if name in ("leakyrelu", "elu"):
         return [(name.replace("leakyrelu", "leaky_relu"), (x,), (("alpha", alpha),))]
-    return [(name, (x,), ())]  # relu, tanh, sigmoid, softsign, softplus
+    return [(name, (x,), ())]  # relu, tanh, sigmoid, softsign, softplus, their replacements
 
 
 @dataclass(frozen=True)
@@ -316,9 +316,15 @@ def layer_words(layer: Layer, lengths: Tensor | None) -> dict[str, Any]:
     return words if lengths is None else {"lengths": lengths, **words}
 
 
-def functions_of(layer: Layer, op: type[Recurrent]) -> list[tuple[Expression, ...]]:
-    """The gates' functions, for each direction."""
-    resolved = resolve_activations(layer.call, op.default_activations)
+def functions_of(
+    layer: Layer, op: type[Recurrent], instead: Mapping[str, str] | None = None
+) -> list[tuple[Expression, ...]]:
+    """The gates' functions, for each direction; `instead`: scalar functions to be used in place of
+    those of the same name as an activation."""
+    resolved = [
+        ((instead or {}).get(name, name), alpha, beta)
+        for name, alpha, beta in resolve_activations(layer.call, op.default_activations)
+    ]
     count, kind = len(op.clipped), str(layer.dtype)
     made = [
         activation_expression(activation, layer.call.clip if clipped else None, kind)

@@ -33,6 +33,10 @@ from layercc.lower.recurrent import (
 from layercc.lower.registry import lowering
 from layercc.lower.strided import Strided
 
+#: The gates' functions are approximated as onnxruntime does it: with the same sums, and those are
+#: exact, h is the same to the bit, and so it is quantised the same.
+_FUNCTIONS = {"sigmoid": "rational_sigmoid", "tanh": "rational_tanh"}
+
 #: Bytes of a word of the contraction.
 _WORD = 4
 
@@ -116,8 +120,9 @@ def quantized_lstm(context: Context, node: Node) -> None:
     if peepholes is not None:
         tensors["peepholes"] = Strided(peepholes, 3 * hidden, 0, 0)
     options = peepholes is not None, bool(call.input_forget), bias is not None
+    functions = functions_of(layer, LSTM, _FUNCTIONS)
     cells = Cells(layer, layer_words(layer, lengths), tensors)
-    cells.emit(lambda f: quantized_lstm_cell.key(f, *options), functions_of(layer, LSTM))
+    cells.emit(lambda f: quantized_lstm_cell.key(f, *options), functions)
     repeat(context, first, time)
 
 
