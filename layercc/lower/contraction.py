@@ -25,6 +25,8 @@ _CACHED_WEIGHTS = 1 << 19
 #: Tasks a call is split into at least, if it has so many tiles. Depends on shapes only, so that
 #: results do not depend on the number of threads.
 _LEAST_TASKS = 16
+#: Bytes of a word of elements of 8 bits.
+BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Contraction:
     inner: int = 1
     window: Axes | None = None  # None: the rows of a matrix
     epilogue: Epilogue = field(default_factory=Epilogue)
+    outside: Tensor | None = None  # `depth` elements that a window reads outside of x; None: zeros
 
 
 def emit(context: Context, job: Contraction) -> None:
@@ -72,7 +75,7 @@ def emit(context: Context, job: Contraction) -> None:
         flops=2 * groups * job.rows * job.columns * job.depth * window.taps,
         x=job.x.words(),
         w=Strided(job.weights.tensor, job.weights.outer, job.weights.inner, panel).words(),
-        zeros=context.constant(_zeros(_rounded(job.depth), dtype)),
+        outside=job.outside or context.constant(_zeros(_rounded(job.depth), dtype)),
         y=job.y.words(),
         panels=panels,
         panel_step=blocks if stream else 1,
@@ -99,6 +102,14 @@ def pack_weights(array: np.ndarray, vectors: int) -> np.ndarray:
         part = array[..., panel * width : (panel + 1) * width]
         packed[:, panel, ..., : part.shape[-1]] = part
     return packed
+
+
+def pack_bytes(array: np.ndarray, vectors: int) -> np.ndarray:
+    """`[group, taps, depth, columns]` of i8 as `pack_weights`, in words of u32 along the depth."""
+    groups, taps, depth, columns = array.shape
+    even = np.pad(array, ((0, 0), (0, 0), (0, -depth % BYTES), (0, 0)))
+    words = even.reshape(groups, taps, -1, BYTES, columns).swapaxes(3, 4)
+    return pack_weights(np.ascontiguousarray(words).view(np.uint32)[..., 0], vectors)
 
 
 def pack_at_run_time(

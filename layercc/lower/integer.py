@@ -1,8 +1,9 @@
 """Lowering of integer and quantised matrix products and convolutions.
 
-Operands less their zero points are i16, and so what a window reads outside the input is 0. They go
-through the contraction kernel in pairs, summed exactly in i32. Quantised ops then scale and round
-the sums in f64.
+Where zero points allow it, operands go through the contraction kernel as bytes, in words of four
+(`layercc.lower.integer_bytes`). Others do in pairs of i16, less their zero points, and so what a
+window reads outside the input is 0. Sums are exact in i32. Quantised ops then scale and round them
+in f64.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from layercc.lower.contraction import (
     pack_at_run_time,
     pack_weights,
 )
+from layercc.lower.epilogue import Epilogue
+from layercc.lower.integer_bytes import Form, Operands, in_bytes, suits
 from layercc.lower.movement import strided_copy, strides_of, transposed
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.registry import lowering
@@ -103,9 +106,8 @@ def _along_rows(parameter: Tensor, rank: int) -> Tensor:
 
 def _matmul(context: Context, left: tuple[str, str], right: tuple[str, str], y: Tensor) -> None:
     """y = (a - zero point) @ (b - zero point); `y` holds i32."""
-    zero = context.tensor(left[1]) if left[1] else None
     a = context.tensor(left[0])
-    a = _centred(context, a, None if zero is None else _along_rows(zero, len(a.shape)))
+    zero = _along_rows(context.tensor(left[1]), len(a.shape)) if left[1] else None
     a = a.reshaped((1, *a.shape)) if len(a.shape) == 1 else a
     b_shape = context.shape(right[0])
     b_shape = (*b_shape, 1) if len(b_shape) == 1 else b_shape
@@ -113,17 +115,22 @@ def _matmul(context: Context, left: tuple[str, str], right: tuple[str, str], y: 
     columns = b_shape[-1]
     a_batch, b_batch = a.shape[:-2], b_shape[:-2]
     count = math.prod(b_batch)
-    form = _Form((count, 1, depth, columns), (depth * columns, 0, columns, 1))
-    weights = _weights(context, right, form, lambda zero: zero)
-    pairs = _paired(context, a, 1)
-    words = pairs.shape[-1]
+    form = Form((count, 1, depth, columns), (depth * columns, 0, columns, 1))
+    _require_integer(context, a.dtype)
+    if count == 1 and suits(context, zero, right):
+        operands = in_bytes(context, a, zero, right[0], form, padded=False)
+    else:
+        operands = _in_pairs(context, a, zero, right, form, 1, lambda zero: zero)
+    x, weights = operands.x, operands.weights
+    words = x.shape[-1]
     job = Contraction(
-        x=Strided(pairs, 0, rows * words, words),
+        x=Strided(x, 0, rows * words, words),
         weights=weights,
         y=Strided(y, 0, rows * columns, columns),
         rows=rows,
         columns=columns,
         depth=words,
+        epilogue=operands.epilogue,
     )
     batch = np.broadcast_shapes(a_batch, b_batch)
     if count == 1:
@@ -137,7 +144,7 @@ def _matmul(context: Context, left: tuple[str, str], right: tuple[str, str], y: 
             b_start = 4 * int(b_at[index]) * weights.inner
             emit(context, replace(
                 job,
-                x=replace(job.x, tensor=pairs.moved(4 * int(a_at[index]) * rows * words)),
+                x=replace(job.x, tensor=x.moved(4 * int(a_at[index]) * rows * words)),
                 weights=replace(weights, tensor=weights.tensor.moved(b_start)),
                 y=replace(job.y, tensor=y.moved(4 * number * rows * columns)),
             ))  # fmt: skip
@@ -150,35 +157,43 @@ def _conv(
     call = context.call_of(node)
     window = conv_window(call, index)
     zero = context.tensor(data[1]).reshaped(()) if data[1] else None
-    x = _centred(context, context.tensor(data[0]), zero)
+    x = context.tensor(data[0])
+    _require_integer(context, x.dtype)
     if not call.channels_last:
         last = context.scratch(x.dtype, (x.shape[0], *x.shape[2:], x.shape[1]))
         transposed(context, x, (0, *range(2, len(x.shape)), 1), last)
         x = last
+    spatial = x.shape[1:-1]
     groups = call.group
     filters, channels, *kernel = context.shape(weight[0])
     columns, taps = filters // groups, math.prod(kernel)
-    form = _Form(
+    form = Form(
         (groups, taps, channels, columns),
         (columns * channels * taps, 1, taps, channels * taps),
     )
-    weights = _weights(
-        context, weight, form, lambda zero: zero.reshaped((filters, *(1,) * (len(kernel) + 1)))
-    )
-    pairs = _paired(context, x, groups)
-    words = pairs.shape[-1] // groups
+    if suits(context, zero, weight):
+        padded = any((*window.pads_begin, *window.pads_end))
+        operands = in_bytes(context, x, zero, weight[0], form, padded)
+    else:
+        spread = (filters, *(1,) * (len(kernel) + 1))
+        operands = _in_pairs(
+            context, x, zero, weight, form, groups, lambda zero: zero.reshaped(spread)
+        )
+    words = operands.x.shape[-1] // groups
     y = context.scratch(DType.i32, (x.shape[0], *map(int, window.output_dims), filters))
     emit(
         context,
         Contraction(
-            x=Strided(pairs, 0, words, groups * words),
-            weights=weights,
+            x=Strided(operands.x, 0, words, groups * words),
+            weights=operands.weights,
             y=Strided(y, 0, columns, filters),
             rows=math.prod(y.shape[:-1]),
             columns=columns,
             depth=words,
             inner=groups,
-            window=axes_of(x.shape[1:-1], window),
+            window=axes_of(spatial, window),
+            epilogue=operands.epilogue,
+            outside=operands.outside,
         ),
     )
     return y
@@ -187,18 +202,24 @@ def _conv(
 # --- operands: pairs of i16 along the depth, as words of 32 bits
 
 
-@dataclass(frozen=True)
-class _Form:
-    """A weight seen as [groups, taps, depth, columns]: sizes, and strides in elements."""
-
-    sizes: tuple[int, int, int, int]
-    strides: tuple[int, int, int, int]
+def _in_pairs(
+    context: Context,
+    x: Tensor,
+    zero: Tensor | None,
+    weight: tuple[str, str],
+    form: Form,
+    groups: int,
+    spread: Callable[[Tensor], Tensor],
+) -> Operands:
+    """x, [..., groups * depth], and a weight, both less their zero points."""
+    pairs = _paired(context, _centred(context, x, zero), groups)
+    return Operands(pairs, _weights(context, weight, form, spread), Epilogue())
 
 
 def _weights(
     context: Context,
     weight: tuple[str, str],
-    form: _Form,
+    form: Form,
     spread: Callable[[Tensor], Tensor],
 ) -> Packed:
     """A weight less its zero points in panels; `spread` gives several zero points the shape in
@@ -218,9 +239,7 @@ def _weights(
 
         def pack(array: np.ndarray) -> np.ndarray:
             centred = np.ascontiguousarray(array.astype(np.int16) - levels)
-            strides = [2 * step for step in form.strides]
-            matrices = np.lib.stride_tricks.as_strided(centred, form.sizes, strides)
-            even = np.pad(matrices, ((0, 0), (0, 0), (0, depth % 2), (0, 0)))
+            even = np.pad(form.of(centred), ((0, 0), (0, 0), (0, depth % 2), (0, 0)))
             pairs = even.reshape(groups, taps, half, 2, columns).swapaxes(3, 4)
             return pack_weights(np.ascontiguousarray(pairs).view(np.int32)[..., 0], vectors)
 

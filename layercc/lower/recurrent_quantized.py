@@ -19,7 +19,7 @@ from ir.ops.recurrent import LSTM, direction_count
 from layercc.cpu.kernels.recurrent_quantized import quantize_rows, quantized_lstm_cell
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
-from layercc.lower.contraction import Contraction, Packed, emit, pack_weights
+from layercc.lower.contraction import BYTES, Contraction, Packed, emit, pack_bytes
 from layercc.lower.recurrent import (
     Cells,
     Layer,
@@ -36,9 +36,6 @@ from layercc.lower.strided import Strided
 #: The gates' functions are approximated as onnxruntime does it: with the same sums, and those are
 #: exact, h is the same to the bit, and so it is quantised the same.
 _FUNCTIONS = {"sigmoid": "rational_sigmoid", "tanh": "rational_tanh"}
-
-#: Bytes of a word of the contraction.
-_WORD = 4
 
 
 @dataclass(frozen=True)
@@ -129,8 +126,8 @@ def quantized_lstm(context: Context, node: Node) -> None:
 def _quantize(context: Context, x: Strided, shape: tuple[int, int, int]) -> Quantized:
     """`x`, of the shape (groups, rows, columns), each group with a scale of its own."""
     groups, rows, columns = shape
-    length = -(-columns // _WORD)
-    q = context.scratch(DType.u8, (groups, rows, length * _WORD))
+    length = -(-columns // BYTES)
+    q = context.scratch(DType.u8, (groups, rows, length * BYTES))
     totals = context.scratch(DType.i32, (groups, rows))
     scale, zero = context.scratch(DType.f32, (groups,)), context.scratch(DType.i32, (groups,))
     context.call(
@@ -138,7 +135,7 @@ def _quantize(context: Context, x: Strided, shape: tuple[int, int, int]) -> Quan
         tasks=groups,
         flops=10 * groups * rows * columns,
         x=x.words(),
-        q=Strided(q, rows * length * _WORD, 0, length * _WORD).words(),
+        q=Strided(q, rows * length * BYTES, 0, length * BYTES).words(),
         totals=totals,
         scale=scale,
         zero=zero,
@@ -182,10 +179,7 @@ class _Weights:
 
         def pack(array: np.ndarray) -> np.ndarray:
             signed = (array.astype(np.int16) - shift).astype(np.int8)
-            even = np.pad(signed, ((0, 0), (0, -depth % _WORD), (0, 0)))
-            quads = even.reshape(directions, -1, _WORD, columns).swapaxes(2, 3)
-            words = np.ascontiguousarray(quads).view(np.uint32)[..., 0]
-            return pack_weights(words[:, None], vectors)
+            return pack_bytes(signed[:, None], vectors)
 
         def sums(array: np.ndarray) -> np.ndarray:
             return (array.astype(np.int32) - levels).sum(axis=1, dtype=np.int32)
@@ -193,10 +187,10 @@ class _Weights:
         def spread(array: np.ndarray) -> np.ndarray:
             return np.broadcast_to(array.reshape(directions, -1), (directions, columns)).copy()
 
-        packed = context.packed(name, f"quads {vectors}", pack)
+        packed = context.packed(name, f"bytes {vectors}", pack)
         return _Weights(
             packed=Packed(packed, vectors, packed.size // directions),
-            depth=-(-depth // _WORD),
+            depth=-(-depth // BYTES),
             scale=context.packed(scale, f"spread {columns}", spread),
             zero=context.packed(
                 zero, f"spread {columns} i32", lambda z: spread(z.astype(np.int32) - shift)

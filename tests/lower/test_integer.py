@@ -90,6 +90,27 @@ def test_channels_last() -> None:
     )
 
 
+def centre(dtype: Any) -> np.ndarray:
+    """The zero point of weights that are multiplied as bytes."""
+    return np.array(0 if dtype is np.int8 else 128, dtype)
+
+
+@pytest.mark.parametrize("left, right", TYPES)
+def test_matmul_of_bytes(left: Any, right: Any) -> None:
+    for rows, depth, columns in ((1, 1, 1), (7, 13, 67), (3, 300, 70)):
+        a, b = whole(left, rows, depth), whole(right, depth, columns)
+        exact("MatMulInteger", [a, b, whole(left), centre(right)])
+    extremes = np.full((1, 1000), np.iinfo(left).max, left), np.full((1000, 3), 0, right)
+    exact("MatMulInteger", [*extremes, whole(left), centre(right)])
+
+
+@pytest.mark.parametrize("x, w, attributes", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("left, right", TYPES[:2])
+def test_conv_of_bytes(x: tuple, w: tuple, attributes: dict, left: Any, right: Any) -> None:
+    zeros = [whole(left), centre(right)]
+    exact("ConvInteger", [whole(left, *x), whole(right, *w), *zeros], attributes)
+
+
 def close(op: str, inputs: list, attributes: dict | None = None) -> None:
     """Equal, but for few elements one level apart: those whose scaled value is a tie."""
     (got,) = run_node(op, inputs, attributes)

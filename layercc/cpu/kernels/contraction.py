@@ -4,7 +4,7 @@
 
 `m` counts output pixels (over images, depth, height, width; or rows of a matrix), `t` the taps of
 the convolution window, `k` input channels, `n` output channels. `row(m, t)` is the input pixel
-under tap `t`; outside the input it is a row of zeros, so padding costs no copy. Activations are
+under tap `t`; outside the input it is the row `outside`, so padding costs no copy. Activations are
 channels-last, weights packed `[group][panel][tap][k][width]` (see `layercc.lower.contraction`).
 
 One task computes a block of up to `BLOCK_TILES` register tiles by one panel of weights, in
@@ -65,7 +65,7 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
         task: INT,
         x: tensor,
         w: tensor,
-        zeros: pointer(dtype),
+        outside: pointer(dtype),
         y: tensor,
         panels: INT,
         panel_step: INT,
@@ -117,7 +117,7 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
         addresses = stack_array(addresses_size, "i64")
         taps = count_taps(window)
         weights = row_of(w, outer, inner, panel)
-        outside = address(zeros)
+        beyond = address(outside)
         # Short taps are taken all at once, so that the tile stays in registers throughout.
         joined = taps if taps <= MOST_TAPS_JOINED and taps * depth <= DEPTH_BLOCK else 1
         tap = 0
@@ -136,7 +136,7 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
                         is_inside(window.d, iz) & is_inside(window.h, iy) & is_inside(window.w, ix)
                     )
                     at = image[i] + pixel_number(window, iz, iy, ix) * x.row * itemsize
-                    row[i] = at if inside else outside
+                    row[i] = at if inside else beyond
             k = 0
             while True:  # once for a depth of 0: the sum is 0
                 stretch = min(DEPTH_BLOCK, depth - k)
