@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import layercc as lc
 from ir import scalar
 from ir.check import check
 from ir.diagnostics import UnsupportedError
@@ -63,6 +64,9 @@ CASES = [
     ((4, 1, 6, 17), {"given": "B", "dtype": np.uint8},
      {"activations": ["Sigmoid", "Tanh", "Relu"]}),
     ((3, 2, 6, 17), {"each": True, "dtype": np.uint8}, {"input_forget": 1}),
+    ((4, 2, 5, 9), {"given": "BP", "directions": 2}, {
+        "direction": "bidirectional",
+        "activations": ["Sigmoid", "Tanh", "Tanh", "HardSigmoid", "Softsign", "Elu"]}),
     # so many steps that states a few units in the last place away would be quantised otherwise
     ((60, 2, 24, 96), {"given": "B"}, {}),
 ]  # fmt: skip
@@ -97,6 +101,25 @@ def test_sequence_of_zeros() -> None:
         np.testing.assert_array_equal(got, 0)
 
 
+@pytest.mark.parametrize("sizes", [(0, 2, 3, 4), (3, 0, 3, 4)], ids=["no step", "no sample"])
+def test_empty(sizes: tuple[int, ...]) -> None:
+    inputs = arrays(*sizes, given="Bhc")
+    made = run_graph(one_node(OP, inputs, {}, 3, WEIGHTS), named(inputs)).values()
+    reference = reference_node(OP, inputs, {}, 3, exact=False)
+    for got, wanted in zip(made, reference, strict=True):
+        assert got.shape == wanted.shape
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_nan_reaches_its_direction() -> None:
+    """Its samples are quantised together."""
+    inputs = arrays(4, 3, 5, 17, given="Bh")
+    assert inputs[5] is not None
+    inputs[5][0, 1, 0] = np.nan
+    (y,) = run_graph(one_node(OP, inputs, {}, 1, WEIGHTS), named(inputs)).values()
+    assert np.isnan(y).all()
+
+
 @pytest.mark.parametrize(
     "approximation, exact, most",
     [
@@ -110,10 +133,15 @@ def test_approximations(approximation: Any, exact: Any, most: float) -> None:
 
 
 def test_computed_weights() -> None:
-    """No kernel packs them: they are refused, by name."""
+    """No kernel packs them: they are refused, by name, and left to the reference."""
     inputs = arrays(5, 3, 7, 11)
+    graph = one_node(OP, inputs, {}, 1, (1, 8, 9, 10, 11))
     with pytest.raises(UnsupportedError, match="'x2' is computed"):
-        run_graph(one_node(OP, inputs, {}, 1, (1, 8, 9, 10, 11)), named(inputs))
+        run_graph(graph, named(inputs))
+    given = {name: named(inputs)[name] for name in graph.input_names}
+    with pytest.warns(RuntimeWarning, match="DynamicQuantizeLSTM"):
+        (got,) = lc.compile(graph).run(given).values()
+    np.testing.assert_array_equal(got, reference_node(OP, inputs, {}, 1, exact=False)[0])
 
 
 @pytest.mark.parametrize(
