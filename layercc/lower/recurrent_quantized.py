@@ -201,9 +201,7 @@ class _Weights:
 
 def _product(layer: Layer, a: Quantized, b: _Weights, sums: Strided, rows: int) -> Product:
     """The product of `a` with the weights of each direction; its sums are put into `sums`."""
-    job = Contraction(
-        a.words, b.packed, sums, rows, layer.rows, b.depth, outer=layer.directions
-    )
+    job = Contraction(a.words, b.packed, sums, rows, layer.rows, b.depth, outer=layer.directions)
     emit(layer.context, job)
     of_weights = (Strided(tensor, layer.rows, 0, 0) for tensor in (b.scale, b.zero, b.sums))
     return Product(sums, a.totals, a.scale, a.zero, *of_weights)
