@@ -1,4 +1,4 @@
-"""What the README shows works, in the order in which it is shown."""
+"""What the README shows works, in the order in which it is shown; files named in docs exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from layercc.tools.cli import main
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -52,3 +53,12 @@ def test_commands(tour, monkeypatch):
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 0, f"layercc {' '.join(command)}: {result.output}"
     assert (folder / "results" / "dense.npy").exists()
+
+
+NAMED = re.compile(r"`((?:ir|layercc|tests|benchmarks|docs|examples)/[\w./*]+)`")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/architecture.md"])
+def test_files_that_are_named_exist(page):
+    text = (ROOT / page).read_text()
+    assert [name for name in NAMED.findall(text) if not list(ROOT.glob(name))] == []
