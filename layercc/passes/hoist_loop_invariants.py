@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from ir.graph import Graph, Node
 from ir.inference import infer_types
+from ir.renaming import rename
 from layercc.passes.infrastructure import graph_pass
-from layercc.passes.inlining import rename
 
 
 @graph_pass("simplify")

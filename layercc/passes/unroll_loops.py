@@ -22,7 +22,7 @@ from layercc.passes.infrastructure import graph_pass
 from layercc.passes.inlining import inline, unique
 
 #: Nodes that a graph may have more afterwards. Each costs passes and planning about a millisecond,
-#: for every new length; a loop that stays one costs a tenth of that, every time it runs.
+#: for every new length; a trip of a loop that stays one costs some 15 µs besides its kernels.
 MOST_NODES = 1 << 8
 
 

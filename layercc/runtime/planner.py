@@ -22,17 +22,15 @@ from ir.diagnostics import LayerccError, MemoryLimitError, ShapeError, Unsupport
 from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
+from ir.renaming import rename
 from layercc.lower import Weights, check_supported, concrete_inference, lower
 from layercc.passes import SIMPLIFY, run_passes
-from layercc.passes.inlining import rename
-from layercc.runtime.inputs import Inputs
+from layercc.runtime.inputs import SELECTOR_LIMIT, Inputs
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Arena, Plan
 from layercc.runtime.staged import StagedPlan
 
 _SELECTORS = DTYPE_SETS["int"] | DTYPE_SETS["bool"]
-#: Elements an input may have to be a selector.
-_SELECTOR_LIMIT = 64
 #: Plans, and optimized graphs, that a model keeps; the oldest go first.
 _MOST_PLANS = 256
 _MOST_VARIANTS = 32
@@ -208,7 +206,7 @@ class Planner:
         new = [
             index
             for index in self._selector_candidates(undecided)
-            if index not in self.selectors and arrays[index].size <= _SELECTOR_LIMIT
+            if index not in self.selectors and arrays[index].size <= SELECTOR_LIMIT
         ]
         if new:
             self.selectors = sorted([*self.selectors, *new])

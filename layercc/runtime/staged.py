@@ -27,10 +27,8 @@ from ir.interpreter import run_node
 from ir.types import TensorType
 from layercc.lower import needed_nodes
 from layercc.lower.limits import check_values
-from layercc.runtime.inputs import DENSE, Inputs
+from layercc.runtime.inputs import DENSE, SELECTOR_LIMIT, Inputs
 
-#: Elements of an integer array whose values shapes may be computed from.
-_SMALL = 64
 #: Trips of a Loop: one that goes on for longer, some seconds at the least, may never end.
 _MOST_TRIPS = 1 << 18
 
@@ -141,12 +139,12 @@ def part_of(
     """The part that makes some values of nodes, `given` values or none besides."""
     own = {name for node in nodes for name in node.outputs}
     read = [name for node in nodes for name in node.reads()] + makes
-    outside = [name for name in dict.fromkeys(read) if name not in own]
-    given = list(given)
+    given = list(given)  # hide constants of the same names
+    outside = [name for name in dict.fromkeys(read) if name not in own and name not in given]
     return Part(
         name,
         nodes,
-        [*given, *(n for n in outside if n not in constants and n not in given)],
+        [*given, *(n for n in outside if n not in constants)],
         makes,
         {n: constants[n] for n in outside if n in constants},
     )
@@ -280,4 +278,4 @@ class _Opening:
 
 
 def _small_integers(arrays: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {n: a for n, a in arrays if a.dtype.kind in "iub" and a.size <= _SMALL}
+    return {n: a for n, a in arrays if a.dtype.kind in "iub" and a.size <= SELECTOR_LIMIT}

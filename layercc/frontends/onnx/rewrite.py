@@ -13,6 +13,7 @@ from ir.diagnostics import ShapeError
 from ir.graph import Graph, Node, Value
 from ir.inference import infer
 from ir.registry import find_op
+from ir.renaming import rename
 from ir.types import TensorType
 from layercc.frontends.onnx.scope import Names
 
@@ -73,7 +74,7 @@ def _inline_group(group: Node, target: Graph, names: Names, node_names: Names) -
         for name in node.outputs:
             if name and name not in outer:
                 outer[name] = names.fresh(name)
-    nodes = [_renamed(node, outer) for node in body.nodes]
+    nodes = [rename(node, outer) for node in body.nodes]
     for node in nodes:
         if node.op == "layercc.Fused":
             _inline_group(node, target, names, node_names)
@@ -82,26 +83,6 @@ def _inline_group(group: Node, target: Graph, names: Names, node_names: Names) -
     for inner, name in passed_through:
         copy = Node("Identity", (outer[inner],), (name,), name=node_names.fresh(name))
         target.nodes.append(copy)
-
-
-def _renamed(node: Node, names: dict[str, str]) -> Node:
-    def body_renamed(body: Graph) -> Graph:
-        own = {*body.input_names, *body.constants}
-        own.update(name for inner in body.nodes for name in inner.outputs)
-        visible = {old: new for old, new in names.items() if old not in own}
-        result = body.copy()
-        result.nodes = [_renamed(inner, visible) for inner in body.nodes]
-        result.outputs = [
-            replace(value, name=visible.get(value.name, value.name)) for value in body.outputs
-        ]
-        return result
-
-    changed = _with_bodies(node, body_renamed)
-    return replace(
-        changed,
-        inputs=tuple(names.get(name, name) for name in node.inputs),
-        outputs=tuple(names.get(name, name) for name in node.outputs),
-    )
 
 
 def _is_channels_last(node: Node) -> bool:
