@@ -28,8 +28,11 @@ def compile(
     `torch.set_float32_matmul_precision`: every setting keeps at least what `"highest"` promises,
     errors no larger than plain float32 arithmetic has.
 
+    NumPy runs nodes that have no kernel, or whose results' shapes depend on values; a
+    RuntimeWarning names them.
+
     Raises InvalidModelError for a malformed model, ShapeError when shapes do not fit, and
-    UnsupportedError listing every op that cannot be compiled.
+    UnsupportedError for ops that are not known, all of them listed, or another `target`.
     """
     if target != "cpu":
         raise UnsupportedError(f"target {target!r} is not there yet; 'cpu' is")

@@ -26,7 +26,7 @@ What is shared is the control block, one cache line a word:
   middle of a task, and the leader would wait until the scheduler's next turn, some milliseconds.
   So a leader that waits for long brings such a worker to its own processor, sets LEADER_SLEEPS,
   looks at DONE a last time and sleeps on it; a worker adds to DONE before it looks at
-  LEADER_SLEEPS. (Where workers are merely slow, it stays awake: to be woken takes 50 µs.)
+  LEADER_SLEEPS. (Where workers are merely slow, it stays awake.)
 - ACTIVE says that a run goes on; LIMIT is how many threads may take part in it.
 - A worker without work spins SPIN times, then sleeps on WAKE. It adds itself to SLEEPERS before
   it looks at ACTIVE a last time; the leader sets ACTIVE before it looks at SLEEPERS. All four

@@ -1,9 +1,9 @@
 """Links the object code of one kernel into an image that can be copied to any address.
 
 LLVM's own linker would do the same, but loading LLVM for it costs every process 40 MB of memory
-and a tenth of a second. Kernels for x86-64 need little of a linker: they have code and constants,
-no variables, refer to both relative to the instruction pointer, and to the C library only by
-calls. Each called function gets a stub, a jump through a slot that the loader fills in.
+and, the first time, 30 ms or more. Kernels for x86-64 need little of a linker: they have code and
+constants, no variables, refer to both relative to the instruction pointer, and to the C library
+only by calls. Each called function gets a stub, a jump through a slot that the loader fills in.
 
 Relocations are those of the System V ABI, AMD64 supplement, section 4.4.
 """

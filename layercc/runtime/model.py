@@ -25,7 +25,7 @@ class CompiledModel:
     kernel not met before.
 
     Raises ShapeError for a graph whose shapes do not fit together, UnsupportedError for one with
-    ops that cannot be compiled, ValueError for fewer than one thread.
+    ops that are not known, ValueError for fewer than one thread.
     """
 
     def __init__(self, graph: Graph, threads: int | None = None) -> None:

@@ -92,14 +92,6 @@ class Kernels:
         """The kernel ``key``, ready to call; compiled if no earlier process did."""
         return self._loaded.get(key) or self.prepare([key])[key]
 
-    def signature(self, key: KernelKey) -> Signature:
-        """Arguments of ``key`` in word order, without importing Numba where it is cached."""
-        with self._lock_of(key):
-            compiled = self._find(key)
-        if compiled is not None:
-            return compiled.signature
-        return self.get(key).signature
-
     def prepare(
         self, keys: Iterable[KernelKey], progress: Progress | None = None
     ) -> dict[KernelKey, LoadedKernel]:

@@ -58,17 +58,19 @@ def test_errors_are_relative_to_the_largest_value() -> None:
     assert error([np.array([np.nan])], [np.array([1.0])]) == np.inf
 
 
+def sleeper(order: list[str], name: str, seconds: float):
+    """A run that enters its name and takes some time."""
+
+    def run() -> None:
+        order.append(name)
+        time.sleep(seconds)
+
+    return run
+
+
 def test_rounds_take_turns_and_ratios_are_of_rounds() -> None:
     order: list[str] = []
-
-    def sleeper(name: str, seconds: float):
-        def run() -> None:
-            order.append(name)
-            time.sleep(seconds)
-
-        return run
-
-    medians = rounds({"a": sleeper("a", 0.04), "b": sleeper("b", 0.08)}, seconds=0.1)
+    medians = rounds({"a": sleeper(order, "a", 0.04), "b": sleeper(order, "b", 0.08)}, seconds=0.1)
     assert {len(times) for times in medians.values()} == {MIN_ROUNDS}
     turns = [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name]
     assert turns[:4] == ["b", "a", "b", "a"]
@@ -78,15 +80,7 @@ def test_rounds_take_turns_and_ratios_are_of_rounds() -> None:
 
 def test_turns_alternate_call_by_call() -> None:
     order: list[str] = []
-
-    def sleeper(name: str, seconds: float):
-        def run() -> None:
-            order.append(name)
-            time.sleep(seconds)
-
-        return run
-
-    first, second, both = turns(sleeper("a", 0.01), sleeper("b", 0.03), 5)
+    first, second, both = turns(sleeper(order, "a", 0.01), sleeper(order, "b", 0.03), 5)
     assert order == ["a", "b"] * 5
     assert first < second < both
     assert both == pytest.approx(first + second, rel=0.2)

@@ -78,7 +78,7 @@ def test_second_process_does_not_compile(cache, compiled, monkeypatch):
     Kernels(cache).get(KEY)
     monkeypatch.setattr(native, "compile_kernel", None)
     kernels = Kernels(cache)
-    assert kernels.signature(KEY) == compiled.signature
+    assert kernels.get(KEY).signature == compiled.signature
     assert kernels.get(KEY) is kernels.get(KEY)
 
 
