@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from onnx import NodeProto, helper
 
-from ir.diagnostics import UnsupportedError
+from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.interpreter import interpret
-from layercc.frontends.onnx import from_onnx
+from layercc.frontends.onnx import from_onnx, importer
 from tests.frontends.onnx_models import model_of, run_onnxruntime
 
 X = np.arange(30, dtype=np.float32).reshape(2, 5, 3)
@@ -85,3 +85,13 @@ def test_not_followed(nodes: list[NodeProto]) -> None:
     expected = "Relu of a sequence" if found == "Relu" else found
     with pytest.raises(UnsupportedError, match=expected):
         from_onnx(model)
+
+
+def test_sequences_that_grow_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of n insertions has n² items in all."""
+    monkeypatch.setattr(importer, "MAX_SEQUENCE_ITEMS", 100)
+    nodes = [node("SequenceEmpty", "", "s0")]
+    nodes += [node("SequenceInsert", f"s{i} x", f"s{i + 1}") for i in range(20)]
+    nodes += [node("ConcatFromSequence", "s20", "y", axis=0)]
+    with pytest.raises(InvalidModelError, match=r"SequenceInsert .* more than 100 items"):
+        from_onnx(model_of(nodes, {"x": X}, ["y"], 17, CONSTANTS))

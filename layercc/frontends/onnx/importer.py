@@ -28,7 +28,7 @@ from layercc.frontends.onnx.functions import (
     schema_function,
     typed_schema_function,
 )
-from layercc.frontends.onnx.limits import MAX_NODES
+from layercc.frontends.onnx.limits import MAX_NODES, MAX_SEQUENCE_ITEMS
 from layercc.frontends.onnx.reader import (
     check_header,
     op_name,
@@ -78,7 +78,8 @@ class _Importer:
         self.functions = FunctionTable.of(model)
         self.unknown: Counter[str] = Counter()
         self.node_names = Names(set())
-        self.count = 0
+        self.count = 0  # nodes
+        self.items = 0  # of sequences
 
     def run(self) -> Graph:
         opsets = opset_versions(self.model.opset_import, self.where)
@@ -193,6 +194,12 @@ class _Importer:
             self.unknown[op if is_followed(op) else f"{op} of a sequence"] += 1
             return
         if made is not None:
+            self.items += made.count
+            if self.items > MAX_SEQUENCE_ITEMS:
+                raise InvalidModelError(
+                    f"{self.where}: {op} {step.name!r}: the sequences up to here have more than "
+                    f"{MAX_SEQUENCE_ITEMS} items"
+                )
             scope.sequences[outputs[0]] = made
         if not is_followed(step.op):  # it has become a node on tensors
             for new in step.nodes():

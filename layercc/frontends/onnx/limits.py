@@ -8,6 +8,8 @@ MAX_FILE_BYTES = (1 << 31) - 1
 MAX_NODES = 100_000
 #: Subgraphs (If, Loop, Scan bodies) inside subgraphs.
 MAX_SUBGRAPH_DEPTH = 24
+#: Items of all sequences together that are followed: each op that changes one makes a new one.
+MAX_SEQUENCE_ITEMS = 1 << 22
 #: Functions that call functions.
 MAX_CALL_DEPTH = 32
 #: Bytes beyond which a declared shape is refused as absurd, zero dims not counted.

@@ -22,6 +22,11 @@ class Items:
 
     names: tuple[str, ...]
 
+    @property
+    def count(self) -> int:
+        """Items that are held."""
+        return len(self.names)
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -32,6 +37,11 @@ class Parts:
     axis: int
     size: int
     squeezed: bool
+
+    @property
+    def count(self) -> int:
+        """Items that are held."""
+        return 0
 
 
 TensorSequence = Items | Parts
