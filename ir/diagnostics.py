@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +38,13 @@ class UnsupportedError(LayerccError, NotImplementedError):
 
 class InputError(LayerccError, ValueError):
     """The arrays given to a compiled model do not fit its inputs."""
+
+
+def out_of_range(value: int, position: Sequence[int], low: int, high: int) -> str:
+    """What is said of an input that holds a value outside of `low`..`high` at a position."""
+    where = f" at [{', '.join(map(str, position))}]" if position else ""
+    fits = f"{low}..{high} would fit" if low <= high else "nothing would fit, the dim is empty"
+    return f"holds {value}{where}; {fits}"
 
 
 class MemoryLimitError(LayerccError, MemoryError):

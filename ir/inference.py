@@ -126,6 +126,7 @@ class _Inferrer:
             except DimTooComplex:
                 abbreviate_dims(call)
                 outputs = tuple(infer_op(call))
+            call.check_ranges()
             self.check_outputs(call, outputs)
         except OpError as error:
             self.report(node, error.code, str(error))

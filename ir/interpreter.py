@@ -29,7 +29,8 @@ def interpret(
 
     `observe(node, outputs)` is called after every node of the outermost graph. Raises InputError
     when an input is missing, UnsupportedError for an op without a definition, and LayerccError
-    naming the node when its reference refuses the inputs.
+    naming the node when its reference refuses the inputs (InputError if it is for a value that is
+    out of range).
     """
     missing = [name for name in graph.input_names if name not in inputs]
     if missing:
@@ -75,9 +76,11 @@ def run_node(
 
     call.interpret = run_body or run_subgraph
     try:
+        call.check_ranges()
         made = op.reference(call, *arrays)
     except OpError as error:
-        raise LayerccError(f"{node}: {error}") from None
+        kind = InputError if error.code == "bad-index" else LayerccError
+        raise kind(f"{node}: {error}") from None
     except (ValueError, IndexError, TypeError, ZeroDivisionError, MemoryError) as error:
         shapes = ", ".join("absent" if t is None else str(t) for t in types)
         raise LayerccError(f"{node}: cannot run on inputs {shapes}: {error}") from error

@@ -12,10 +12,14 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ir.diagnostics import out_of_range
 from ir.dims import Dim, SymbolicDim
 from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType
 from ir.graph import Graph, Node
 from ir.types import TensorType
+
+#: The least and the greatest value, or a tuple of them for the places of the last dim.
+Range = tuple[Dim | tuple[Dim, ...], Dim | tuple[Dim, ...]]
 
 
 class OpError(Exception):
@@ -162,6 +166,25 @@ class Call:
             raise OpError(f"axis {axis} is outside a tensor of rank {rank}", "bad-attribute")
         return axis % rank
 
+    def check_ranges(self) -> None:
+        """Fails with `bad-index` where a known value of an input is outside of its range."""
+        for index, bounds in self.op.ranges(self).items():
+            values = self.value(index)
+            low, high = (np.asarray(bound, object) for bound in bounds)
+            settled = all(isinstance(dim, int) for dim in [*low.flat, *high.flat])
+            if values is None or values.dtype == object or not settled:
+                continue
+            low, high = low.astype(np.int64), high.astype(np.int64)
+            wrong = np.argwhere((values < low) | (values > high))
+            if len(wrong):
+                at = tuple(wrong[0].tolist())
+                lowest, highest = (int(np.broadcast_to(b, values.shape)[at]) for b in (low, high))
+                self.fail(
+                    f"{self.op.input_name(index)} {self.node.inputs[index]!r} "
+                    f"{out_of_range(int(values[at]), at, lowest, highest)}",
+                    "bad-index",
+                )
+
     def fresh_dim(self, hint: str) -> SymbolicDim:
         """A new symbol for a dim that only running can tell."""
         assert self.dim_maker is not None
@@ -195,6 +218,11 @@ class Op:
     def infer(call: Call) -> Sequence[TensorType]:
         """Types of the outputs. Raises OpError through `call.fail` when the inputs do not fit."""
         raise NotImplementedError
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        """For inputs whose values must lie in a range: the input's index → the range."""
+        return {}
 
     @staticmethod
     def reference(call: Call, *inputs: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from layercc.cpu.kernel import KernelKey
 
-Space = Literal["arena", "constant", "input", "output"]
+Space = Literal["arena", "constant", "input", "output", "faults"]
 
 
 #: Bytes: constants and buffers in the arena start at multiples of it.
@@ -24,7 +24,8 @@ ALIGNMENT = 64
 @dataclass(slots=True, eq=False)
 class Buffer:
     """A stretch of memory. `slot` is the position among constants, inputs or outputs;
-    `offset` the place in the arena, set by the memory plan."""
+    `offset` the place in the arena, set by the memory plan. The space "faults" is the block through
+    which kernels report values that they cannot use (`layercc.cpu.faults`)."""
 
     space: Space
     nbytes: int
@@ -61,6 +62,16 @@ class KernelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """An input whose values a kernel call checks while it runs: whose it is, and its shape."""
+
+    node: str  # with its op, as in messages
+    source: str  # where the node came from, if that is known
+    input: str  # the op's name for it, then the value's
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A model input or output at fixed shape."""
 
@@ -81,6 +92,7 @@ class Program:
     outputs: list[Port]
     calls: list[KernelCall] = field(default_factory=list)
     constants: list[np.ndarray] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     arena_bytes: int = 0
 
     def keys(self) -> list[KernelKey]:

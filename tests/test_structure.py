@@ -30,7 +30,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.cpu.expressions",
         "layercc.cpu.tiles",
     ),
-    "layercc.runtime": ("layercc.cpu", "layercc.program"),
+    "layercc.runtime": ("ir.diagnostics", "layercc.cpu", "layercc.program"),
     # The compiled model makes plans for new shapes, so it reaches back to passes and lowering.
     "layercc.runtime.inputs": ("ir",),
     "layercc.runtime.planner": ("ir", "layercc.passes", "layercc.lower"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ir.dims import Dim, exact_div, may_equal
 from ir.ops.layout import widened
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType, format_shape
 
 
@@ -152,6 +152,10 @@ class Attention(Op):
         "softcap": Attr("float", 0.0),
         "softmax_precision": Attr("int", None),
     }
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {6: (0, call.shape(1)[-2])} if call.has(6) else {}
 
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
@@ -298,6 +302,10 @@ class RotaryEmbedding(Op):
         "num_heads": Attr("int", 0),
         "rotary_embedding_dim": Attr("int", 0),
     }
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {3: (0 - call.shape(1)[0], call.shape(1)[0] - 1)}
 
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ir.dims import Dim, product
 from ir.ops.recurrent import LSTM, Direction, direction_count, fits, resolve_activations
-from ir.registry import Call, Op, register
+from ir.registry import Call, Op, Range, register
 from ir.types import TensorType, format_shape
 
 
@@ -42,6 +42,10 @@ class DynamicQuantizeLSTM(Op):
     attributes = {
         name: attribute for name, attribute in LSTM.attributes.items() if name != "layout"
     }
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {4: (0, call.shape(0)[0])}
 
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:

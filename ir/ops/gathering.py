@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ir.dims import Dim, may_equal
 from ir.ops.shapes import scalar_dim
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType, format_shape
 
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
@@ -20,11 +20,22 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _check_range(call: Call, indices: np.ndarray, size: int) -> np.ndarray:
-    """Non-negative indices; fails where one is outside [-size, size)."""
-    wrong = (indices < -size) | (indices >= size)
-    if wrong.any():
-        call.fail(f"index {indices[wrong].flat[0]} is outside -{size}..{size - 1}", "bad-index")
+def _indices_into(size: Dim) -> Range:
+    """The range of indices into a dim, negative ones counting from its end."""
+    return 0 - size, size - 1
+
+
+def _indices_along(call: Call) -> dict[int, Range]:
+    return {1: _indices_into(call.shape(0)[call.axis])}
+
+
+def _indices_from(call: Call, first: int) -> dict[int, Range]:
+    """Those of index tuples into the dims of the data from number `first` on."""
+    sizes = call.shape(0)[first : first + _tuple_length(call, 1)]
+    return {1: (tuple(0 - size for size in sizes), tuple(size - 1 for size in sizes))}
+
+
+def _non_negative(indices: np.ndarray, size: int) -> np.ndarray:
     return np.where(indices < 0, indices + size, indices)
 
 
@@ -38,17 +49,18 @@ class Gather(Op):
     symbolic = True
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return _indices_along(call)
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         kind = call.type(0)
         axis = call.axis_of(call.axis, kind.rank)
-        known, size = call.value(1), kind.shape[axis]
-        if known is not None and isinstance(size, int) and known.dtype != object:
-            _check_range(call, known, size)
         return [kind.with_shape((*kind.shape[:axis], *call.shape(1), *kind.shape[axis + 1 :]))]
 
     @staticmethod
     def reference(call: Call, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        at = _check_range(call, np.asarray(indices).astype(np.int64), x.shape[call.axis])
+        at = _non_negative(np.asarray(indices).astype(np.int64), x.shape[call.axis])
         return np.take(x, at, axis=call.axis)
 
 
@@ -61,6 +73,10 @@ class GatherElements(Op):
     attributes = {"axis": Attr("int", 0)}
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return _indices_along(call)
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         kind = call.type(0)
         axis = call.axis_of(call.axis, kind.rank)
@@ -69,7 +85,7 @@ class GatherElements(Op):
 
     @staticmethod
     def reference(call: Call, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        at = _check_range(call, indices, x.shape[call.axis])
+        at = _non_negative(indices, x.shape[call.axis])
         return x[_element_index(at, call.axis % x.ndim)]
 
 
@@ -97,6 +113,10 @@ class GatherND(Op):
     attributes = {"batch_dims": Attr("int", 0)}
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return _indices_from(call, call.batch_dims)
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         kind, indices, batch = call.type(0), call.type(1), call.batch_dims
         length = _tuple_length(call, 1)
@@ -112,7 +132,7 @@ class GatherND(Op):
     @staticmethod
     def reference(call: Call, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
         batch, length = call.batch_dims, indices.shape[-1]
-        at = [_check_range(call, indices[..., k], x.shape[batch + k]) for k in range(length)]
+        at = [_non_negative(indices[..., k], x.shape[batch + k]) for k in range(length)]
         leading = [
             np.arange(n).reshape(-1, *[1] * (indices.ndim - 2 - i))
             for i, n in enumerate(x.shape[:batch])
@@ -154,6 +174,10 @@ class ScatterElements(Op):
     attributes = {"axis": Attr("int", 0), "reduction": Attr("string", "none")}
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return _indices_along(call)
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         _check_same_rank(call, call.axis_of(call.axis, call.rank(0)), 1)
         _check_reduction(call)
@@ -164,7 +188,7 @@ class ScatterElements(Op):
     def reference(
         call: Call, x: np.ndarray, indices: np.ndarray, updates: np.ndarray
     ) -> np.ndarray:
-        at = _check_range(call, indices, x.shape[call.axis])
+        at = _non_negative(indices, x.shape[call.axis])
         return _write(call, x, _element_index(at, call.axis % x.ndim), updates)
 
 
@@ -183,6 +207,10 @@ class ScatterND(Op):
     symbolic = True
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return _indices_from(call, 0)
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         length = _tuple_length(call, 1)
         if length > call.rank(0):
@@ -198,7 +226,7 @@ class ScatterND(Op):
         if updates.dtype == object:
             x = x.astype(object)
         indices = indices.astype(np.int64)
-        at = [_check_range(call, indices[..., k], x.shape[k]) for k in range(indices.shape[-1])]
+        at = [_non_negative(indices[..., k], x.shape[k]) for k in range(indices.shape[-1])]
         return _write(call, x, tuple(at), updates)
 
 
@@ -241,6 +269,11 @@ class TensorScatter(Op):
     attributes = {"axis": Attr("int", -2), "mode": Attr("string", "linear")}
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        size, count = call.shape(0)[call.axis], call.shape(1)[call.axis]
+        return {2: (0, size - count)} if call.mode == "linear" else {}
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
         cache, update = call.type(0), call.type(1)
         axis = call.axis_of(call.axis, cache.rank)
@@ -264,6 +297,6 @@ class TensorScatter(Op):
         starts = np.zeros(cache.shape[0], np.int64) if write_indices is None else write_indices
         for batch, start in enumerate(starts.tolist()):
             at = np.arange(start, start + count)
-            at = at % size if call.mode == "circular" else _check_range(call, at, size)
+            at = at % size if call.mode == "circular" else at
             np.moveaxis(made[batch], axis - 1, 0)[at] = np.moveaxis(update[batch], axis - 1, 0)
         return made

@@ -51,7 +51,7 @@ def _loss(call: Call, log_probabilities: np.ndarray, labels: Any, weight: Any) -
         kept = labels != call.ignore_index
     wrong = labels[kept & ((labels < 0) | (labels >= classes))]
     if wrong.size:
-        call.fail(f"label {wrong[0]} is outside the {classes} classes")
+        call.fail(f"label {wrong[0]} is outside the {classes} classes", "bad-index")
     safe = np.where(kept, labels, 0)
     losses = -np.take_along_axis(log_probabilities, safe[:, None], axis=1)[:, 0]
     factors = np.where(kept, 1.0 if weight is None else widened(weight)[safe], 0.0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ir.dims import Dim, exact_div, is_known, may_equal
 from ir.ops.layout import CHANNELS_LAST, as_asked, channels_first, join_shape, split_shape
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType
 
 
@@ -93,6 +93,10 @@ class ReverseSequence(Op):
 
     inputs = ("input: T", "sequence_lens: i64")
     attributes = {"time_axis": Attr("int", 0), "batch_axis": Attr("int", 1)}
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {1: (0, call.shape(0)[call.time_axis])}
 
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ir.dims import Dim, may_equal, product
 from ir.dtypes import DType
 from ir.ops.layout import CHANNELS_LAST, as_asked, channels_first, join_shape, split_shape, widened
 from ir.ops.windows import WINDOW_ATTRIBUTES, Window, kernel_of, resolve_window
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType
 
 _POOL_ATTRIBUTES = {
@@ -212,6 +212,11 @@ class MaxUnpool(Op):
         "pads": Attr("ints", None),
         "strides": Attr("ints", None),
     }
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        size: Dim = math.prod(MaxUnpool.pooled_shape(call))  # type: ignore[arg-type]
+        return {1: (0, size - 1)}
 
     @staticmethod
     def pooled_shape(call: Call) -> tuple[Dim, ...]:

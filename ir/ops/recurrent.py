@@ -6,7 +6,7 @@ X is [time, batch, input] with layout 0 and [batch, time, input] with layout 1; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ir.dims import Dim, may_equal, product
 from ir.ops.layout import widened
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType, format_shape
 
 Activation = Callable[[np.ndarray], np.ndarray]
@@ -105,6 +105,10 @@ class Recurrent(Op):
     states = 1  # tensors carried from step to step
     default_activations: tuple[str, ...] = ("Tanh",)
     clipped: tuple[bool, ...] = (True,)  # whether `clip` applies to the input of each activation
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {4: (0, call.shape(0)[1 if call.layout else 0])}
 
     @classmethod
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ir.dims import Dim, may_equal
 from ir.ops.layout import widened
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType
 
 
@@ -91,6 +91,10 @@ class RoiAlign(Op):
         "sampling_ratio": Attr("int", 0),
         "spatial_scale": Attr("float", 1.0),
     }
+
+    @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {2: (0, call.shape(0)[0] - 1)}
 
     @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from ir.dims import Dim, product
 from ir.dtypes import DType
 from ir.ops.pointwise import widen
 from ir.ops.shapes import scalar_dim
-from ir.registry import Attr, Call, Op, register
+from ir.registry import Attr, Call, Op, Range, register
 from ir.types import TensorType
 
 
@@ -174,10 +174,11 @@ class _Cumulative(Op):
     accumulate: ClassVar[np.ufunc]
 
     @staticmethod
+    def ranges(call: Call) -> Mapping[int, Range]:
+        return {1: (-call.rank(0), call.rank(0) - 1)}
+
+    @staticmethod
     def infer(call: Call) -> Sequence[TensorType]:
-        axis = call.value(1)
-        if axis is not None:
-            call.axis_of(int(axis.reshape(-1)[0]), call.rank(0))
         return [call.type(0)]
 
     @classmethod

@@ -16,6 +16,7 @@ from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
 from layercc.lower.casting import cast, computable, result, rounded
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import pack_at_run_time
+from layercc.lower.gathering import in_range
 from layercc.lower.movement import CHUNK, strided_copy, strides_of
 from layercc.lower.registry import lowering
 
@@ -79,7 +80,7 @@ def attention(context: Context, node: Node) -> None:
         "q": q, "k": packed_keys.tensor, "v": packed_values.tensor, "y": y,
     }  # fmt: skip
     if given[6]:
-        tensors["lengths"] = context.tensor(given[6])
+        tensors["lengths"] = in_range(context, node, 6)
     if scores is not None:
         tensors["scores"] = scores
     context.call(
@@ -193,8 +194,9 @@ def rotary_embedding(context: Context, node: Node) -> None:
     size = x.shape[2] // heads if packed else x.shape[3]
     at = Heads.of(x, packed, heads)
     indexed = len(node.inputs) > 3 and bool(node.inputs[3])
-    positions = {"positions": context.tensor(node.inputs[3])} if indexed else {}
-    rows = batch * heads * length
+    entries = cosines.shape[0]
+    positions = {"positions": in_range(context, node, 3)} if indexed else {}
+    rows = batch * heads * length if entries or not indexed else 0
     chunk = max(CHUNK // max(size, 1), 1)
     context.call(
         rotary.key(str(x.dtype), bool(call.interleaved)),
@@ -206,7 +208,7 @@ def rotary_embedding(context: Context, node: Node) -> None:
         sines=sines,
         **positions,
         indexed=int(indexed),
-        entries=cosines.shape[0],
+        entries=entries,
         rows=rows,
         chunk=chunk,
         heads=heads,

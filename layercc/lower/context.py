@@ -16,7 +16,7 @@ from ir.inference import Inference, call_for
 from ir.registry import Call
 from layercc.cpu.kernel import KernelKey
 from layercc.lower.weights import Weights, aligned
-from layercc.program import Address, Argument, Buffer, KernelCall, Program
+from layercc.program import Address, Argument, Buffer, Check, KernelCall, Program
 
 # Rough figures of one core, to tell calls that are too short to share between threads.
 BYTES_PER_SECOND = 20e9
@@ -85,6 +85,7 @@ class Context:
         for name in graph.output_names:
             self._unread[name] += 1
         self._holders: dict[int, set[str]] = {}  # buffer id → values that lie in it
+        self._faults = Buffer("faults", 0)
 
     # What is known
 
@@ -178,6 +179,17 @@ class Context:
         )
 
     # Calls
+
+    def check(self, index: int) -> dict[str, Given]:
+        """Through what a kernel reports values of input `index` of the node being lowered: the
+        record `layercc.cpu.faults.FAULT`."""
+        node = self.node
+        assert node is not None
+        name = node.inputs[index]
+        label = f"{self.call_of(node).op.input_name(index)} {name!r}"
+        checks = self.program.checks
+        checks.append(Check(str(node), str(node.source or ""), label, self.shape(name)))
+        return {"block": Address(self._faults), "check": len(checks) - 1}
 
     def call(self, key: KernelKey, tasks: int, *, flops: int = 0, **arguments: Given) -> None:
         """Appends one kernel call.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from layercc.cpu.kernels import gathering as kernels
-from layercc.lower.context import Context, Tensor
+from layercc.lower.context import Context, Given, Tensor
 from layercc.lower.movement import CHUNK, copy, moved_as, strides_of
 from layercc.lower.registry import lowering
 
@@ -19,23 +20,54 @@ from layercc.lower.registry import lowering
 _LOOKUPS = 1 << 12
 
 
-def take(context: Context, x: Tensor, indices: Tensor, y: Tensor, axis: int) -> None:
-    """y = x at `indices` along `axis`, as `numpy.take`; i32 or i64 indices, see the kernel."""
+def in_range(context: Context, node: Node, index: int) -> Tensor:
+    """Input `index` of the node, integers, none of which is outside of its range any more.
+
+    A run reports those that are; what goes for them is in range, unless no integer is.
+    """
+    given = context.tensor(node.inputs[index])
+    if context.is_constant(node.inputs[index]):  # inference has seen to it
+        return given
+    call = context.call_of(node)
+    low, high = call.op.ranges(call)[index]
+    checked = context.scratch(given.dtype, given.shape)
+    context.call(
+        kernels.in_range.key(str(given.dtype)),
+        tasks=int(given.size > 0),
+        x=given,
+        y=checked,
+        n=given.size,
+        low=low,
+        high=high,
+        fault=context.check(index),
+    )
+    return checked
+
+
+def take(
+    context: Context, x: Tensor, indices: Tensor, y: Tensor, axis: int, fault: Given | None = None
+) -> None:
+    """y = x at `indices` along `axis`, as `numpy.take`; i32 or i64 indices, see the kernel.
+
+    Those outside of the dim are reported through `fault`; without it there are none.
+    """
     outer, size = math.prod(x.shape[:axis]), x.shape[axis]
     inner = math.prod(x.shape[axis + 1 :])
+    reporting: Any = {} if fault is None else {"fault": fault}
     slices = outer * indices.size
     chunk = max(min(CHUNK // max(inner, 1), _LOOKUPS), 1)
     context.call(
         kernels.gather.key(moved_as(x.dtype), str(indices.dtype)),
-        tasks=-(-slices // chunk) if y.size and size else 0,
+        tasks=-(-slices // chunk),
         x=x,
         indices=indices,
         y=y,
         outer=outer,
         size=size,
         count=indices.size,
-        inner=inner,
+        inner=inner if x.size else 0,
         chunk=chunk,
+        **reporting,
     )
 
 
@@ -51,7 +83,11 @@ def gather(context: Context, node: Node) -> None:
         shape = context.shape(node.outputs[0])
         context.bind(node.outputs[0], x.moved(at * nbytes).reshaped(shape))
         return
-    take(context, x, context.tensor(node.inputs[1]), context.output(node.outputs[0]), axis)
+    indices, y = context.tensor(node.inputs[1]), context.output(node.outputs[0])
+    if math.prod(x.shape[:axis]):
+        take(context, x, indices, y, axis, context.check(1))
+    else:
+        in_range(context, node, 1)
 
 
 def _dims(context: Context, sizes: Sequence[int], strides: Sequence[int]) -> Tensor:
@@ -68,9 +104,12 @@ def gather_elements(context: Context, node: Node) -> None:
     axis = context.call_of(node).axis % len(x.shape)
     strides = strides_of(x.shape)
     others = [0 if d == axis else s for d, s in enumerate(strides)]
+    if not x.size:
+        in_range(context, node, 1)
+        return
     context.call(
         kernels.gather_elements.key(moved_as(x.dtype), str(indices.dtype)),
-        tasks=-(-y.size // _LOOKUPS) if x.size else 0,
+        tasks=-(-y.size // _LOOKUPS),
         x=x,
         indices=indices,
         y=y,
@@ -80,6 +119,7 @@ def gather_elements(context: Context, node: Node) -> None:
         stride=strides[axis],
         n=y.size,
         chunk=_LOOKUPS,
+        fault=context.check(1),
     )
 
 
@@ -96,7 +136,7 @@ def gather_nd(context: Context, node: Node) -> None:
     chunk = max(min(CHUNK // max(inner, 1), _LOOKUPS), 1)
     context.call(
         kernels.gather_nd.key(moved_as(x.dtype)),
-        tasks=-(-count // chunk) if x.size and y.size else 0,
+        tasks=-(-count // chunk),
         x=x,
         indices=indices,
         y=y,
@@ -105,8 +145,9 @@ def gather_nd(context: Context, node: Node) -> None:
         tuples=max(math.prod(indices.shape[batch:-1]), 1),
         batch_stride=math.prod(x.shape[batch:]),
         count=count,
-        inner=inner,
+        inner=inner if x.size else 0,
         chunk=chunk,
+        fault=context.check(1),
     )
 
 
@@ -138,9 +179,12 @@ def scatter_elements(context: Context, node: Node) -> None:
     strides = strides_of(y.shape)
     others = [0 if d == axis else s for d, s in enumerate(strides)]
     dtype = _scattered_as(node, y.dtype, call.reduction)
+    if not y.size:
+        in_range(context, node, 1)
+        return
     context.call(
         kernels.scatter_elements.key(dtype, str(indices.dtype), call.reduction),
-        tasks=1 if y.size and updates.size else 0,
+        tasks=int(updates.size > 0),
         y=y,
         indices=indices,
         updates=updates,
@@ -149,6 +193,7 @@ def scatter_elements(context: Context, node: Node) -> None:
         size=y.shape[axis],
         stride=strides[axis],
         n=updates.size,
+        fault=context.check(1),
     )
 
 
@@ -161,14 +206,15 @@ def scatter_nd(context: Context, node: Node) -> None:
     length = indices.shape[-1]
     context.call(
         kernels.scatter_nd.key(_scattered_as(node, y.dtype, call.reduction), call.reduction),
-        tasks=1 if y.size and updates.size else 0,
+        tasks=1,
         y=y,
         indices=indices,
         updates=updates,
         dims=_dims(context, y.shape[:length], strides_of(y.shape)[:length]),
         length=length,
         count=math.prod(indices.shape[:-1]),
-        inner=math.prod(y.shape[length:]),
+        inner=math.prod(y.shape[length:]) if y.size else 0,
+        fault=context.check(1),
     )
 
 
@@ -179,24 +225,27 @@ def tensor_scatter(context: Context, node: Node) -> None:
     update = context.tensor(node.inputs[1])
     y = _copied(context, node)
     axis = call.axis % len(y.shape)
-    batch = y.shape[0]
-    starts = (
-        context.tensor(node.inputs[2])
-        if call.has(2)
-        else context.constant(np.zeros(batch, np.int64))
-    )
+    batch, size, count = y.shape[0], y.shape[axis], update.shape[axis]
+    circular = call.mode == "circular"
+    if not call.has(2):
+        starts = context.constant(np.zeros(batch, np.int64))
+    elif circular:
+        starts = context.tensor(node.inputs[2])
+    else:
+        starts = in_range(context, node, 2)
     rows = math.prod(y.shape[1:axis])
+    fits = circular or count <= size  # else the shapes are wrong, or any index is out of range
     context.call(
         kernels.write_sequence.key(moved_as(y.dtype)),
-        tasks=batch * rows if y.size and update.size else 0,
+        tasks=batch * rows if y.size and update.size and fits else 0,
         x=update,
         starts=starts,
         y=y,
         rows=rows,
-        size=y.shape[axis],
-        count=update.shape[axis],
+        size=size,
+        count=count,
         inner=math.prod(y.shape[axis + 1 :]),
-        circular=int(call.mode == "circular"),
+        circular=int(circular),
     )
 
 
@@ -238,7 +287,7 @@ def reverse_sequence(context: Context, node: Node) -> None:
         kernels.reverse_sequence.key(moved_as(x.dtype)),
         tasks=-(-positions // chunk) if x.size else 0,
         x=x,
-        lengths=context.tensor(node.inputs[1]),
+        lengths=in_range(context, node, 1),
         y=y,
         n0=n0,
         n1=x.shape[first],

@@ -148,7 +148,7 @@ def global_lp_pool(context: Context, node: Node) -> None:
 
 @lowering("MaxUnpool")
 def unpool(context: Context, node: Node) -> None:
-    """MaxUnpool; an index outside the pooled tensor is left out."""
+    """Zeros, into which elements are written one after another."""
     call = context.call_of(node)
     x, indices = context.tensor(node.inputs[0]), context.tensor(node.inputs[1])
     target = context.output(node.outputs[0])
@@ -158,12 +158,13 @@ def unpool(context: Context, node: Node) -> None:
     fill_with(context, y)
     context.call(
         max_unpool.key(moved_as(x.dtype)),
-        tasks=1 if x.size and y.size else 0,
+        tasks=int(x.size > 0),
         x=x,
         indices=indices,
         y=y,
         n=x.size,
         size=y.size,
+        fault=context.check(1),
     )
     if not direct:
         fill_with(context, target)

@@ -32,6 +32,7 @@ from layercc.lower.contraction import (
     pack_weights,
 )
 from layercc.lower.epilogue import Epilogue, Operand
+from layercc.lower.gathering import in_range
 from layercc.lower.movement import CHUNK, copy, moved_as
 from layercc.lower.registry import lowering
 from layercc.lower.strided import Strided
@@ -180,6 +181,8 @@ def recurrent(context: Context, node: Node) -> None:
     layer = Layer(call, context, x.dtype, *sizes, batch_first=bool(call.layout))
     given = [optional_input(context, node, index) for index in range(3, 6 + op.states)]
     bias, lengths, *initial = given
+    if lengths is not None:
+        lengths = in_range(context, node, 4)
     peepholes = initial.pop()
     projected = layer.projected(x, node.inputs[1], bias, whole=node.op != "GRU")
 

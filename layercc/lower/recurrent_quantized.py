@@ -20,6 +20,7 @@ from layercc.cpu.kernels.recurrent_quantized import quantize_rows, quantized_lst
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import BYTES, Contraction, Packed, emit, pack_bytes
+from layercc.lower.gathering import in_range
 from layercc.lower.recurrent import (
     Cells,
     Layer,
@@ -79,6 +80,8 @@ def quantized_lstm(context: Context, node: Node) -> None:
     assert x is not None
     (time, batch, features), hidden = x.shape, context.shape(node.inputs[2])[1]
     directions = direction_count(call)
+    if lengths is not None:
+        lengths = in_range(context, node, 4)
     layer = Layer(call, context, x.dtype, time, batch, features, hidden, directions, LSTM.gates)
     line = directions * layer.rows  # of the projected inputs
 

@@ -8,6 +8,7 @@ from layercc.cpu.kernels.cumulate import COLUMNS as CUMULATE_COLUMNS
 from layercc.cpu.kernels.cumulate import cumulate
 from layercc.cpu.kernels.search import COLUMNS, one_hot_rows, search_columns, search_rows
 from layercc.lower.context import Context, Tensor
+from layercc.lower.gathering import in_range
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import accumulator_of
 from layercc.lower.registry import lowering
@@ -84,7 +85,7 @@ def cumulative(context: Context, node: Node) -> None:
     if known is None:
         axis = context.scratch(DType.i64, ())
         convert = ExpressionBuilder(1)
-        given = context.tensor(node.inputs[1]).reshaped(())
+        given = in_range(context, node, 1).reshaped(())
         convert.emit(context, [given], [axis], [convert("identity", 0, dtype="i64")])
         asked = {"axis": axis, "rank": rank}
     for only in chosen:

@@ -113,6 +113,13 @@ def _reshape(editor: GraphEditor, node: Node) -> Replacement:
     return emit_reshape(editor, source, shape, node)
 
 
+def _along_axes(editor: GraphEditor, node: Node) -> Replacement:
+    """A Squeeze or Unsqueeze, unless only a run can tell its axes, and whether they fit."""
+    if len(node.inputs) > 1 and node.inputs[1] and editor.constant(node.inputs[1]) is None:
+        return None
+    return _reshape(editor, node)
+
+
 def _transpose(editor: GraphEditor, node: Node) -> Replacement:
     perm, source = permutation(editor, node), node.inputs[0]
     before = editor.produced_by(source, "Transpose")
@@ -142,8 +149,8 @@ def _expand(editor: GraphEditor, node: Node) -> Replacement:
 RULES = {
     "Reshape": _reshape,
     "Flatten": _reshape,
-    "Squeeze": _reshape,
-    "Unsqueeze": _reshape,
+    "Squeeze": _along_axes,
+    "Unsqueeze": _along_axes,
     "Transpose": _transpose,
     "Expand": _expand,
 }

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ir.diagnostics import InputError, out_of_range
 from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
+from layercc.cpu.faults import FOUND, POSITION, RECORD_WORDS, RECORDS
 from layercc.cpu.kernel import KernelKey, Signature
-from layercc.program import ALIGNMENT, Address, KernelCall, Program
+from layercc.program import ALIGNMENT, Address, Check, KernelCall, Program
 from layercc.runtime.native import Kernels, LoadedKernel
 from layercc.runtime.threads import run_table
 
@@ -62,6 +64,7 @@ class Plan:
         self._arena_words: list[tuple[int, int]] = []  # position, offset into the arena
         self._input_words: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._output_words: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._fault_words: list[int] = []  # positions
         self._calls: list[tuple[int, int, int, int]] = []  # function, tasks, first word, alone
         for call in program.calls:
             kernel = self.loaded[call.key]
@@ -81,6 +84,8 @@ class Plan:
             self._words.append(0)
             if buffer.space == "arena":
                 self._arena_words.append((position, buffer.offset + value.offset))
+            elif buffer.space == "faults":
+                self._fault_words.append(position)
             else:
                 ports = self._input_words if buffer.space == "input" else self._output_words
                 ports[buffer.slot].append((position, value.offset))
@@ -112,6 +117,13 @@ class Plan:
         return arena, instance
 
 
+def _fault(check: Check, position: int, value: int, low: int, high: int) -> InputError:
+    """The error for a value outside of `low`..`high`; `position` in row-major order."""
+    at = tuple(map(int, np.unravel_index(position, check.shape)))
+    message = f"{check.node}: {check.input} {out_of_range(value, at, low, high)}"
+    return InputError(message + (f"\n  from {check.source}" if check.source else ""))
+
+
 def _check_arguments(call: KernelCall, signature: Signature) -> None:
     """Raises TypeError where the call's arguments are not those of the kernel."""
     given, known = call.arguments.keys(), {argument.name for argument in signature}
@@ -130,6 +142,11 @@ class Instance:
         words = np.array(plan._words or [0], np.int64)
         for position, offset in plan._arena_words:
             words[position] = arena.start + offset
+        program = plan.program
+        self._checks = program.checks
+        found = np.zeros(RECORDS + len(program.checks) * RECORD_WORDS, np.int64)
+        self._faults = found.data
+        words[plan._fault_words] = address_of(found)
         table = np.zeros((max(len(plan._calls), 1), TABLE_COLUMNS), np.int64)
         for row, (function, tasks, first, alone) in enumerate(plan._calls):
             table[row] = function, tasks, address_of(words) + 8 * first, alone
@@ -137,7 +154,6 @@ class Instance:
         self._table_address = address_of(table)
         self._rows = len(plan._calls)
         self._words = words.data
-        program = plan.program
         self._ports = [(port.shape, port.dtype) for port in program.outputs]
         words_of = [plan._input_words[i] for i in range(len(program.inputs))]
         words_of += [plan._output_words[i] for i in range(len(program.outputs))]
@@ -149,11 +165,25 @@ class Instance:
         ]
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
-        """One run; the arena's contents are garbage before and after."""
+        """One run; the arena's contents are garbage before and after.
+
+        Raises InputError where a kernel met a value that it cannot use.
+        """
         outputs = [_empty(shape, dtype) for shape, dtype in self._ports]
         arrays = [*inputs, *outputs]
         words = self._words
         for number, position, offset in self._places:
             words[position] = _word_at(id(arrays[number]) + _DATA_FIELD).value + offset
         run_table(self._table_address, self._rows, threads)
+        if self._faults[FOUND]:
+            raise self._first_fault()
         return outputs
+
+    def _first_fault(self) -> InputError:
+        """The error for what the first call that met such a value reported; forgets all."""
+        records = np.frombuffer(self._faults, np.int64)[RECORDS:].reshape(-1, RECORD_WORDS)
+        check = int(np.flatnonzero(records[:, POSITION])[0])
+        position, value, low, high = records[check].tolist()
+        self._faults[FOUND] = 0
+        records[:] = 0
+        return _fault(self._checks[check], position - 1, value, low, high)

@@ -18,7 +18,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ir.control_flow import CONTROL_FLOW
-from ir.diagnostics import LayerccError, MemoryLimitError, ShapeError, UnsupportedError
+from ir.diagnostics import (
+    InputError,
+    LayerccError,
+    MemoryLimitError,
+    ShapeError,
+    UnsupportedError,
+)
 from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
@@ -65,8 +71,9 @@ class Planner:
     def plan_for(self, arrays: Sequence[np.ndarray]) -> Plan | StagedPlan:
         """The plan for dense arrays of the declared dtypes, made now if need be.
 
-        Raises InputError when the shapes do not fit the declared ones, ShapeError when they do not
-        fit the graph, UnsupportedError, MemoryLimitError.
+        Raises InputError when the shapes do not fit the declared ones, or values that shapes
+        hang on do not fit the graph; ShapeError when the shapes do not fit the graph;
+        UnsupportedError, MemoryLimitError.
         """
         shapes = tuple(array.shape for array in arrays)
         with self._lock:
@@ -82,6 +89,9 @@ class Planner:
                 except LayerccError as error:
                     if self._find_selectors(arrays, known, _undecided(error)):
                         continue
+                    if known and isinstance(error, ShapeError) and not _only_unknown(error):
+                        named = ", ".join(f"{n} = {a.tolist()}" for n, a in known.items())
+                        raise InputError(f"with {named}: {error}") from None
                     plan = self._in_stages(error)
                 _keep(self.plans, (*shapes, *values), plan, _MOST_PLANS)
                 return plan

@@ -182,19 +182,6 @@ def test_scatter_reductions(reduction, dtype):
         np.testing.assert_array_equal(made, expected)
 
 
-def test_indices_outside_read_the_nearest_element():
-    x = sample(4, 3)
-    wrong = ints(4, 1 << 62, -5, -(1 << 62))
-    (made,) = run_node("Gather", [x, wrong])
-    np.testing.assert_array_equal(made, x[[3, 3, 0, 0]])
-    (made,) = run_node("GatherElements", [x, np.tile(wrong.reshape(4, 1), 3)])
-    np.testing.assert_array_equal(made, x[[3, 3, 0, 0]])
-    (made,) = run_node("GatherND", [x, wrong.reshape(4, 1)])
-    np.testing.assert_array_equal(made, x[[3, 3, 0, 0]])
-    (made,) = run_node("ScatterND", [x, wrong[1:2].reshape(1, 1), np.ones((1, 3), np.float32)])
-    np.testing.assert_array_equal(made, np.vstack([x[:3], np.ones((1, 3))]))
-
-
 @pytest.mark.parametrize("largest", [0, 1])
 @pytest.mark.parametrize(("shape", "axis", "k"), [
     ((3, 31), -1, 5), ((2, 17, 6), 1, 17), ((40,), 0, 1), ((3, 8), 1, 0), ((0, 4), 1, 2),

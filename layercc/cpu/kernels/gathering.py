@@ -2,24 +2,13 @@
 """Reads and writes at indices that are only known at run time.
 
 Elements are moved by size, not by type. Negative indices count from the end; an index that is
-still outside is taken as the nearest one inside, so that no kernel reads or writes elsewhere.
+still outside is reported (`layercc.cpu.faults`). Where a tensor has no elements that could be read
+or written, slices are of 0 elements: then indices are only looked at.
 Bound by memory, but for small slices by the latency of reading the index.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
-
-
-def wrapper():
-    """The helper `wrapped(index, size)`: the position in 0 ≤ position < size that is meant."""
-    from layercc.cpu.target import jit
-
-    @jit
-    def wrapped(index, size):
-        if index < 0:
-            index += size
-        return max(min(index, size - 1), 0)
-
-    return wrapped
+from layercc.cpu.faults import FAULT, index_checker, reporter
+from layercc.cpu.kernel import INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -29,7 +18,7 @@ def gather(dtype: str, index: str):
 
     from layercc.cpu.intrinsics import offset
 
-    wrapped = wrapper()
+    checked = index_checker()
 
     def body(
         task: INT,
@@ -41,19 +30,34 @@ def gather(dtype: str, index: str):
         count: INT,
         inner: INT,
         chunk: INT,
+        fault: optional(FAULT),
     ):
-        for slice in range(task * chunk, min((task + 1) * chunk, outer * count)):
-            o, i = slice // count, slice % count
-            at = wrapped(np.int64(indices[i]), size)
-            if inner == 1:
-                y[slice] = x[o * size + at]
-            else:
-                source = offset(x, (o * size + at) * inner)
-                target = offset(y, slice * inner)
-                for j in range(inner):
-                    target[j] = source[j]
+        slice = task * chunk
+        last = min(slice + chunk, outer * count)
+        while slice < last:
+            o, first = slice // count, slice % count
+            table = offset(x, o * size * inner)
+            for i in range(first, min(count, first + last - slice)):
+                at = checked(fault, i, np.int64(indices[i]), size)
+                if inner == 1:
+                    y[slice] = table[at]
+                else:
+                    source = offset(table, at * inner)
+                    target = offset(y, slice * inner)
+                    for j in range(inner):
+                        target[j] = source[j]
+                slice += 1
 
     return body
+
+
+def _row_start(dims, rank, row):
+    """What the coordinates of a row of elements, all but the last one, add to an offset."""
+    start = 0
+    for d in range(rank - 2, -1, -1):
+        start += row % dims[2 * d] * dims[2 * d + 1]
+        row //= dims[2 * d]
+    return start
 
 
 @kernel_family(noalias=("y",))
@@ -65,7 +69,11 @@ def gather_elements(dtype: str, index: str):
     """
     import numpy as np
 
-    wrapped = wrapper()
+    from layercc.cpu.target import jit
+
+    row_start = jit(_row_start)
+
+    checked = index_checker()
 
     def body(
         task: INT,
@@ -78,14 +86,17 @@ def gather_elements(dtype: str, index: str):
         stride: INT,
         n: INT,
         chunk: INT,
+        fault: FAULT,
     ):
-        for i in range(task * chunk, min((task + 1) * chunk, n)):
-            at = wrapped(np.int64(indices[i]), size) * stride
-            rest = i
-            for d in range(rank - 1, -1, -1):
-                at += rest % dims[2 * d] * dims[2 * d + 1]
-                rest //= dims[2 * d]
-            y[i] = x[at]
+        i = task * chunk
+        end = min(i + chunk, n)
+        columns, step = dims[2 * rank - 2], dims[2 * rank - 1]
+        while i < end:
+            row = row_start(dims, rank, i // columns)
+            for column in range(i % columns, min(columns, i % columns + end - i)):
+                at = checked(fault, i, np.int64(indices[i]), size)
+                y[i] = x[row + column * step + at * stride]
+                i += 1
 
     return body
 
@@ -100,7 +111,7 @@ def gather_nd(dtype: str):
     """
     from layercc.cpu.intrinsics import offset
 
-    wrapped = wrapper()
+    checked = index_checker()
 
     def body(
         task: INT,
@@ -114,11 +125,13 @@ def gather_nd(dtype: str):
         count: INT,
         inner: INT,
         chunk: INT,
+        fault: FAULT,
     ):
         for t in range(task * chunk, min((task + 1) * chunk, count)):
             at = t // tuples * batch_stride
             for d in range(length):
-                at += wrapped(indices[t * length + d], dims[2 * d]) * dims[2 * d + 1]
+                k = t * length + d
+                at += checked(fault, k, indices[k], dims[2 * d]) * dims[2 * d + 1]
             source = offset(x, at)
             target = offset(y, t * inner)
             for j in range(inner):
@@ -174,8 +187,10 @@ def scatter_elements(dtype: str, index: str, reduction: str):
     import numpy as np
 
     from layercc.cpu.expressions import load
+    from layercc.cpu.target import jit
 
-    wrapped = wrapper()
+    row_start = jit(_row_start)
+    checked = index_checker()
     join = _joiner(dtype, reduction)
     load_update = load(dtype)
 
@@ -189,14 +204,16 @@ def scatter_elements(dtype: str, index: str, reduction: str):
         size: INT,
         stride: INT,
         n: INT,
+        fault: FAULT,
     ):
-        for i in range(n):
-            at = wrapped(np.int64(indices[i]), size) * stride
-            rest = i
-            for d in range(rank - 1, -1, -1):
-                at += rest % dims[2 * d] * dims[2 * d + 1]
-                rest //= dims[2 * d]
-            join(y, at, load_update(updates, i))
+        i = 0
+        columns, step = dims[2 * rank - 2], dims[2 * rank - 1]
+        while i < n:
+            row = row_start(dims, rank, i // columns)
+            for column in range(columns):
+                at = checked(fault, i, np.int64(indices[i]), size)
+                join(y, row + column * step + at * stride, load_update(updates, i))
+                i += 1
 
     return body
 
@@ -207,7 +224,7 @@ def scatter_nd(dtype: str, reduction: str):
     from layercc.cpu.expressions import load
     from layercc.cpu.intrinsics import offset
 
-    wrapped = wrapper()
+    checked = index_checker()
     join = _joiner(dtype, reduction)
     load_update = load(dtype)
 
@@ -220,11 +237,13 @@ def scatter_nd(dtype: str, reduction: str):
         length: INT,
         count: INT,
         inner: INT,
+        fault: FAULT,
     ):
         for t in range(count):
             at = 0
             for d in range(length):
-                at += wrapped(indices[t * length + d], dims[2 * d]) * dims[2 * d + 1]
+                k = t * length + d
+                at += checked(fault, k, indices[k], dims[2 * d]) * dims[2 * d + 1]
             target = offset(y, at)
             source = offset(updates, t * inner)
             for j in range(inner):
@@ -237,12 +256,10 @@ def scatter_nd(dtype: str, reduction: str):
 def write_sequence(dtype: str):
     """y[b, o, starts[b] + i, :] = x[b, o, i, :] for i < count, in rows of `inner` elements.
 
-    Positions beyond `size` are taken modulo it where `circular` (1), else as the last one. Tasks:
+    Positions beyond `size` are taken modulo it where `circular` (1), else there are none. Tasks:
     batch · `rows` (the extent of o).
     """
     from layercc.cpu.intrinsics import offset
-
-    wrapped = wrapper()
 
     def body(
         task: INT,
@@ -257,11 +274,40 @@ def write_sequence(dtype: str):
     ):
         start = starts[task // rows]
         for i in range(count):
-            at = (start + i) % size if circular != 0 else wrapped(start + i, size)
+            at = (start + i) % size if circular != 0 else start + i
             source = offset(x, (task * count + i) * inner)
             target = offset(y, (task * size + at) * inner)
             for j in range(inner):
                 target[j] = source[j]
+
+    return body
+
+
+@kernel_family(noalias=("y",))
+def in_range(dtype: str):
+    """y = x, n integers; one outside of `low`..`high` is reported, and the nearest goes for it.
+
+    One task.
+    """
+    import numpy as np
+
+    report = reporter()
+
+    def body(
+        task: INT,
+        x: pointer(dtype),
+        y: pointer(dtype),
+        n: INT,
+        low: INT,
+        high: INT,
+        fault: FAULT,
+    ):
+        for i in range(n):
+            value = np.int64(x[i])
+            if value < low or value > high:
+                report(fault, i, value, low, high)
+                value = max(min(value, high), low)
+            y[i] = value
 
     return body
 
@@ -304,7 +350,7 @@ def one_hot(dtype: str, index: str):
 
 @kernel_family(noalias=("y",))
 def reverse_sequence(dtype: str):
-    """Reverses the first lengths[b] steps: x seen as [n0, n1, n2, n3, inner].
+    """Reverses the first lengths[b] steps, which exist: x seen as [n0, n1, n2, n3, inner].
 
     Dims 1 and 3 are time and batch, or with `batch_first` (1) batch and time. Tasks: positions of
     the first four dims in chunks.
@@ -329,11 +375,11 @@ def reverse_sequence(dtype: str):
             rest, i2 = rest // n2, rest % n2
             i0, i1 = rest // n1, rest % n1
             if batch_first != 0:
-                length = min(lengths[i1], n3)
+                length = lengths[i1]
                 if i3 < length:
                     i3 = length - 1 - i3
             else:
-                length = min(lengths[i3], n1)
+                length = lengths[i3]
                 if i1 < length:
                     i1 = length - 1 - i1
             source = offset(x, (((i0 * n1 + i1) * n2 + i2) * n3 + i3) * inner)

@@ -10,6 +10,7 @@ taps is written once. A task is `chunk` rows of the output by a block of channel
 `max_pool_indices` finds where the largest elements are, one channel at a time.
 """
 
+from layercc.cpu.faults import FAULT, reporter
 from layercc.cpu.kernel import INT, kernel_family, pointer
 
 #: Taps that a window may have.
@@ -270,7 +271,11 @@ def max_pool_indices(dtype: str):
 
 @kernel_family(noalias=("y",))
 def max_unpool(dtype: str):
-    """y[indices[i]] = x[i] for i < n; indices outside y are left out. One task: later ones win."""
+    """y[indices[i]] = x[i] for i < n. One task: later ones win.
+
+    An index outside y is reported (`layercc.cpu.faults`).
+    """
+    report = reporter()
 
     def body(
         task: INT,
@@ -279,10 +284,13 @@ def max_unpool(dtype: str):
         y: pointer(dtype),
         n: INT,
         size: INT,
+        fault: FAULT,
     ):
         for i in range(n):
             at = indices[i]
             if 0 <= at < size:
                 y[at] = x[i]
+            else:
+                report(fault, i, at, 0, size - 1)
 
     return body

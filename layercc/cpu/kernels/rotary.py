@@ -13,8 +13,8 @@ def rotary(dtype: str, interleaved: bool):
     """X and Y are seen as [batch, heads, length, size]; elements from 2 * `half` on are copied.
 
     With `indexed`, the caches have `entries` rows and `positions`, [batch, length], chooses one
-    (a negative one counts from the end); else they are [batch, length, half]. A task is `chunk`
-    of the rows (batch, position, head).
+    (a negative one counts from the end; none is outside); else they are [batch, length, half]. A
+    task is `chunk` of the rows (batch, position, head).
     """
     from layercc.cpu.intrinsics import offset
 
@@ -49,7 +49,6 @@ def rotary(dtype: str, interleaved: bool):
                 entry = positions[token]
                 if entry < 0:
                     entry += entries
-                entry = min(max(entry, 0), entries - 1)
             cos, sin = offset(cosines, entry * half), offset(sines, entry * half)
             if interleaved:
                 for j in range(half):
