@@ -8,11 +8,11 @@ An expression is a nested tuple, so that it can be part of a kernel's key::
     outputs = (3,)
     expression = (inputs, steps, outputs)
 
-A step is the name of a scalar function (of `ir.scalar`, or `"module:qualname"` for any other),
-the values it takes (inputs are numbered first, then steps; `ABSENT` for an optional operand that
-is not given), its keyword arguments, and the data type of the result, to which it is converted.
-Numbers written in a function take the data type of what they meet, so that f32 stays f32; so does
-the number made by the step `("constant", (), (("value", 2.0),), dtype)`.
+A step is the name of a scalar function (`layercc.cpu.functions`), the values it takes (inputs are
+numbered first, then steps; `ABSENT` for an optional operand that is not given), its keyword
+arguments, and the data type of the result, to which it is converted. Numbers written in a function
+take the data type of what they meet, so that f32 stays f32; so does the number made by the step
+`("constant", (), (("value", 2.0),), dtype)`.
 
 f16 and bf16 are computed in f32 and rounded where they are stored, or by an explicit cast (the
 step `identity` to that type). Integers of less than a byte (i4, u4, i2, u2) are stored one a byte,
@@ -25,6 +25,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from layercc.cpu.functions import resolve, short_name
 from layercc.cpu.kernel import POINTER_DTYPES, KernelKey
 
 Step = tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...], str]
@@ -60,7 +61,7 @@ def describe(expression: Expression) -> str:
     for name, operands, attributes, _ in steps:
         words = ["absent" if i == ABSENT else texts[i] for i in operands]
         words += [f"{key}={value}" for key, value in attributes]
-        texts.append(f"{name.rpartition(':')[2]}({', '.join(words)})")
+        texts.append(f"{short_name(name)}({', '.join(words)})")
     made = [texts[i] for i in outputs]
     return made[0] if len(made) == 1 else f"({', '.join(made)})"
 
@@ -125,7 +126,7 @@ def _apply(
 ) -> Any:
     """The function on symbols: traced, or where it branches on values, compiled by Numba."""
     from layercc.cpu.target import jit
-    from layercc.cpu.tracing import BranchOnValue, replacement, resolve
+    from layercc.cpu.tracing import BranchOnValue, replacement
 
     function = resolve(name)
     try:
@@ -133,7 +134,7 @@ def _apply(
     except BranchOnValue:
         if attributes or any(operand is None for operand in operands):
             raise
-        helper = trace.name(name.rpartition(":")[2], jit(getattr(function, "py_func", function)))
+        helper = trace.name(short_name(name), jit(getattr(function, "py_func", function)))
         call = f"{helper}({', '.join(operand.name for operand in operands)})"
         return trace.convert(compute_dtype(dtype), call)
 

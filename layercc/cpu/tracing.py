@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -377,17 +376,3 @@ def traceable(function: types.FunctionType) -> Callable[..., Any]:
             names[name] = replacement(function.__globals__[name])
     names[function.__name__] = made
     return made
-
-
-def resolve(name: str) -> Callable[..., Any]:
-    """The scalar function `name`: of `ir.scalar`, or anywhere as `"module:qualified.name"`."""
-    module_name, _, path = name.rpartition(":")
-    if not module_name:
-        from ir import scalar as module
-    else:
-        __import__(module_name)
-        module = sys.modules[module_name]
-    found: Any = module
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found

@@ -15,6 +15,7 @@ from ir.inference import call_for
 from ir.registry import find_op
 from ir.types import TensorType
 from layercc.cpu.expressions import ABSENT, ELEMENT_TYPES, Expression, Step
+from layercc.cpu.functions import name_of
 
 #: Exponents for which `pow` becomes products, a division or a root.
 _SIMPLE_EXPONENTS = frozenset({-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0})
@@ -69,17 +70,23 @@ def expression_of(
     return (inputs, tuple(steps), tuple(number[name] for name in outputs)), operands
 
 
-@functools.cache
 def function_name(op: str) -> str:
     """How an expression refers to the scalar function of `op`."""
     definition = find_op(op)
     function = None if definition is None else definition.scalar
     if function is None:
         raise UnsupportedError(f"op {op} has no scalar function")
-    for name, known in vars(scalar).items():
-        if known is function and not name.startswith("_"):
-            return name
-    return f"{function.__module__}:{function.__qualname__}"
+    return _built_in().get(function) or name_of(function)
+
+
+@functools.cache
+def _built_in() -> dict[Callable[..., Any], str]:
+    """The functions of `ir.scalar`, and their names."""
+    return {
+        value: name
+        for name, value in reversed(vars(scalar).items())  # of two names, the first
+        if callable(value) and not name.startswith("_")
+    }
 
 
 def _operands(node: Node) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from layercc.cpu.functions import is_digested
 from layercc.cpu.isa import Isa
 from layercc.cpu.kernel import Argument, KernelKey, Kind, Signature, family_of, module_file
 
@@ -193,10 +194,11 @@ def entry_name(key: KernelKey, isa: Isa) -> str | None:
     """The digest of all that the object code of ``key`` depends on.
 
     None, for no caching, where the kernel's source is in no file (an interactive session), or was
-    edited after this process started and so may not be what the process runs.
+    edited after this process started and so may not be what the process runs; and where the key
+    names a function that has no digest.
     """
     source = module_file(family_of(key))
-    if source is None or not os.path.exists(source):
+    if source is None or not os.path.exists(source) or not is_digested(key.params):
         return None
     files = _closure(source) | _closure(_target_file())
     if any(_edited(path) for path in files):
