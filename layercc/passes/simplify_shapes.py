@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ir.dims import Dim
+from ir.dims import Dim, symbols
+from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
@@ -98,9 +99,33 @@ def permutation(editor: GraphEditor, node: Node) -> tuple[int, ...]:
     return tuple(perm) if perm is not None else tuple(reversed(range(rank)))
 
 
+def _is_asked_for(editor: GraphEditor, target: str, source: str, result: Sequence[Dim]) -> bool:
+    """Whether values of an integer input decide the shape `result`, and so whether it fits."""
+    given = {name for dim in editor.shape(source) for name in symbols(dim)}
+    for value in editor.graph.inputs:
+        given |= {name for dim in value.shape for name in symbols(dim)}
+    if all(symbols(dim) <= given for dim in result):
+        return False
+    inputs = {v.name for v in editor.graph.inputs if v.dtype in DTYPE_SETS["int"]}
+    seen: set[str] = set()
+    todo = [target]
+    while todo:
+        name = todo.pop()
+        if name in inputs:
+            return True
+        node = editor.producer(name)
+        if name not in seen and node is not None and node.op not in ("Shape", "Size"):
+            todo += node.reads()
+        seen.add(name)
+    return False
+
+
 def _reshape(editor: GraphEditor, node: Node) -> Replacement:
     source, result = node.inputs[0], node.outputs[0]
     shape = editor.shape(result)
+    known = node.op != "Reshape" or editor.constant(node.inputs[1]) is not None
+    if not known and _is_asked_for(editor, node.inputs[1], source, shape):
+        return None
     before = editor.produced_by(source, "Reshape")
     if before is not None:
         original = before.inputs[0]
@@ -108,7 +133,7 @@ def _reshape(editor: GraphEditor, node: Node) -> Replacement:
             return original
         if reshape_target(editor.shape(original), shape) is not None:
             return emit_reshape(editor, original, shape, node)
-    if node.op == "Reshape" and editor.constant(node.inputs[1]) is not None:
+    if node.op == "Reshape" and known:
         return None
     return emit_reshape(editor, source, shape, node)
 

@@ -193,9 +193,10 @@ def test_a_value_out_of_range_is_reported(text: str, arrays: Arrays, said: str) 
 
 
 @pytest.mark.parametrize(
-    ("op", "axes"), [("Squeeze", 0), ("Squeeze", 5), ("Unsqueeze", 9), ("ReduceSum", -3)]
+    ("op", "axes"),
+    [("Squeeze", 0), ("Squeeze", 5), ("Unsqueeze", 9), ("ReduceSum", -3), ("Reshape", 7)],
 )
-def test_axes_that_do_not_fit_are_refused(op: str, axes: int) -> None:
+def test_values_that_decide_shapes_and_do_not_fit_are_refused(op: str, axes: int) -> None:
     fn = lc.compile(lc.parse_graph(f"graph g(x: f32[2, 3], a: i64[1]) -> (y) {{ y = {op}(x, a) }}"))
     with pytest.raises(lc.InputError, match=rf"(?s)^with a = \[{axes}\]: .*{op} 'y': "):
         fn(_data(2, 3), np.array([axes]))
