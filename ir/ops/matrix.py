@@ -155,7 +155,11 @@ class FusedMatMul(MatrixProduct):
 
 @register
 class Gemm(Op):
-    """`alpha * A' @ B' + beta * C`, with A and B transposed if asked and C broadcast to [M, N]."""
+    """`alpha * A' @ B' + beta * C`, with A and B transposed if asked and C broadcast to [M, N].
+
+    Integers wrap around. Where alpha or beta is no whole number, their products and sums are taken
+    in float64 and truncated.
+    """
 
     inputs = ("A: T", "B: T", "C: T?")
     constraints = {"T": "numeric"}
@@ -189,15 +193,31 @@ class Gemm(Op):
         left = widened(a).T if call.transA else widened(a)
         right = widened(b).T if call.transB else widened(b)
         y = left @ right
+        c = None if c is None else widened(c)
+        if in_floats(call.dtype(0), call.alpha, call.beta):
+            y, c = y.astype(np.float64), c if c is None else c.astype(np.float64)
         if call.alpha != 1:
-            y = y * call.alpha
+            y = y * scalar_of(y.dtype, call.alpha)
         if c is not None:
-            y = y + (widened(c) if call.beta == 1 else widened(c) * call.beta)
+            y = y + (c if call.beta == 1 else c * scalar_of(c.dtype, call.beta))
         return y.astype(a.dtype)
 
     @staticmethod
     def flops(call: Call) -> Dim:
         return 2 * product(call.outputs[0].shape) * call.shape(0)[0 if call.transA else 1]
+
+
+def in_floats(dtype: DType, alpha: float, beta: float) -> bool:
+    """Whether a Gemm of integers has factors that only floats can hold."""
+    whole = float(alpha).is_integer() and float(beta).is_integer()
+    return dtype.value.kind in "iu" and not whole
+
+
+def scalar_of(dtype: np.dtype, factor: float) -> np.ndarray:
+    """A factor in an element type; the low bits of a whole number in that of an integer."""
+    if dtype.kind not in "iu":
+        return np.array(factor, dtype)
+    return np.array(int(factor) % 2 ** (8 * dtype.itemsize), np.uint64).astype(dtype)
 
 
 @register

@@ -13,10 +13,11 @@ The loop is written out as vector instructions in LLVM IR, since no compiler is 
 this shape by itself. On AVX-512 the 6×4 tile takes 24 accumulators, 4 registers of B, and reads A
 with broadcasting loads inside the multiply-adds.
 
-Elements of type i32 are two i16 each, and their product is the sum of two products, in i32 (on x86
-one instruction, `vpmaddwd` or `vpdpwssd`, for a vector of them). Elements of type u32 are four
-bytes, unsigned in A and signed in B, and their product is the exact sum of four (`vpdpbusd`; where
-there is none, that of two pairs of i16).
+Products and sums of integers wrap around, and so their sign does not matter. Elements may be words
+(`layercc.cpu.tiles`). The product of PAIRS is the sum of two products, in i32 (on x86 one
+instruction, `vpmaddwd` or `vpdpwssd`, for a vector of them). The product of QUADS, four bytes,
+unsigned in A and signed in B, is the exact sum of four (`vpdpbusd`; where there is none, that of
+two pairs of i16).
 
 Importing this module imports Numba.
 """
@@ -30,15 +31,15 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
+from layercc.cpu.tiles import ITEMSIZE, QUADS, WORDS, lanes, tile_rows
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 _I16 = ir.IntType(16)
-_ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType(), "i32": _I32, "u32": _I32}
+_FLOATS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 
-def make_accumulate(dtype: str, vectors: int) -> Any:
+def make_accumulate(element: str, vectors: int) -> Any:
     """The intrinsic for kernels: `accumulate(rows, addresses, step, taps, b, depth, tile, fresh)`.
 
     `rows` (int64, 1 to `tile_rows(vectors)`): rows of the tile in use. `addresses`: pointer to
@@ -62,7 +63,7 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
                 block = builder.append_basic_block(f"tile.{size}")
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
-                    builder.call(_tile_function(module, dtype, size, vectors), operands)
+                    builder.call(_tile_function(module, element, size, vectors), operands)
                     builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
@@ -72,28 +73,28 @@ def make_accumulate(dtype: str, vectors: int) -> Any:
     return accumulate
 
 
-def _tile_function(module: Any, dtype: str, rows: int, vectors: int) -> Any:
+def _tile_function(module: Any, element: str, rows: int, vectors: int) -> Any:
     """The microkernel for exactly `rows` rows, as an internal function of `module`."""
-    length = lanes(dtype)
-    name = f"brgemm_{dtype}_{rows}x{vectors * length}"
+    length = lanes(element)
+    name = f"brgemm_{element}_{rows}x{vectors * length}"
     if name in module.globals:
         return module.globals[name]
-    return _Tile(module, name, dtype, rows, vectors).function
+    return _Tile(module, name, element, rows, vectors).function
 
 
 class _Tile:
     """Builds one microkernel: accumulators are loaded, run through two loops, and stored."""
 
-    def __init__(self, module: Any, name: str, dtype: str, rows: int, vectors: int) -> None:
-        self.rows, self.vectors, self.length = rows, vectors, lanes(dtype)
-        self.element = _ELEMENTS[dtype]
-        self.vector = ir.VectorType(self.element, self.length)
-        self.alignment = self.length * ITEMSIZE[dtype]
-        self.dtype = dtype
-        fused = _fused_name(dtype)
+    def __init__(self, module: Any, name: str, element: str, rows: int, vectors: int) -> None:
+        self.rows, self.vectors, self.length = rows, vectors, lanes(element)
+        scalar = _FLOATS.get(element) or ir.IntType(8 * ITEMSIZE[element])
+        self.vector = ir.VectorType(scalar, self.length)
+        self.alignment = self.length * ITEMSIZE[element]
+        self.element = element
+        fused = _fused_name(element)
         signature = ir.FunctionType(self.vector, [self.vector] * 3)
         self.fused = fused and cgutils.get_or_insert_function(module, signature, fused)
-        data, index = self.element.as_pointer(), _I64.as_pointer()
+        data, index = scalar.as_pointer(), _I64.as_pointer()
         arguments = [index, _I64, _I64, data, _I64, data, ir.IntType(1)]
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
         self.function.linkage = "internal"
@@ -153,7 +154,7 @@ class _Tile:
         builder.position_at_end(add)
         places = self._places(tile)
         held = [builder.load(place, align=self.alignment) for place in places]
-        plus = builder.fadd if self.dtype in ("f32", "f64") else builder.add
+        plus = builder.fadd if self.element in _FLOATS else builder.add
         for value, before, place in zip(results, held, places, strict=True):
             builder.store(plus(before, value), place, align=self.alignment)
         builder.ret_void()
@@ -185,7 +186,7 @@ class _Tile:
     def _fused(self, a: Any, b: Any, total: Any) -> Any:
         """a · b + total, for each lane."""
         builder = self.builder
-        if self.dtype == "u32":
+        if self.element == QUADS:
             if self.fused:
                 return builder.call(self.fused, [total, a, b])
             for x, y in zip(self._halves(a, "lshr"), self._halves(b, "ashr"), strict=True):
@@ -193,6 +194,8 @@ class _Tile:
             return total
         if self.fused:
             return builder.call(self.fused, [a, b, total])
+        if self.element not in WORDS:
+            return builder.add(total, builder.mul(a, b))
         pairs = ir.VectorType(_I16, 2 * self.length)
         return builder.add(
             total, self._sum_of_pairs(builder.bitcast(a, pairs), builder.bitcast(b, pairs))
@@ -231,12 +234,12 @@ class _Tile:
         return self.builder.bitcast(place, self.vector.as_pointer())
 
 
-def _fused_name(dtype: str) -> str:
-    """LLVM's name of the function that multiplies and adds vectors of `dtype`, or "": none."""
-    if dtype in ("f32", "f64"):
-        return f"llvm.fmuladd.v{lanes(dtype)}{dtype}"
+def _fused_name(element: str) -> str:
+    """LLVM's name of the function that multiplies and adds vectors of `element`, or "": none."""
+    if element in _FLOATS:
+        return f"llvm.fmuladd.v{lanes(element)}{element}"
     isa = host_isa()
-    if dtype == "u32" and isa.has("avx512vnni" if isa.vector_bytes == 64 else "avxvnni"):
+    if element == QUADS and isa.has("avx512vnni" if isa.vector_bytes == 64 else "avxvnni"):
         return f"llvm.x86.avx512.vpdpbusd.{8 * isa.vector_bytes}"
     return ""
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from layercc.cpu.isa import host_isa
 
-#: Bytes of an element of the operands and sums. Operands of type i32 are pairs of i16, those of
-#: type u32 four bytes.
-ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4, "u32": 4}
+#: Words of narrow integers, whose products are summed up in 32 bits: two i16, and four bytes, which
+#: are unsigned in the left operand and signed in the right one.
+PAIRS, QUADS = "i16x2", "i8x4"
+#: The element types in which words lie in memory, and in which they are summed up.
+WORDS = {PAIRS: "i32", QUADS: "u32"}
+#: Bytes of an element, or word, of the operands and sums.
+ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4, "u32": 4, "i64": 8, "u64": 8, PAIRS: 4, QUADS: 4}
 
 # Width in vectors → rows, and the share of the multiply-add peak that such a tile reaches, measured
 # on Zen 4 (32 registers); narrow tiles are bound by loads.
@@ -21,9 +25,9 @@ def _tiles() -> dict[int, tuple[int, float]]:
     return _TILES_32 if host_isa().vector_registers >= 32 else _TILES_16
 
 
-def lanes(dtype: str) -> int:
-    """Elements of `dtype` in a vector register."""
-    return host_isa().vector_bytes // ITEMSIZE[dtype]
+def lanes(element: str) -> int:
+    """Elements, or words, of type `element` in a vector register."""
+    return host_isa().vector_bytes // ITEMSIZE[element]
 
 
 def tile_rows(vectors: int) -> int:
@@ -36,11 +40,11 @@ def widest() -> int:
     return max(_tiles())
 
 
-def choose_vectors(columns: int, dtype: str) -> int:
+def choose_vectors(columns: int, element: str) -> int:
     """The tile width, in vectors, that computes `columns` columns in the least time."""
 
     def time(vectors: int) -> float:
-        width = vectors * lanes(dtype)
+        width = vectors * lanes(element)
         return -(-columns // width) * width / _tiles()[vectors][1]
 
     return min(_tiles(), key=time)

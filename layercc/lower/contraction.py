@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ir.dtypes import DType
 from layercc.cpu.kernels.contraction import BLOCK_TILES, contraction
 from layercc.cpu.kernels.packing import pack_panels
-from layercc.cpu.tiles import choose_vectors, lanes, tile_rows
+from layercc.cpu.tiles import WORDS, choose_vectors, lanes, tile_rows
 from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import Epilogue
 from layercc.lower.strided import Strided
@@ -27,6 +28,8 @@ _CACHED_WEIGHTS = 1 << 19
 _LEAST_TASKS = 16
 #: Bytes of a word of elements of 8 bits.
 BYTES = 4
+#: Products and sums that wrap around are the same bits for either sign: one kernel serves both.
+_SIGNED = {"u32": "i32", "u64": "i64"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Packed:
     vectors: int
     outer: int = 0
     inner: int = 0
+    words: str = ""  # what the elements of both operands hold (`layercc.cpu.tiles`); "": themselves
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,11 @@ def emit(context: Context, job: Contraction) -> None:
     """Appends the kernel call of a contraction."""
     dtype = str(job.x.tensor.dtype)
     vectors = job.weights.vectors
-    width = vectors * lanes(dtype)
+    element = job.weights.words or dtype
+    if not job.epilogue.steps:
+        element = _SIGNED.get(element, element)
+    stored = WORDS.get(element, element)
+    width = vectors * lanes(element)
     rows = tile_rows(vectors)
     window = job.window or Axes(w=Axis(inputs=job.rows, outputs=job.rows))
     panels = -(-job.columns // width)
@@ -70,7 +78,7 @@ def emit(context: Context, job: Contraction) -> None:
     panel = window.taps * job.depth * width  # elements
     stream = panels * panel * 4 > _CACHED_WEIGHTS
     context.call(
-        contraction.key(dtype, vectors, job.epilogue.expression(dtype), job.epilogue.columns),
+        contraction.key(element, vectors, job.epilogue.expression(stored), job.epilogue.columns),
         tasks=groups * panels * blocks if job.rows and job.columns else 0,
         flops=2 * groups * job.rows * job.columns * job.depth * window.taps,
         x=job.x.words(),
@@ -125,7 +133,7 @@ def pack_at_run_time(
 
     `vectors` is the width of the panels; 0 stands for the best one.
     """
-    dtype = str(b.dtype)
+    dtype = _SIGNED.get(str(b.dtype), str(b.dtype))
     vectors = vectors or choose_vectors(columns, dtype)
     width = vectors * lanes(dtype)
     panels = -(-columns // width)
@@ -161,8 +169,7 @@ def _block(pixels: int, rows: int, others: int) -> int:
 @functools.cache
 def _zeros(size: int, dtype: str) -> np.ndarray:
     """What the kernel reads where the window is outside the input; shared by all programs."""
-    kinds = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "u32": np.uint32}
-    return np.zeros(size, kinds[dtype])
+    return np.zeros(size, DType[dtype])
 
 
 def _rounded(depth: int) -> int:

@@ -20,7 +20,7 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.convolution import conv_window
-from layercc.cpu.tiles import choose_vectors
+from layercc.cpu.tiles import PAIRS, choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
@@ -227,7 +227,7 @@ def _weights(
     name, zero = weight
     groups, taps, depth, columns = form.sizes
     half = -(-depth // 2)
-    vectors = choose_vectors(columns, "i32")
+    vectors = choose_vectors(columns, PAIRS)
     zeros = context.value(zero) if zero else np.zeros((), np.int8)
     if name in context.graph.constants and zeros is not None:
         _require_integer(context, context.dtype(name))
@@ -245,7 +245,7 @@ def _weights(
 
         recipe = f"pairs {form} {vectors} less {levels.tolist()}"
         packed = context.packed(name, recipe, pack)
-        return Packed(packed, vectors, 0, packed.size // max(groups, 1))
+        return Packed(packed, vectors, 0, packed.size // max(groups, 1), PAIRS)
     level = context.tensor(zero) if zero else None
     if level is not None:
         level = level.reshaped(()) if level.size == 1 else spread(level)
@@ -266,9 +266,10 @@ def _weights(
         )  # fmt: skip
     matrix = replace(words, dtype=DType.i32, shape=(groups, taps * half, columns))
     size = taps * half * columns
-    return pack_at_run_time(
+    made = pack_at_run_time(
         context, matrix, (1, groups), (0, size, columns, 1), taps * half, columns
     )
+    return replace(made, words=PAIRS)
 
 
 def _paired(context: Context, x: Tensor, groups: int) -> Tensor:

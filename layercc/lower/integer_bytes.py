@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ir.dtypes import DType
-from layercc.cpu.tiles import choose_vectors
+from layercc.cpu.tiles import QUADS, choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import BYTES, Packed, pack_bytes
 from layercc.lower.epilogue import Epilogue, Operand
@@ -66,7 +66,7 @@ def in_bytes(
 ) -> Operands:
     """The operands x, [..., groups * depth], and weight `name`; `padded`: a window leaves x."""
     groups, _, _, columns = form.sizes
-    vectors = choose_vectors(columns, "u32")
+    vectors = choose_vectors(columns, QUADS)
     unsigned = context.dtype(name) is DType.u8
 
     def signed(array: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def in_bytes(
     packed = context.packed(
         name, f"bytes {form} {vectors}", lambda array: pack_bytes(signed(array), vectors)
     )
-    weights = Packed(packed, vectors, 0, packed.size // max(groups, 1))
+    weights = Packed(packed, vectors, 0, packed.size // max(groups, 1), QUADS)
     if x.dtype is DType.i8:
         x, zero = _unsigned(context, x), _unsigned(context, zero or _nothing(context))
     words = _words(context, x, groups)

@@ -17,7 +17,7 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.recurrent import LSTM, direction_count
 from layercc.cpu.kernels.recurrent_quantized import quantize_rows, quantized_lstm_cell
-from layercc.cpu.tiles import choose_vectors
+from layercc.cpu.tiles import QUADS, choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import BYTES, Contraction, Packed, emit, pack_bytes
 from layercc.lower.gathering import in_range
@@ -174,7 +174,7 @@ class _Weights:
             if given not in context.graph.constants:
                 raise UnsupportedError(f"{node}: {given!r} is computed; a constant would fit")
         directions, depth, columns = context.shape(name)
-        vectors = choose_vectors(columns, "u32")
+        vectors = choose_vectors(columns, QUADS)
         zeros = context.graph.constants[zero]
         levels = zeros.astype(np.int32).reshape(directions, 1, -1)
         # unsigned weights are moved into the range of signed ones, and so are their zero points
@@ -192,7 +192,7 @@ class _Weights:
 
         packed = context.packed(name, f"bytes {vectors}", pack)
         return _Weights(
-            packed=Packed(packed, vectors, packed.size // directions),
+            packed=Packed(packed, vectors, packed.size // directions, words=QUADS),
             depth=-(-depth // BYTES),
             scale=context.packed(scale, f"spread {columns}", spread),
             zero=context.packed(

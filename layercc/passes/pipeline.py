@@ -33,7 +33,7 @@ from layercc.passes.recognize_normalization import recognize_normalization
 from layercc.passes.simplify_arithmetic import simplify_arithmetic
 from layercc.passes.simplify_shapes import simplify_shapes
 from layercc.passes.unroll_loops import unroll_loops
-from layercc.passes.widen_half_precision import widen_half_precision
+from layercc.passes.widen_contractions import widen_contractions
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
@@ -71,7 +71,7 @@ TIDY: tuple[Pass, ...] = (
 )
 #: Preparation for the target, once.
 OPTIMIZE: tuple[Pass, ...] = (
-    widen_half_precision,
+    widen_contractions,
     channels_last,
     *TIDY,
     fuse_epilogues,

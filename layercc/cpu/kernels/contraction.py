@@ -28,16 +28,17 @@ DEPTH_BLOCK = 256
 
 
 @kernel_family(noalias=("y.data",), unroll=False)
-def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
+def contraction(element: str, vectors: int, expression: tuple, columns: tuple):
     """Contraction with a register tile of `vectors` vectors and an epilogue.
 
-    `expression` and `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel.
+    `element` is the element type, or what its words hold (`layercc.cpu.tiles`). `expression` and
+    `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel.
     """
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.intrinsics import address, offset, stack_array
     from layercc.cpu.microkernel import make_accumulate
     from layercc.cpu.strided import row_of, strided
-    from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
+    from layercc.cpu.tiles import ITEMSIZE, WORDS, lanes, tile_rows
     from layercc.cpu.windows import (
         WINDOW,
         count_pixels,
@@ -48,14 +49,15 @@ def contraction(dtype: str, vectors: int, expression: tuple, columns: tuple):
         split_row,
     )
 
-    itemsize = ITEMSIZE[dtype]
+    dtype = WORDS.get(element, element)
+    itemsize = ITEMSIZE[element]
     rows = tile_rows(vectors)
-    width = vectors * lanes(dtype)
+    width = vectors * lanes(element)
     block_rows = BLOCK_TILES * rows
     scratch_size = block_rows * width
     addresses_size = block_rows * MOST_TAPS_JOINED
     staged_size = max(len(columns), 1) * width
-    accumulate = make_accumulate(dtype, vectors)
+    accumulate = make_accumulate(element, vectors)
     epilogue = make_epilogue(expression, columns)
     rows_of, next_row, finish = epilogue.rows_of, epilogue.next_row, epilogue.finish
     vary, split, stage = epilogue.vary, epilogue.split, epilogue.stage

@@ -1,0 +1,49 @@
+"""Has contractions of narrow types computed in wider ones: of f16 and bf16 in f32, of integers of 8
+and 16 bits in 32.
+
+Matches Conv, ConvTranspose, MatMul, DFT, STFT and AffineGrid of such operands; makes the same node
+on operands cast to the wider type (constants are converted here), with a Cast back behind it. Sound
+because the values of the narrow types are values of the wider ones; because the one rounding of a
+half-precision result at the end is nearer to the exact one than one after each step; and because
+integers wrap around, and so the low bits of a sum of products depend on the low bits alone. The
+Casts are pointwise and fuse with what surrounds them.
+"""
+
+from __future__ import annotations
+
+from ir.dtypes import ONNX_DTYPES, DType
+from ir.graph import Graph, Node
+from layercc.passes.editor import GraphEditor, Replacement, rewrite
+from layercc.passes.infrastructure import graph_pass
+
+_OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT", "AffineGrid")
+_CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
+_WIDER = {
+    **dict.fromkeys((DType.f16, DType.bf16), DType.f32),
+    **dict.fromkeys((DType.i8, DType.u8, DType.i16, DType.u16), DType.i32),
+}
+
+
+@graph_pass("optimize")
+def widen_contractions(graph: Graph) -> Graph:
+    """Compute contractions and transforms of narrow types in types that kernels multiply."""
+    return rewrite(graph, dict.fromkeys(_OPS, _widened))
+
+
+def _widened(editor: GraphEditor, node: Node) -> Replacement:
+    dtype = editor.types[node.inputs[0]].dtype
+    if dtype not in _WIDER:
+        return None
+    inputs = [_wider(editor, name) for name in node.inputs]
+    product = editor.emit(node.op, inputs, node.attributes, like=node)
+    return editor.emit("Cast", (product,), {"to": _CODES[dtype]}, like=node)
+
+
+def _wider(editor: GraphEditor, name: str) -> str:
+    wide = _WIDER.get(editor.types[name].dtype) if name else None
+    if wide is None:
+        return name  # absent, or a length
+    array = editor.constant(name)
+    if array is not None:
+        return editor.add_constant(array.astype(wide.value), f"{name}.{wide}")
+    return editor.emit("Cast", (name,), {"to": _CODES[wide]})
