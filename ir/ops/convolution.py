@@ -95,9 +95,10 @@ def convolve(x: np.ndarray, w: np.ndarray, window: Window, group: int) -> np.nda
     for start in range(0, len(taps), step):
         chunk = taps[start : start + step]
         patches = np.stack([padded[met] for _, met in chunk], axis=3)
-        columns = patches.reshape(batch, group, channels // group * len(chunk), points)
+        depth = channels // group * len(chunk)
+        columns = patches.reshape(batch, group, depth, points)
         rows = np.stack([weights[tap] for tap, _ in chunk], axis=-1)
-        result += rows.reshape(group, filters // group, -1) @ columns
+        result += rows.reshape(group, filters // group, depth) @ columns
     return result.reshape(batch, filters, *out_dims)
 
 

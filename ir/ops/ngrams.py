@@ -60,7 +60,7 @@ class TfIdfVectorizer(Op):
     @staticmethod
     def reference(call: Call, x: np.ndarray) -> np.ndarray:
         grams = {gram: position for position, gram in enumerate(_pool(call))}
-        rows = x.reshape(-1, x.shape[-1])
+        rows = np.atleast_2d(x)
         made = np.zeros((len(rows), max(call.ngram_indexes) + 1), np.float32)
         for row, items in zip(made, rows.tolist(), strict=True):
             for gram, count in Counter(_grams(call, items)).items():

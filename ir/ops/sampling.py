@@ -257,8 +257,9 @@ class DeformConv(Op):
         if mask is not None:
             read = read * widened(mask).reshape(batch * groups, 1, *kernel, *out)
         group, filters = call.group, w.shape[0]
-        columns = read.reshape(batch, group, channels // group * math.prod(kernel), math.prod(out))
-        y = widened(w).reshape(group, filters // group, -1) @ columns
+        depth = channels // group * math.prod(kernel)
+        columns = read.reshape(batch, group, depth, math.prod(out))
+        y = widened(w).reshape(group, filters // group, depth) @ columns
         y = y.reshape(batch, filters, *out)
         if b is not None:
             y = y + per_channel(widened(b), y.ndim)

@@ -116,7 +116,7 @@ def pack_bytes(array: np.ndarray, vectors: int) -> np.ndarray:
     """`[group, taps, depth, columns]` of i8 as `pack_weights`, in words of u32 along the depth."""
     groups, taps, depth, columns = array.shape
     even = np.pad(array, ((0, 0), (0, 0), (0, -depth % BYTES), (0, 0)))
-    words = even.reshape(groups, taps, -1, BYTES, columns).swapaxes(3, 4)
+    words = even.reshape(groups, taps, even.shape[2] // BYTES, BYTES, columns).swapaxes(3, 4)
     return pack_weights(np.ascontiguousarray(words).view(np.uint32)[..., 0], vectors)
 
 

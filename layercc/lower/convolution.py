@@ -94,8 +94,9 @@ def _matrix(weight: np.ndarray, groups: int, joined: bool) -> np.ndarray:
     filters, channels, *kernel = weight.shape
     last_first = weight.reshape(groups, filters // groups, channels, *kernel)
     ordered = np.moveaxis(last_first, (1, 2), (-1, -2))  # g, kernel..., C/g, M/g
-    depth = channels * (kernel[-1] if joined else 1)
-    return ordered.reshape(groups, -1, depth, filters // groups)
+    width = kernel[-1] if joined else 1
+    taps = math.prod(kernel) // width
+    return ordered.reshape(groups, taps, channels * width, filters // groups)
 
 
 def _joined(context: Context, x: Tensor, window: Window) -> tuple[Tensor, Axes]:

@@ -54,7 +54,7 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
     *batch_and_rows, out_w, _ = y.shape
     rows = math.prod(batch_and_rows)
     block = min(CHANNEL_BLOCK, wide)
-    blocks = -(-filters // block)
+    blocks = -(-filters // max(block, 1))
     chunk = max(_TASK_FLOPS // max(2 * taps * out_w * block, 1), 1)
     context.call(
         kernel.key(dtype, run, step, epilogue.expression(dtype), epilogue.columns),
@@ -88,8 +88,9 @@ def _weights(context: Context, name: str, wide: int) -> Tensor:
 def _packed(weight: np.ndarray, wide: int) -> np.ndarray:
     """`[C, 1, kernel...]` → `[tap][wide]`, zero beyond C."""
     filters = weight.shape[0]
-    packed = aligned_zeros((math.prod(weight.shape[2:]), wide), weight.dtype)
-    packed[:, :filters] = weight.reshape(filters, -1).T
+    taps = math.prod(weight.shape[2:])
+    packed = aligned_zeros((taps, wide), weight.dtype)
+    packed[:, :filters] = weight.reshape(filters, taps).T
     return packed
 
 

@@ -213,7 +213,7 @@ def group_normalization(context: Context, node: Node) -> None:
     size = x.size // max(batch * channels, 1)
     scale, bias = (context.tensor(name) for name in node.inputs[1:3])
     y = context.output(node.outputs[0])
-    spread: tuple[int, ...] = (groups, channels // groups)
+    spread: tuple[int, ...] = (groups, channels // max(groups, 1))
     if call.channels_last:
         view, axes = (batch, size, *spread), (1, 3)
     else:
@@ -282,6 +282,7 @@ def local_response_normalization(context: Context, node: Node) -> None:
     channels = x.shape[-1] if call.channels_last else x.shape[1]
     planes = x.size // max(channels, 1) if call.channels_last else x.shape[0]
     plane = x.size // max(planes, 1)
+    y = context.output(node.outputs[0])
     if x.size == 0:
         return
     plane_block = max(1, _TASK // plane)
@@ -292,7 +293,7 @@ def local_response_normalization(context: Context, node: Node) -> None:
         tasks=-(-planes // plane_block) * -(-plane // RESPONSE_BLOCK),
         flops=x.size * (2 * (before + after) + 14),
         x=x,
-        y=context.output(node.outputs[0]),
+        y=y,
         planes=planes,
         plane_block=plane_block,
         channels=channels,

@@ -122,8 +122,8 @@ def _along_filters(convolution: Node, shape: tuple[int, ...], vector: np.ndarray
     if convolution.op == "Conv":  # [M, C/group, kernel...]
         return vector.reshape(-1, 1, *spatial)
     group = attribute(convolution, "group")  # [C, M/group, kernel...]
-    rows = np.repeat(vector.reshape(group, -1), shape[0] // group, axis=0)
-    return rows.reshape(shape[0], -1, *spatial)
+    rows = np.repeat(vector.reshape(group, shape[1]), shape[0] // group, axis=0)
+    return rows.reshape(*shape[:2], *spatial)
 
 
 def _scaled(node: Node, array: np.ndarray, by: np.ndarray) -> np.ndarray:
