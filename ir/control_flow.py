@@ -68,6 +68,10 @@ def infer_loop(call: Call, infer_body: InferBody) -> Outcome:
             f" {len(carried) + 2} and at least {len(carried) + 1} would fit",
             "bad-arity",
         )
+    if _never_runs(call):
+        items = items_of_loop(call, infer_body)
+        stacks = [kind.with_shape((0, *kind.shape)) for kind in items]
+        return (*carried, *stacks), [call.value(i) for i in range(2, len(call.types))], []
     counter, condition, *names = body.input_names
     changing: set[Dim] = set()
     while True:
@@ -122,11 +126,17 @@ def _outside(call: Call, shape: Sequence[Dim], changing: set[Dim]) -> list[Dim]:
     return [call.fresh_dim("loop") if symbols(dim) & names else dim for dim in shape]
 
 
+def _never_runs(call: Call) -> bool:
+    """Whether it is certain that a Loop makes no trip."""
+    most, start = call.value(0), call.value(1)
+    if start is not None and not start.reshape(-1)[0]:
+        return True
+    return most is not None and most.dtype != object and most.reshape(-1)[0] <= 0
+
+
 def _trip_count(call: Call, goes_on: np.ndarray | None) -> Dim:
     """How often a Loop runs, where that is certain: its condition never turns false."""
     most, start = call.value(0), call.value(1)
-    if start is not None and not start.reshape(-1)[0]:
-        return 0
     certain = not call.has(1) or (start is not None)
     if certain and call.has(0) and most is not None and goes_on is not None:
         if goes_on.dtype == object or not goes_on.reshape(-1)[0]:
@@ -146,17 +156,10 @@ def infer_scan(call: Call, infer_body: InferBody) -> Outcome:
             "bad-arity",
         )
     carried = [call.type(i) for i in range(states)]
-    slices, length = [], None
-    for position in range(call.num_scan_inputs):
-        kind = call.type(states + position)
-        axis = call.axis_of((call.scan_input_axes or [0] * (position + 1))[position], kind.rank)
-        slices.append(kind.with_shape((*kind.shape[:axis], *kind.shape[axis + 1 :])))
-        length = kind.shape[axis] if length is None else length
-        if isinstance(length, int) and isinstance(kind.shape[axis], int):
-            if length != kind.shape[axis]:
-                call.fail(f"scan inputs have {length} and {kind.shape[axis]} steps")
-        elif isinstance(kind.shape[axis], int):
-            length = kind.shape[axis]
+    slices, length = _slices(call)
+    if length == 0:
+        stacks = _scan_stacks(call, items_of_scan(call, infer_body), length)
+        return (*carried, *stacks), [call.value(i) for i in range(states)], []
     changing: set[Dim] = set()
     while True:
         given = dict(zip(body.input_names, [*carried, *slices], strict=True))
@@ -166,14 +169,79 @@ def infer_scan(call: Call, infer_body: InferBody) -> Outcome:
         if settled == carried:
             break
         carried = settled
+    items = [kind.with_shape(_outside(call, kind.shape, changing)) for kind in found[states:]]
+    return (*carried, *_scan_stacks(call, items, length)), (), [inner]
+
+
+def _slices(call: Call) -> tuple[list[TensorType], Dim]:
+    """What a Scan hands to its body of each scan input, and how many iterations there are."""
+    slices: list[TensorType] = []
+    length: Dim | None = None
+    first = len(call.types) - call.num_scan_inputs
+    for position in range(call.num_scan_inputs):
+        kind = call.type(first + position)
+        axis = call.axis_of((call.scan_input_axes or [0] * (position + 1))[position], kind.rank)
+        slices.append(kind.with_shape((*kind.shape[:axis], *kind.shape[axis + 1 :])))
+        length = kind.shape[axis] if length is None else length
+        if isinstance(length, int) and isinstance(kind.shape[axis], int):
+            if length != kind.shape[axis]:
+                call.fail(f"scan inputs have {length} and {kind.shape[axis]} steps")
+        elif isinstance(kind.shape[axis], int):
+            length = kind.shape[axis]
     assert length is not None
+    return slices, length
+
+
+def _scan_stacks(call: Call, items: Sequence[TensorType], length: Dim) -> list[TensorType]:
     stacks = []
-    for position, kind in enumerate(found[states:]):
+    for position, kind in enumerate(items):
         axis = (call.scan_output_axes or [0] * (position + 1))[position]
-        shape = _outside(call, kind.shape, changing)
+        shape = list(kind.shape)
         shape.insert(call.axis_of(axis, kind.rank + 1), length)
         stacks.append(kind.with_shape(shape))
-    return (*carried, *stacks), (), [inner]
+    return stacks
+
+
+def items_of_loop(call: Call, infer_body: InferBody) -> list[TensorType]:
+    """Types of what a Loop would stack in its first iteration: those of the rows it has none of."""
+    carried = range(2, len(call.types))
+    types = [TensorType(DType.i64, ()), TensorType(DType.bool, ()), *map(call.type, carried)]
+    values = [np.array(0, np.int64), np.array(True), *map(call.value, carried)]
+    return _first_outputs(call, infer_body, types, values)[len(carried) + 1 :]
+
+
+def items_of_scan(call: Call, infer_body: InferBody) -> list[TensorType]:
+    """As `items_of_loop`, for a Scan over inputs of no slices."""
+    states = range(len(call.types) - call.num_scan_inputs)
+    types = [*map(call.type, states), *_slices(call)[0]]
+    return _first_outputs(call, infer_body, types, [*map(call.value, states)])[len(states) :]
+
+
+def _first_outputs(
+    call: Call,
+    infer_body: InferBody,
+    types: Sequence[TensorType],
+    values: Sequence[np.ndarray | None],
+) -> list[TensorType]:
+    """Types of a body's outputs in the first iteration, which need not come.
+
+    So problems in the body are none, and what inference leaves open is as the body declares it.
+    """
+    names = call.body.input_names
+    known = {name: v for name, v in zip(names, values, strict=False) if v is not None}
+    found = infer_body(call.body, dict(zip(names, types, strict=True)), known).types
+    kinds = []
+    for value in call.body.outputs:
+        # Symbols that a body declares say nothing of those around it.
+        declared = [d if type(d) is int else call.fresh_dim("loop") for d in value.shape]
+        kind = found.get(value.name, value.type.with_shape(declared))
+        if kind.rank == len(declared):
+            pairs = zip(kind.shape, declared, strict=True)
+            kind = kind.with_shape(
+                b if type(b) is int and type(a) is not int else a for a, b in pairs
+            )
+        kinds.append(kind)
+    return kinds
 
 
 def _output_types(call: Call, graph: Graph, inner: Inference) -> list[TensorType]:

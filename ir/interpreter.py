@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ir.diagnostics import InputError, LayerccError, UnsupportedError
+from ir.dims import symbol
 from ir.dtypes import dtype_of
 from ir.graph import Graph, Node
+from ir.inference import VALUE_LIMIT, infer_body
+from ir.inferred import Inference
 from ir.registry import Call, OpError, find_op
 from ir.types import TensorType
 
@@ -68,13 +71,22 @@ def run_node(
         raise UnsupportedError(f"{node}: op {node.op} is not known to layercc")
     arrays = [scope[name] if name else None for name in node.inputs]
     types = [a if a is None else TensorType(dtype_of(a), a.shape) for a in arrays]
-    call = Call(op, node, types, arrays)
+    call = Call(op, node, types, arrays, symbol)
 
     def run_subgraph(graph: Graph, given: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         inner = _run(graph, given, scope, None)
         return tuple(inner[name] for name in graph.output_names)
 
+    def infer_subgraph(
+        graph: Graph, given: Mapping[str, TensorType], values: Mapping[str, np.ndarray]
+    ) -> Inference:
+        read = {name: scope[name] for name in node.reads()}
+        outer = {name: TensorType(dtype_of(a), a.shape) for name, a in read.items()}
+        small = {name: a for name, a in read.items() if a.size <= VALUE_LIMIT}
+        return infer_body(graph, Inference(outer, small), given, values)
+
     call.interpret = run_body or run_subgraph
+    call.infer_body = infer_subgraph
     try:
         call.check_ranges()
         made = op.reference(call, *arrays)

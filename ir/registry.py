@@ -77,7 +77,17 @@ class Call:
     array, of dtype object when it holds symbolic dims.
     """
 
-    __slots__ = ("attributes", "dim_maker", "interpret", "node", "op", "outputs", "types", "values")
+    __slots__ = (
+        "attributes",
+        "dim_maker",
+        "infer_body",
+        "interpret",
+        "node",
+        "op",
+        "outputs",
+        "types",
+        "values",
+    )
 
     def __init__(
         self,
@@ -96,6 +106,8 @@ class Call:
         self.dim_maker = dim_maker
         #: Set by the interpreter: runs a subgraph, `interpret(graph, {name: array}) -> tuple`.
         self.interpret: Callable[[Graph, Mapping[str, np.ndarray]], tuple[np.ndarray, ...]]
+        #: Set by the interpreter: infers a subgraph (`ir.control_flow.InferBody`).
+        self.infer_body: Callable[..., Any]
 
     def __getattr__(self, name: str) -> Any:
         return self.attribute(name)

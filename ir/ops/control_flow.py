@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ir.dims import is_known
-from ir.graph import Graph, Value
+from ir.control_flow import items_of_loop, items_of_scan
+from ir.graph import Graph
 from ir.registry import Attr, Call, Op, register
+from ir.types import TensorType
 
 
 class _RunsSubgraph(Op):
@@ -56,17 +57,16 @@ class Loop(_RunsSubgraph):
                 stack.append(item)
             carried = made[: len(carried)]
             goes_on, trip = bool(condition.reshape(())), trip + 1
-        first = len(body.outputs) - len(stacks)
-        return (*carried, *map(_stack, stacks, body.outputs[first:]))
+        if not trip:
+            return (*carried, *map(_empty_stack, items_of_loop(call, call.infer_body)))
+        return (*carried, *map(np.stack, stacks))
 
 
-def _stack(items: list[np.ndarray], declared: Value, axis: int = 0) -> np.ndarray:
-    """Items along a new axis; if there are none, an empty array as the body declares it."""
-    if items:
-        return np.stack(items, axis=axis)
-    shape = [dim if is_known(dim) else 0 for dim in declared.shape]
+def _empty_stack(item: TensorType, axis: int = 0) -> np.ndarray:
+    """The stack of no items. Dims of an item that only values in the body could tell are 0."""
+    shape = [dim if type(dim) is int else 0 for dim in item.shape]
     shape.insert(axis % (len(shape) + 1), 0)
-    return np.zeros(shape, dtype=declared.dtype.value)  # type: ignore[arg-type]
+    return np.zeros(shape, dtype=item.dtype.value)
 
 
 @register
@@ -106,10 +106,12 @@ class Scan(_RunsSubgraph):
             states = list(made[:count])
             for stack, item in zip(stacks, made[count:], strict=True):
                 stack.append(item)
+        axes = call.scan_output_axes or [0] * outputs
+        if not len(sequences[0]):
+            return (*states, *map(_empty_stack, items_of_scan(call, call.infer_body), axes))
         finished = []
         for index, stack in enumerate(stacks):
             if (call.scan_output_directions or [0] * outputs)[index]:
                 stack.reverse()
-            axis = (call.scan_output_axes or [0] * outputs)[index]
-            finished.append(_stack(stack, body.outputs[count + index], axis))
+            finished.append(np.stack(stack, axis=axes[index]))
         return (*states, *finished)
