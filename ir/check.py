@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from ir.diagnostics import Diagnostic
@@ -23,6 +24,9 @@ INPUT_FAULTS = frozenset({"unknown-input", "wrong-rank", "bad-dim", "conflicting
 def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -> Report:
     """Finds every problem of `graph`; raises nothing for them (see `Report.raise_for_errors`).
 
+    What only running can tell, a rank that hangs on values or on a branch, makes notes, no errors:
+    such a model compiles, and is planned or run in stages once the values are there.
+
     `inputs` gives shapes to check with, by input name: integers, or text for symbols and
     expressions. They replace the declared shapes, dtypes stay; a symbol that a declared shape
     shares with other inputs is replaced there too.
@@ -33,7 +37,7 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
     found += faults
     declared = infer(graph)
     inference = infer(graph, shapes) if inputs else declared
-    errors = inference.errors
+    errors = inference.faults
     found += contradictions(graph, declared)
     traces: dict[str, Trace] = {}
     if errors and not malformed:
@@ -43,8 +47,7 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
             errors[index] = with_advice(problem, way)
             if way is not None:
                 traces.setdefault(problem.node, way)
-    warnings = [problem for problem in inference.diagnostics if problem.severity == "warning"]
-    found += [*errors, *warnings, *_unused(graph)]
+    found += [*errors, *_unused(graph), *_notes(inference)]
     rows = layers(graph, inference)
     sums = totals(graph, inference, rows)
     return Report(graph, found, inference.types, rows, sums, traces)
@@ -52,7 +55,7 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
 
 def _fitting(graph: Graph, shapes: Shapes, declared_shapes: Shapes) -> tuple[Inference | None, str]:
     """An inference without errors, with other input sizes, and which sizes these are."""
-    if shapes != declared_shapes and not infer(graph, declared_shapes).errors:
+    if shapes != declared_shapes and not infer(graph, declared_shapes).faults:
         fitting, found = toward_declared(graph, shapes, declared_shapes)
         changed = [value for value in graph.inputs if fitting[value.name] != shapes[value.name]]
         if all(fitting[value.name] == declared_shapes[value.name] for value in changed):
@@ -152,9 +155,16 @@ def contradictions(graph: Graph, declared: Inference) -> Iterator[Diagnostic]:
 def _agree(claim: TensorType, found: TensorType) -> bool:
     return (
         claim.dtype is found.dtype
-        and claim.rank == found.rank
-        and all(map(may_equal, claim.shape, found.shape))
+        and (not claim.ranked or claim.rank == found.rank)
+        and (not claim.ranked or all(map(may_equal, claim.shape, found.shape)))
     )
+
+
+def _notes(inference: Inference) -> Iterator[Diagnostic]:
+    for found in inference.errors:
+        if found.code == "data-dependent":
+            message = f"{found.message}. This is settled when the model runs"
+            yield replace(found, message=message, severity="note")
 
 
 def _unused(graph: Graph) -> Iterator[Diagnostic]:

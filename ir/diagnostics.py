@@ -67,6 +67,8 @@ class Diagnostic:
     """One problem in a graph, and the node to blame for it.
 
     `code` is stable and short (`shape-mismatch`, `unsupported-op`, ...): tools match on it.
+    `severity`: an error stops the model from being compiled; a warning does not, but is a likely
+    mistake; a note says what only running can tell.
     """
 
     code: str
@@ -74,7 +76,7 @@ class Diagnostic:
     node: str = ""
     op: str = ""
     source: Source | None = None
-    severity: Literal["error", "warning"] = "error"
+    severity: Literal["error", "warning", "note"] = "error"
 
     def __str__(self) -> str:
         where = f"{self.op} {self.node!r}: " if self.node else ""

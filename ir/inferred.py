@@ -26,6 +26,12 @@ class Inference:
     def errors(self) -> list[Diagnostic]:
         return [found for found in self.diagnostics if found.severity == "error"]
 
+    @property
+    def faults(self) -> list[Diagnostic]:
+        """The errors that remain whatever the values of the inputs are: those which do not only
+        say that something is not known before running."""
+        return [found for found in self.errors if found.code != "data-dependent"]
+
     def raise_for_errors(self, what: str = "the graph") -> None:
         """Raises ShapeError listing every error, if there is any."""
         if self.errors:

@@ -11,7 +11,7 @@
     type      = DTYPE "[" dims "]"
 
 Types of node outputs, of graph outputs and of a fused group's inputs may be left out: inference
-fills them in.
+fills them in. An output whose number of dims only running can tell is `DTYPE[*]`.
 """
 
 from __future__ import annotations
@@ -85,13 +85,16 @@ class _Parser(Scanner):
 
     # --- types
 
-    def type(self) -> TensorType:
+    def type(self, may_be_open: bool = False) -> TensorType:
         start = self.position
         match = self.match(_DTYPE)
         if match is None or match[0] not in DType.__members__:
             self.position = start
             self.expected("an element type such as f32")
         self.expect("[", " and the dims")
+        if may_be_open and self.accept("*"):
+            self.expect("]")
+            return TensorType.open_rank(DType[match[0]])
         return TensorType(DType[match[0]], tuple(self.several(self.dim, "]")))
 
     def dim(self) -> Dim:
@@ -138,7 +141,7 @@ class _Parser(Scanner):
         graph.inputs = self.several(self.value, ")")
         self.expect("->")
         self.expect("(", " and the outputs")
-        graph.outputs = self.several(self.value, ")")
+        graph.outputs = self.several(lambda: self.value(is_output=True), ")")
         graph.types = {v.name: v.type for v in graph.inputs if v.type is not UNTYPED}
         self.expect("{")
         while not self.accept("}"):
@@ -151,9 +154,9 @@ class _Parser(Scanner):
         self.graphs -= 1
         return graph
 
-    def value(self) -> Value:
+    def value(self, is_output: bool = False) -> Value:
         name = self.name("the name of a value")
-        return Value(name, self.type() if self.accept(":") else UNTYPED)
+        return Value(name, self.type(may_be_open=is_output) if self.accept(":") else UNTYPED)
 
     def constant(self, graph: Graph) -> None:
         start = self.position

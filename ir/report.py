@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from textwrap import TextWrapper
 from typing import Any
@@ -49,6 +49,11 @@ class Report:
         return [found for found in self.diagnostics if found.severity == "warning"]
 
     @property
+    def notes(self) -> list[Diagnostic]:
+        """What can be told only when the model runs. It does not make it wrong."""
+        return [found for found in self.diagnostics if found.severity == "note"]
+
+    @property
     def shapes(self) -> dict[str, tuple[Dim, ...]]:
         """Tensor name → dims: integers, or expressions over the model's own symbols."""
         return {name: kind.shape for name, kind in self.types.items()}
@@ -56,7 +61,7 @@ class Report:
     def raise_for_errors(self) -> None:
         """Raises ShapeError with every error, if there is any."""
         if self.errors:
-            text = "\n".join(self._explained())
+            text = "\n".join(self._explained(self.errors))
             count = f"{len(self.errors)} error{'s' * (len(self.errors) > 1)}"
             raise ShapeError(f"{self.graph.name} has {count}\n\n{text}", self.errors)
 
@@ -85,7 +90,7 @@ class Report:
     def __str__(self) -> str:
         parts = [*self._table(), "", *self._summary()]
         if self.diagnostics:
-            parts += ["", *self._explained(warnings=True)]
+            parts += ["", *self._explained(self.diagnostics)]
         return "\n".join(parts)
 
     # --- how it reads
@@ -126,9 +131,8 @@ class Report:
             rows[-1][1] += f", at most {amount(sums.peak_activation_bytes, 'B')} alive at once"
         return align(rows)
 
-    def _explained(self, warnings: bool = False) -> Iterator[str]:
+    def _explained(self, shown: Iterable[Diagnostic]) -> Iterator[str]:
         nodes = {(node.name, node.op): node for node in reversed(self.graph.nodes)}
-        shown = [*self.errors, *(self.warnings if warnings else [])]
         for index, found in enumerate(shown):
             if index:
                 yield ""

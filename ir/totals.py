@@ -60,8 +60,8 @@ class Totals:
 
 
 def type_dict(kind: TensorType) -> dict[str, Any]:
-    """A type as JSON: dims are integers or expressions."""
-    return {"dtype": str(kind.dtype), "shape": list(kind.shape)}
+    """A type as JSON: dims are integers or expressions; no shape where the rank is open."""
+    return {"dtype": str(kind.dtype), "shape": list(kind.shape) if kind.ranked else None}
 
 
 def layers(graph: Graph, inference: Inference) -> list[Layer]:

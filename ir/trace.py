@@ -95,7 +95,7 @@ def fitting_input(graph: Graph, shapes: Shapes) -> tuple[Inference, str] | None:
         if time.monotonic() > deadline:
             return None
         found = infer(graph, {**shapes, value: shape})
-        if not found.errors:
+        if not found.faults:
             return found, f"{value}: {found.types[value]}"
     return None
 
@@ -113,7 +113,7 @@ def toward_declared(
                 continue
             moved = [*best[name][:axis], dim, *best[name][axis + 1 :]]
             attempt = infer(graph, {**best, name: moved})
-            if not attempt.errors:
+            if not attempt.faults:
                 best[name], found = tuple(moved), attempt
     return best, found
 

@@ -40,10 +40,8 @@ def compile(
         raise ValueError(f"precision is one of {', '.join(_PRECISIONS)}, not {precision!r}")
     graph = as_graph(model)
     inference = infer(graph)
-    fatal = [found for found in inference.errors if found.code != "data-dependent"]
-    if fatal:
-        inference.diagnostics = fatal
-        inference.raise_for_errors(f"graph {graph.name!r}")
+    inference.diagnostics = inference.faults
+    inference.raise_for_errors(f"graph {graph.name!r}")
     return CompiledModel(graph, threads)
 
 

@@ -199,4 +199,5 @@ def _entries(location: str, offset: int, length: int) -> Iterable[tuple[str, str
 
 def _value_info(name: str, kind: TensorType, with_shape: bool = True) -> onnx.ValueInfoProto:
     shape = [dim if type(dim) is int else str(dim) for dim in kind.shape]
-    return helper.make_tensor_value_info(name, type_code(kind.dtype), shape if with_shape else None)
+    known = shape if with_shape and kind.ranked else None
+    return helper.make_tensor_value_info(name, type_code(kind.dtype), known)

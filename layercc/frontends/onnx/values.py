@@ -77,7 +77,7 @@ class ValueReader:
                 if tensor.elem_type
                 else DType.f32
             )
-            inferred = TensorType(dtype, (self._fresh_dim(proto.name, 0),))
+            inferred = TensorType.open_rank(dtype)
         return Value(name, inferred)
 
     def _tensor(self, proto: ValueInfoProto, what: str) -> TypeProto.Tensor:
