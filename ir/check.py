@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from ir.defaults import bind_defaults
 from ir.diagnostics import Diagnostic
 from ir.dims import Dim, DimLike, as_dim, may_equal, substitute, symbols
 from ir.graph import Graph
@@ -29,12 +30,14 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
 
     `inputs` gives shapes to check with, by input name: integers, or text for symbols and
     expressions. They replace the declared shapes, dtypes stay; a symbol that a declared shape
-    shares with other inputs is replaced there too.
+    shares with other inputs is replaced there too. Inputs that are not named and have a default
+    count as constants.
     """
     found = problems(graph)
     malformed = bool(found)
     shapes, declared_shapes, faults = input_shapes(graph, inputs or {})
     found += faults
+    given, graph = graph, bind_defaults(graph, inputs or {})
     declared = infer(graph)
     inference = infer(graph, shapes) if inputs else declared
     errors = inference.faults
@@ -50,7 +53,7 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
     found += [*errors, *_unused(graph), *_notes(inference)]
     rows = layers(graph, inference)
     sums = totals(graph, inference, rows)
-    return Report(graph, found, inference.types, rows, sums, traces)
+    return Report(given, found, inference.types, rows, sums, traces)
 
 
 def _fitting(graph: Graph, shapes: Shapes, declared_shapes: Shapes) -> tuple[Inference | None, str]:

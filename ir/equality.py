@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,8 @@ def graph_differences(a: Graph, b: Graph) -> Iterator[str]:
         mine, other = getattr(a, what), getattr(b, what)
         if mine != other:
             yield f"{what}: {_show(mine)} against {_show(other)}"
-    for name in dict.fromkeys([*a.constants, *b.constants]):
-        if name not in a.constants or name not in b.constants:
-            yield f"constant {name!r} is only in the {'first' if name in a.constants else 'second'}"
-        elif not _same(a.constants[name], b.constants[name]):
-            mine, other = _show(a.constants[name]), _show(b.constants[name])
-            yield f"constant {name!r}: {mine} against {other}"
+    yield from _array_differences("constant", a.constants, b.constants)
+    yield from _array_differences("default", a.defaults, b.defaults)
     for name, kind in a.types.items():
         if name in b.types and b.types[name] != kind:
             yield f"type of {name!r}: {kind} against {b.types[name]}"
@@ -38,6 +34,16 @@ def graph_differences(a: Graph, b: Graph) -> Iterator[str]:
         yield f"number of nodes: {len(a.nodes)} against {len(b.nodes)}"
     for mine, other in zip(a.nodes, b.nodes, strict=False):
         yield from _node_differences(mine, other)
+
+
+def _array_differences(
+    what: str, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]
+) -> Iterator[str]:
+    for name in dict.fromkeys([*a, *b]):
+        if name not in a or name not in b:
+            yield f"{what} {name!r} is only in the {'first' if name in a else 'second'}"
+        elif not _same(a[name], b[name]):
+            yield f"{what} {name!r}: {_show(a[name])} against {_show(b[name])}"
 
 
 def _node_differences(a: Node, b: Node) -> Iterator[str]:

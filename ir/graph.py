@@ -1,7 +1,7 @@
 """The graph: nodes in topological order, connected by value names.
 
 A value is known by its name: a graph input, a constant, or the output of one node.
-Nodes are immutable, so that copying a graph copies four lists and no node.
+Nodes are immutable, so that copying a graph copies lists and no node.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class Node:
 class Graph:
     """A model: typed inputs and outputs, constants by name, nodes in topological order.
 
-    `types` holds what inference found for every value, input and constant included.
+    `types` holds what inference found for every value, input and constant included. `defaults` are
+    arrays for inputs that may be left out, which stand behind all others (`ir.defaults`); only the
+    outermost graph has any.
     """
 
     name: str = "graph"
@@ -93,6 +95,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     types: dict[str, TensorType] = field(default_factory=dict)
+    defaults: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def input_names(self) -> list[str]:
@@ -111,6 +114,7 @@ class Graph:
             list(self.nodes),
             dict(self.constants),
             dict(self.types),
+            dict(self.defaults),
         )
 
     def producers(self) -> dict[str, Node]:

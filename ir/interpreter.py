@@ -30,11 +30,12 @@ def interpret(
 ) -> dict[str, np.ndarray]:
     """Runs `graph` on arrays by input name; returns arrays by output name.
 
-    `observe(node, outputs)` is called after every node of the outermost graph. Raises InputError
-    when an input is missing, UnsupportedError for an op without a definition, and LayerccError
-    naming the node when its reference refuses the inputs (InputError if it is for a value that is
-    out of range).
+    Inputs left out take their defaults. `observe(node, outputs)` is called after every node of the
+    outermost graph. Raises InputError when an input is missing, UnsupportedError for an op without
+    a definition, and LayerccError naming the node when its reference refuses the inputs (InputError
+    if it is for a value that is out of range).
     """
+    inputs = {**graph.defaults, **inputs}
     missing = [name for name in graph.input_names if name not in inputs]
     if missing:
         raise InputError(f"graph {graph.name!r}: no array given for input(s) {', '.join(missing)}")

@@ -1,7 +1,8 @@
 """Reads the text form of a graph (`ir.text`). Recursive descent; bounded nesting; nothing is run.
 
     module    = graph NAME signature block
-    signature = "(" values ")" "->" "(" values ")"          value = NAME [":" type]
+    signature = "(" inputs ")" "->" "(" values ")"          value = NAME [":" type]
+    input     = value ["=" array]                           array = type "(" data ")"
     block     = "{" (constant | node)* "}"
     constant  = "const" NAME ":" type "=" data
     data      = literal | "@weights" "(" STRING ")" | "fill" "(" element ")"
@@ -138,7 +139,7 @@ class _Parser(Scanner):
             self.fail(f"graphs nest deeper than {MAX_GRAPH_NESTING}")
         graph = Graph(name)
         self.expect("(", " and the inputs")
-        graph.inputs = self.several(self.value, ")")
+        graph.inputs = self.several(lambda: self.input(graph), ")")
         self.expect("->")
         self.expect("(", " and the outputs")
         graph.outputs = self.several(lambda: self.value(is_output=True), ")")
@@ -153,6 +154,16 @@ class _Parser(Scanner):
                 self.node(graph)
         self.graphs -= 1
         return graph
+
+    def input(self, graph: Graph) -> Value:
+        value = self.value()
+        start = self.position
+        if self.accept("="):
+            if self.graphs > 1:
+                self.fail("only inputs of the outermost graph have defaults", start)
+            kind = self.type()
+            graph.defaults[value.name] = self.array_of(kind, "default")
+        return value
 
     def value(self, is_output: bool = False) -> Value:
         name = self.name("the name of a value")
@@ -231,8 +242,10 @@ class _Parser(Scanner):
         if not self.text.startswith("[", self.position):
             return DType[match[0]]
         self.position = start
-        kind = self.type()
-        self.expect("(", " and the elements of the array")
+        return self.array_of(self.type(), "array")
+
+    def array_of(self, kind: TensorType, what: str) -> np.ndarray:
+        self.expect("(", f" and the elements of the {what}")
         array = self.data(kind)
         self.expect(")")
         return array

@@ -96,20 +96,23 @@ class Report:
     # --- how it reads
 
     def _table(self) -> Iterator[str]:
-        values = [
-            ", ".join(f"{value.name}: {self.types.get(value.name, value.type)}" for value in group)
+        inputs, outputs = (
+            [f"{value.name}: {self.types.get(value.name, value.type)}" for value in group]
             for group in (self.graph.inputs, self.graph.outputs)
-        ]
-        yield f"{self.graph.name}: {values[0]} -> {values[1]}"
+        )
+        required = len(inputs) - len(self.graph.defaults)
+        inputs[required:] = [f"{text} = default" for text in inputs[required:]]
+        signature = f"{', '.join(inputs)} -> {', '.join(outputs)}"
+        yield f"{self.graph.name}: {signature}"
         yield ""
         rows = [["layer", "op", "output", "parameters", "work", "activations"]]
         for layer in self.layers:
-            outputs = ", ".join("?" if kind is None else str(kind) for kind in layer.outputs)
+            made = ", ".join("?" if kind is None else str(kind) for kind in layer.outputs)
             rows.append(
                 [
                     layer.name,
                     layer.op,
-                    outputs,
+                    made,
                     amount(layer.parameters) if layer.parameters else "",
                     "" if layer.flops == 0 else amount(layer.flops, "FLOP"),
                     amount(layer.activation_bytes, "B"),

@@ -11,7 +11,8 @@
     }
 
 An absent input or output is `_`. A node's name is printed (after `@`) where it is not that of its
-first output. Constants of more than `INLINE_LIMIT` elements are references to weights stored
+first output. An input that may be left out has its default behind it: `w: f32[2] = f32[2]([1, 2])`.
+Constants of more than `INLINE_LIMIT` elements are references to weights stored
 beside the text (`ir.storage`).
 """
 
@@ -74,7 +75,7 @@ class _Printer:
         return "\n".join(lines) + "\n"
 
     def graph(self, graph: Graph, title: str, indent: str) -> Iterator[str]:
-        inputs = ", ".join(map(self.value, graph.inputs))
+        inputs = ", ".join(self.value(v) + self.default(v, graph) for v in graph.inputs)
         outputs = ", ".join(map(self.value, graph.outputs))
         yield f"{title}({inputs}) -> ({outputs}) {{"
         inner = indent + "  "
@@ -87,6 +88,10 @@ class _Printer:
 
     def value(self, value: Value) -> str:
         return f"{quote_name(value.name)}: {value.type}"
+
+    def default(self, value: Value, graph: Graph) -> str:
+        array = graph.defaults.get(value.name)
+        return "" if array is None else f" = {self.typed_array(array, value.name)}"
 
     def node(self, node: Node, types: dict[str, TensorType], indent: str) -> Iterator[str]:
         outputs = []
@@ -121,11 +126,13 @@ class _Printer:
         if isinstance(value, str):
             return quote(value)
         if isinstance(value, np.ndarray):
-            kind = f"{dtype_of(value)}{format_shape(value.shape)}"
-            return f"{kind}({self.array(value, f'{node.name}.{key}')})"
+            return self.typed_array(value, f"{node.name}.{key}")
         if isinstance(value, (tuple, list)):
             return "[" + ", ".join(self.attribute(item, node, key) for item in value) + "]"
         raise InvalidModelError(f"{node}: attribute {key!r} has no text form: {value!r}")
+
+    def typed_array(self, array: np.ndarray, hint: str) -> str:
+        return f"{dtype_of(array)}{format_shape(array.shape)}({self.array(array, hint)})"
 
     def array(self, array: np.ndarray, hint: str) -> str:
         if array.size <= INLINE_LIMIT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ir.defaults import bind_defaults
 from ir.diagnostics import UnsupportedError
 from ir.graph import Graph
 from ir.inference import infer
@@ -39,7 +40,7 @@ def compile(
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(_PRECISIONS)}, not {precision!r}")
     graph = as_graph(model)
-    inference = infer(graph)
+    inference = infer(bind_defaults(graph))
     inference.diagnostics = inference.faults
     inference.raise_for_errors(f"graph {graph.name!r}")
     return CompiledModel(graph, threads)

@@ -33,7 +33,7 @@ class LayerccRep(BackendRep):
 
         Returns a named tuple in the order of the model's outputs; `result["name"]` works too.
         """
-        given = _by_name(inputs, self.inputs)
+        given = _by_name(inputs, self.inputs, optional=len(self.compiled.graph.defaults))
         found = self.compiled.run(given)
         return self._result(*(found[name] for name in self.outputs))
 
@@ -120,13 +120,14 @@ def model_of_node(
     return helper.make_model(graph, opset_imports=imports)
 
 
-def _by_name(inputs: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _by_name(inputs: Any, names: Sequence[str], optional: int = 0) -> dict[str, np.ndarray]:
+    """Arrays by input name; the last `optional` ones may be left out."""
     if isinstance(inputs, Mapping):
         return {name: np.asarray(array) for name, array in inputs.items()}
     given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    if len(given) != len(names):
+    if not len(names) - optional <= len(given) <= len(names):
         raise InputError(f"{len(given)} arrays given for inputs {', '.join(names)}")
-    return {name: np.asarray(array) for name, array in zip(names, given, strict=True)}
+    return {name: np.asarray(array) for name, array in zip(names, given, strict=False)}
 
 
 def _device_type(device: str) -> str:

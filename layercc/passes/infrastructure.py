@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from ir.defaults import bind_defaults
 from ir.diagnostics import LayerccError
 from ir.dims import may_equal
 from ir.graph import Graph
@@ -83,6 +84,7 @@ def run_sequence(
     observe: Observer | None = None,
 ) -> Graph:
     """Runs passes in order; neighbours of the `simplify` stage in rounds until they settle.
+    Inputs that have a default become constants first.
 
     `until` names the last pass to run (in its first round). With `verify`, structure and types are
     checked after every pass that changed something. Raises PassError that names the pass at fault
@@ -93,7 +95,7 @@ def run_sequence(
     if until is not None and until not in {each.name for each in passes}:
         known = ", ".join(each.name for each in passes)
         raise ValueError(f"no pass is called {until!r}; there are {known}")
-    graph = with_types(graph)
+    graph = with_types(bind_defaults(graph))
     if verify:
         check(graph)
     history: list[str] = []

@@ -25,10 +25,14 @@ class Inputs:
         self.values = list(values)
         self.names = [value.name for value in values]
         self._known = set(self.names)
+        #: Inputs of the model that are constants here, for messages.
+        self.optional: Sequence[Value] = ()
         self.dtypes: list[np.dtype] = [value.dtype.value for value in values]
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self.values)) or "none"
+        required = ", ".join(map(str, self.values)) or "none"
+        optional = ", ".join(map(str, self.optional))
+        return f"{required}; optional: {optional}" if optional else required
 
     def in_order(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
         """Arrays given by position, then by name, in the order of the inputs.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ir.defaults import bind_defaults
 from ir.graph import Graph
 from layercc.runtime.inputs import DENSE
 from layercc.runtime.plan import Plan
@@ -15,6 +16,8 @@ from layercc.runtime.staged import StagedPlan
 from layercc.runtime.threads import resolve_threads
 
 _ndarray = np.ndarray
+#: Sets of overridden defaults whose models are kept; the oldest go first.
+_MOST_TAKING = 16
 
 
 class CompiledModel:
@@ -32,26 +35,30 @@ class CompiledModel:
         self.graph = graph
         self.threads = resolve_threads(threads)
         self._threads_asked = threads
-        self._planner = Planner(graph)
+        self._planner = Planner(bind_defaults(graph))
         self._inputs = self._planner.inputs
+        self._inputs.optional = [value for value in graph.inputs if value.name in graph.defaults]
         self._dtypes = self._inputs.dtypes
+        #: For calls that give inputs which have a default: models in which they have none.
+        self._taking: dict[frozenset[str], CompiledModel] = {}
         self._planner.plan_ahead()
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Any:
         """Runs the model: arrays by position or by input name.
 
-        Returns one array, or a tuple in `graph.outputs` order. Takes anything with `__array__` or
-        `__dlpack__`. Raises InputError when the arrays do not fit the inputs.
+        Inputs that have a default may be left out. Returns one array, or a tuple in `graph.outputs`
+        order. Takes anything with `__array__` or `__dlpack__`. Raises InputError when the arrays do
+        not fit the inputs.
         """
         if named or len(arrays) != len(self._dtypes):
-            outputs = self._run(self._inputs.in_order(arrays, named))
+            outputs = self._run_given(arrays, named)
         else:
             outputs = self._run(arrays)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Runs the model on arrays by input name; returns arrays by output name."""
-        outputs = self._run(self._inputs.in_order((), inputs))
+        outputs = self._run_given((), inputs)
         return dict(zip(self.graph.output_names, outputs, strict=True))
 
     def plan(
@@ -63,6 +70,9 @@ class CompiledModel:
         `values`: arrays of inputs, for models in which values decide shapes; the others count as
         zeros. Raises as a call does.
         """
+        model = self._for_inputs((), {**shapes, **(values or {})})
+        if model is not self:
+            return model.plan(shapes, values)
         zeros = {
             name: np.zeros(shape, dtype)
             for name, shape, dtype in zip(
@@ -74,6 +84,29 @@ class CompiledModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CompiledModel, (self.graph, self._threads_asked)
+
+    def _run_given(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
+        model = self._for_inputs(arrays, named) if self.graph.defaults else self
+        return model._run(model._inputs.in_order(arrays, named))
+
+    def _for_inputs(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> CompiledModel:
+        """The model that takes just these inputs: this one, unless some override a default.
+
+        Where defaults stay they are constants, which are folded and packed; so each set of inputs
+        that is given has a model of its own, compiled when it is first given.
+        """
+        names = {*self.graph.input_names[: len(arrays)], *named}
+        overridden = frozenset(names & self.graph.defaults.keys())
+        if not overridden:
+            return self
+        model = self._taking.get(overridden)
+        if model is None:
+            model = CompiledModel(bind_defaults(self.graph, overridden), self._threads_asked)
+            if len(self._taking) >= _MOST_TAKING:
+                self._taking.pop(next(iter(self._taking)), None)
+            self._taking[overridden] = model
+        model.threads = self.threads
+        return model
 
     def _run(self, arrays: Any) -> list[np.ndarray]:
         # What every call pays for: a microsecond or two, counted in tens of nanoseconds a line.

@@ -24,7 +24,8 @@ def make_inputs(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """An array for every input: the one given, else a random one.
+    """An array for every input: the one given, else a random one; none for those left out that
+    have a default.
 
     `shapes` gives dims of random ones. Symbols take the value that arrays and shapes given imply,
     else 1. Random floats are normal; integers are 0 or 1, which any table of tokens has.
@@ -51,6 +52,8 @@ def make_inputs(
     for value in graph.inputs:
         if value.name in arrays:
             made[value.name] = arrays[value.name]
+            continue
+        if value.name in graph.defaults and value.name not in shapes:
             continue
         free = dict.fromkeys((s for dim in value.shape for s in symbols(dim)), 1)
         shape = given.get(value.name) or tuple(

@@ -176,7 +176,8 @@ def _by_name(fn: Any, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
     else:
         given = dict(zip(fn.graph.input_names, inputs, strict=False))
     arrays = {name: np.asarray(array) for name, array in given.items()}
-    missing = [name for name in fn.graph.input_names if name not in arrays]
+    optional = fn.graph.defaults
+    missing = [n for n in fn.graph.input_names if n not in arrays and n not in optional]
     if missing or len(inputs) > max(len(given), 1):
         raise InputError(
             f"{len(inputs)} arrays given; the inputs are {', '.join(fn.graph.input_names)}"

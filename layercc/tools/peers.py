@@ -22,7 +22,8 @@ def onnxruntime(model: bytes | str, inputs: Mapping[str, np.ndarray], threads: i
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    given = {port.name: inputs[port.name] for port in session.get_inputs()}
+    ports = [*session.get_inputs(), *session.get_overridable_initializers()]
+    given = {port.name: inputs[port.name] for port in ports if port.name in inputs}
     return lambda: list(session.run(None, given))
 
 

@@ -139,19 +139,6 @@ def test_missing_shapes_are_named_together() -> None:
         from_onnx(model)
 
 
-def test_inputs_with_a_default_are_constants() -> None:
-    weights = normal(3)
-    model = model_of(
-        [helper.make_node("Add", ["x", "w"], ["y"])],
-        {"x": normal(3), "w": weights},
-        ["y"],
-        constants={"w": weights},
-    )
-    graph = from_onnx(model)
-    assert graph.input_names == ["x"]
-    assert list(graph.constants) == ["w"]
-
-
 def test_node_names_are_made_unique_and_kept() -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["a"], name="same"),

@@ -22,6 +22,7 @@ from layercc.frontends.onnx.attributes import find_schema
 from layercc.frontends.onnx.expressible import choose_opset, domain_version, graph_problems
 from layercc.frontends.onnx.limits import MAX_FILE_BYTES
 from layercc.frontends.onnx.packing import packed_bytes
+from layercc.frontends.onnx.reader import FIRST_WITH_DEFAULTS
 from layercc.frontends.onnx.rewrite import body_types, to_onnx_ops
 from layercc.frontends.onnx.tensors import type_code
 
@@ -83,7 +84,7 @@ def to_onnx(
 
 
 def _constant_bytes(graph: Graph) -> int:
-    own = sum(array.nbytes for array in graph.constants.values())
+    own = sum(array.nbytes for array in (graph.constants | graph.defaults).values())
     return own + sum(_constant_bytes(body) for node in graph.nodes for body in node.subgraphs())
 
 
@@ -120,7 +121,8 @@ class _Writer:
         proto = self.graph(graph, types)
         imports = [helper.make_opsetid(domain, v) for domain, v in self.domains.items()]
         model = helper.make_model(proto, opset_imports=imports, producer_name="layercc")
-        model.ir_version = helper.find_min_ir_version_for(imports, ignore_unknown=True)
+        oldest = helper.find_min_ir_version_for(imports, ignore_unknown=True)
+        model.ir_version = max(oldest, FIRST_WITH_DEFAULTS)
         return model
 
     def graph(
@@ -139,7 +141,7 @@ class _Writer:
                 _value_info(value.name, types.get(value.name, value.type))
                 for value in graph.outputs
             )
-        for name, array in graph.constants.items():
+        for name, array in (graph.constants | graph.defaults).items():
             self.tensor(proto.initializer.add(), name, array)
         for node in graph.nodes:
             proto.node.append(self.node(node, types))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from layercc.frontends.onnx.reader import (
     op_name,
     open_model,
     opset_versions,
+    optional_inputs,
     plain_domain,
 )
 from layercc.frontends.onnx.scope import Frame, Names, Scope
@@ -46,6 +49,9 @@ from layercc.frontends.onnx.versions import NewNode, Step, lift
 
 def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
     """Reads an ONNX model, a file or a `ModelProto`.
+
+    An initialiser that is an input too is its default, in files of `ir_version` 4 and later; so
+    that input comes behind those without. It is a constant where reading the model takes its value.
 
     Nodes of every opset come out in the ops of the newest. Values keep their ONNX names; functions
     are inlined; weights in external files are mapped into memory, and only read from below the
@@ -62,6 +68,9 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
 
 def _imported(model: ModelProto, where: str, tensors: TensorReader) -> Graph:
     try:
+        if optional := optional_inputs(model):
+            with contextlib.suppress(UnsupportedError):  # maybe just since ranks hang on defaults
+                return _Importer(model, where, tensors, optional).run()
         return _Importer(model, where, tensors).run()
     except UnicodeDecodeError as error:
         raise InvalidModelError(f"{where}: a name is not valid UTF-8: {error}") from None
@@ -70,8 +79,15 @@ def _imported(model: ModelProto, where: str, tensors: TensorReader) -> Graph:
 
 
 class _Importer:
-    def __init__(self, model: ModelProto, where: str, tensors: TensorReader) -> None:
+    def __init__(
+        self,
+        model: ModelProto,
+        where: str,
+        tensors: TensorReader,
+        optional: Collection[str] = (),
+    ) -> None:
         self.model = model
+        self.optional = optional
         self.where = where
         self.source = Source(where) if tensors.folder is not None else None
         self.tensors = tensors
@@ -105,11 +121,14 @@ class _Importer:
         """A graph; or, with `outer`, a subgraph of node `owner`, which may read outer values."""
         scope = Scope(proto.name or "graph", self.names, outer)
         inner = replace(frame, renamed=dict(frame.renamed))
-        self.constants(proto, scope, inner)
+        self.constants(proto, scope, inner, self.optional if outer is None else ())
         inputs = [value for value in proto.input if value.name not in scope.initialisers]
         names = [scope.define(value.name, inner) for value in inputs]
         if outer is None or owner is None:
             scope.add_inputs(self.values.inputs(inputs, names))
+            arrays = scope.graph.defaults
+            optional = [value for value in proto.input if value.name in arrays]
+            scope.add_inputs(self.values.default(v, v.name, arrays[v.name]) for v in optional)
         else:
             handed = [outer.type_of(frame.name(name)) if name else None for name in owner.input]
             given = body_input_types(owner, len(inputs), handed)
@@ -120,19 +139,25 @@ class _Importer:
         scope.graph.outputs = [
             self.values.output(value, inner.name(value.name), scope) for value in proto.output
         ]
+        scope.fix_defaults()
         put_in_order(scope.graph)
         return scope.graph
 
-    def constants(self, proto: GraphProto, scope: Scope, frame: Frame) -> None:
+    def constants(
+        self, proto: GraphProto, scope: Scope, frame: Frame, optional: Collection[str]
+    ) -> None:
+        """Adds the initialisers; those that are `optional` inputs as defaults."""
+
+        def add(own: str, array: np.ndarray) -> None:
+            name = scope.define(own, frame)
+            scope.initialisers.add(own)
+            (scope.add_default if own in optional else scope.add_constant)(name, array)
+
         for tensor in proto.initializer:
-            name = scope.define(tensor.name, frame)
-            scope.initialisers.add(tensor.name)
-            scope.add_constant(name, self.tensors.dense(tensor, f"initialiser {tensor.name!r}"))
+            add(tensor.name, self.tensors.dense(tensor, f"initialiser {tensor.name!r}"))
         for sparse in proto.sparse_initializer:
-            name = scope.define(sparse.values.name, frame)
-            scope.initialisers.add(sparse.values.name)
-            where = f"sparse initialiser {sparse.values.name!r}"
-            scope.add_constant(name, self.tensors.sparse(sparse, where))
+            name = sparse.values.name
+            add(name, self.tensors.sparse(sparse, f"sparse initialiser {name!r}"))
 
     def define_outputs(self, nodes: Any, scope: Scope, frame: Frame) -> None:
         for node in nodes:

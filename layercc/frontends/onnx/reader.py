@@ -15,6 +15,11 @@ from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.onnx.limits import MAX_FILE_BYTES
 from layercc.frontends.onnx.wire import LARGE, FileWeights, without_weights
 
+#: The first version of the file format (`ir_version`) in which an initialiser that is a graph input
+#: too is a default that callers may override. Before it every initialiser had to be an input, and
+#: none could be overridden (onnx/docs/IR.md, "Graphs"; onnxruntime reads both versions like that).
+FIRST_WITH_DEFAULTS = 4
+
 
 @contextlib.contextmanager
 def open_model(
@@ -56,6 +61,16 @@ def check_header(model: onnx.ModelProto, where: str) -> None:
         raise InvalidModelError(f"{where}: not an ONNX model: it holds no graph")
     if not model.opset_import and model.ir_version >= 3:
         raise InvalidModelError(f"{where}: the model imports no opset")
+
+
+def optional_inputs(model: onnx.ModelProto) -> set[str]:
+    """Inputs that have a default: an initialiser of the same name."""
+    if model.ir_version < FIRST_WITH_DEFAULTS:
+        return set()
+    graph = model.graph
+    names = {tensor.name for tensor in graph.initializer}
+    names |= {sparse.values.name for sparse in graph.sparse_initializer}
+    return names & {value.name for value in graph.input}
 
 
 def opset_versions(

@@ -67,6 +67,7 @@ class Scope:
         self._types: dict[str, TensorType] = {}
         self._values: dict[str, np.ndarray] = {}
         self._inferred = 0  # nodes seen by inference so far
+        self._fixed: set[str] = set()  # defaults that lifting functions asked for
 
     def is_visible(self, name: str) -> bool:
         """Whether an enclosing graph defines `name`."""
@@ -93,6 +94,16 @@ class Scope:
         self.defined.add(new)
         return new
 
+    def add_default(self, name: str, array: np.ndarray) -> None:
+        """An array for an input that may be left out. What it holds is not known."""
+        self.graph.defaults[name] = array
+
+    def fix_defaults(self) -> None:
+        """Makes constants of the inputs whose default the nodes were read with."""
+        graph, names = self.graph, self._fixed
+        graph.constants |= {name: graph.defaults.pop(name) for name in names}
+        graph.inputs = [value for value in graph.inputs if value.name not in names]
+
     def add_inputs(self, values: Iterable[Value]) -> None:
         for value in values:
             self.graph.inputs.append(value)
@@ -112,9 +123,17 @@ class Scope:
             self._values[name] = array
 
     def constant(self, name: str) -> np.ndarray | None:
+        if name in self.graph.defaults:
+            self._fixed.add(name)
+            return self.graph.defaults[name]
         if name in self.graph.constants or self.outer is None:
             return self.graph.constants.get(name)
         return None if name in self.defined else self.outer.constant(name)
+
+    def _is_default(self, name: str) -> bool:
+        if name in self.defined or self.outer is None:
+            return name in self.graph.defaults
+        return self.outer._is_default(name)
 
     def sequence(self, name: str) -> TensorSequence | None:
         """The sequence of tensors that a name stands for, if it is none of a tensor."""
@@ -151,7 +170,7 @@ class Scope:
             kind = self._types.get(name)
             if kind is None and self.outer is not None and name not in self.defined:
                 kind = self.outer.type_of(name)
-                constant = self.outer.constant(name)
+                constant = None if self._is_default(name) else self.outer.constant(name)
                 if constant is not None and constant.size <= VALUE_LIMIT:
                     values[name] = constant
             if kind is not None:

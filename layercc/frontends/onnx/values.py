@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 from onnx import GraphProto, TypeProto, ValueInfoProto
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dims import Dim, SymbolicDim, symbol
-from ir.dtypes import DType
+from ir.dtypes import DType, dtype_of
 from ir.graph import Value
 from ir.types import TensorType, format_shape
 from layercc.frontends.onnx.limits import MAX_RANK, MAX_TENSOR_BYTES
@@ -48,6 +49,16 @@ class ValueReader:
             )
             for proto, name in zip(protos, names, strict=True)
         ]
+
+    def default(self, proto: ValueInfoProto, name: str, array: np.ndarray) -> Value:
+        """An input that may be left out; its default says what is not declared."""
+        tensor = self._tensor(proto, f"input {proto.name!r}")
+        kind = TensorType(dtype_of(array), array.shape)
+        if tensor.elem_type and _has_shape(proto):
+            kind = self._type(tensor, proto.name, "input")
+        elif tensor.elem_type:
+            kind = kind.with_dtype(element_type(tensor.elem_type, f"input {proto.name!r}"))
+        return Value(name, kind)
 
     def body_inputs(
         self,

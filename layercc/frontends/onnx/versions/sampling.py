@@ -49,8 +49,7 @@ def resize_coordinates(step: Step) -> None:
 def resize_empty_inputs(step: Step) -> None:
     """An empty tensor for `roi`, `scales` or `sizes` says the same as no input."""
     for index in (1, 2, 3):
-        value = step.known(index)
-        if value is not None and value.size == 0:
+        if step.input(index) and 0 in (step.shape(index) or ()):
             step.set_input(index, "")
     while step.inputs and not step.inputs[-1]:
         step.inputs.pop()
