@@ -48,7 +48,8 @@ class Value:
 class Node:
     """One application of an op. An absent optional input or output is the empty name.
 
-    `op` is the ONNX op name; other domains are written in front (`com.microsoft.Gelu`).
+    `op` is the ONNX op name; other domains are written in front (`com.microsoft.Gelu`). A graph in
+    an attribute is not changed any more.
     """
 
     op: str
@@ -57,6 +58,9 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     name: str = ""
     source: Source | None = None
+    #: What `reads` gives, once it has been asked: subgraphs are searched once, however deep they
+    #: lie inside others.
+    _reads: tuple[str, ...] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -71,10 +75,12 @@ class Node:
 
     def reads(self) -> tuple[str, ...]:
         """Names of all values read: the inputs present, and what subgraphs read from outside."""
-        names = [name for name in self.inputs if name]
-        for graph in self.subgraphs():
-            names.extend(graph.free_names())
-        return tuple(names)
+        if self._reads is None:
+            names = [name for name in self.inputs if name]
+            for graph in self.subgraphs():
+                names.extend(graph.free_names())
+            object.__setattr__(self, "_reads", tuple(names))
+        return self._reads  # type: ignore[return-value]
 
     def __str__(self) -> str:
         return f"{self.op} {self.name!r}"

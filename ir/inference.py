@@ -153,9 +153,12 @@ class _Inferrer:
     def body(
         self, graph: Graph, types: Mapping[str, TensorType], values: Mapping[str, np.ndarray]
     ) -> Inference:
-        """Infers a subgraph, which sees all values known here, and its own inputs."""
-        outer = {name: v for name, v in self.result.values.items() if name not in types}
-        inner = Inference({**self.result.types, **types}, {**outer, **values})
+        """Infers a subgraph, which sees the values around it that it reads, and its own inputs."""
+        around, read = self.result, graph.free_names()
+        inner = Inference(
+            {name: around.types[name] for name in read if name in around.types} | dict(types),
+            {name: around.values[name] for name in read if name in around.values} | dict(values),
+        )
         nested = _Inferrer(inner)
         nested.counter = self.counter
         nested.run(graph)

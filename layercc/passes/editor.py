@@ -2,14 +2,17 @@
 
 A pass walks the nodes in topological order. For each it either keeps the node or replaces its
 outputs by other values, made by nodes that it emits at this place. Who makes and who reads a value
-is known at every moment, nodes that nobody reads any more are released at once, and each step
-costs no more than the edges it touches.
+is known at every moment, and nodes that nobody reads any more are released at once.
+
+Each step costs no more than the edges it touches: a value that gets another name is noted at its
+maker and its readers, and a node is written anew only when somebody looks at it. Where thousands
+of values that one node reads are replaced one by one, that node is written once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from ir.dtypes import dtype_of
 from ir.graph import Graph, Node
 from ir.inference import VALUE_LIMIT, infer_node
 from ir.registry import Op, find_op
+from ir.renaming import rename_reads
 from ir.types import TensorType
 
 #: Constants of up to this many bytes are shared when their contents are equal.
@@ -46,6 +50,25 @@ def rewrite(graph: Graph, rules: Mapping[str, Rule]) -> Graph:
     return editor.finish()
 
 
+@dataclass(slots=True)
+class _Renames:
+    """What has got another name since a node was written: values that it reads (from the name
+    written to the one they have now), its outputs (the other way round), and itself."""
+
+    reads: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+
+    def applied(self, node: Node) -> Node:
+        """The node under the names of now."""
+        node = rename_reads(node, self.reads)
+        if not self.outputs:
+            return node
+        now = {written: name for name, written in self.outputs.items()}
+        outputs = tuple(now.get(name, name) for name in node.outputs)
+        return replace(node, outputs=outputs, name=self.name or node.name)
+
+
 class GraphEditor:
     """A graph under edit. Inside, nodes are known by number, so that they can be renamed."""
 
@@ -57,12 +80,18 @@ class GraphEditor:
         #: Values that a pass may yet read: their makers stay, read or not, until `finish`.
         self.held: set[str] = set()
         self._outputs = set(graph.output_names)
-        self._nodes: dict[int, Node] = {}
+        self._nodes: dict[int, Node] = {}  # as last written; `_node` gives them as they are now
+        self._renames: dict[int, _Renames] = {}  # by node, where there are any
         self._makers: dict[str, int] = {}
-        self._readers: dict[str, dict[int, None]] = {}  # in order of entry
+        #: Value → its readers, in order of entry, and under which names each was written to read
+        #: it; None stands for the value's own name alone.
+        self._readers: dict[str, dict[int, list[str] | None]] = {}
         self._order: list[int] = []  # nodes walked or emitted so far
         self._first_emitted = len(graph.nodes)  # nodes from here on: emitted for the one walked
         self._unread_now: list[str] = []  # values that have lost their last reader
+        #: How many outputs of a node were in use when they were counted, less those that have lost
+        #: their last reader since.
+        self._used_outputs: dict[int, int] = {}
         self._next = 0
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] | None = None
         self._fresh: dict[str, int] = {}
@@ -81,7 +110,7 @@ class GraphEditor:
     def producer(self, name: str) -> Node | None:
         """The node that makes a value; None for graph inputs, constants and absent values."""
         number = self._makers.get(name)
-        return None if number is None else self._nodes[number]
+        return None if number is None else self._node(number)
 
     def produced_by(self, name: str, *ops: str) -> Node | None:
         """The node that makes a value, if it is one of these ops."""
@@ -96,8 +125,9 @@ class GraphEditor:
         array = self.constants.get(name)
         return array.reshape(-1)[0].item() if array is not None and array.size == 1 else None
 
-    def readers(self, name: str) -> list[Node]:
-        return [self._nodes[number] for number in self._readers.get(name, ())]
+    def readers(self, name: str) -> Iterator[Node]:
+        """The nodes that read a value; the graph is not to be changed meanwhile."""
+        return map(self._node, self._readers.get(name, ()))
 
     def is_output(self, name: str) -> bool:
         return name in self._outputs
@@ -125,7 +155,7 @@ class GraphEditor:
             if number not in self._nodes:
                 continue  # released since
             self._first_emitted = self._next
-            yield self._nodes[number]
+            yield self._node(number)
             self._release()
             if number in self._nodes:
                 self._order.append(number)
@@ -264,7 +294,7 @@ class GraphEditor:
         """The edited graph, without dead nodes and unread constants; the old one if unchanged."""
         if not self.changed:
             return self.graph
-        nodes = [self._nodes[number] for number in self._order if number in self._nodes]
+        nodes = [self._node(number) for number in self._order if number in self._nodes]
         alive = set(self._outputs)
         kept = []
         for node in reversed(nodes):
@@ -295,6 +325,17 @@ class GraphEditor:
         }
         return infer_node(node, types, values)
 
+    def _node(self, number: int) -> Node:
+        """A node under the names that values have now."""
+        node = self._nodes[number]
+        renames = self._renames.pop(number, None)
+        if renames is None:
+            return node
+        for name in renames.reads.values():
+            self._readers[name][number] = None
+        self._nodes[number] = node = renames.applied(node)
+        return node
+
     def _enter(self, node: Node) -> int:
         number = self._next
         self._next += 1
@@ -308,7 +349,8 @@ class GraphEditor:
 
     def _forget(self, number: int) -> None:
         """Takes a node out; readers of its outputs, if any, wait for a new maker."""
-        node = self._nodes.pop(number)
+        node = self._node(number)
+        del self._nodes[number]
         for name in node.outputs:
             self._makers.pop(name, None)
         for name in node.reads():
@@ -324,14 +366,22 @@ class GraphEditor:
     def _release(self) -> None:
         """Forgets nodes that have lost their last reader since the last step of the walk."""
         while self._unread_now:
-            number = self._makers.get(self._unread_now.pop())
-            if number is not None and not any(map(self.is_used, self._nodes[number].outputs)):
-                self._forget(number)
+            name = self._unread_now.pop()
+            number = self._makers.get(name)
+            if number is None or self.is_used(name):
+                continue
+            left = self._used_outputs.get(number, 1) - 1
+            if not left:  # as far as it was counted
+                left = sum(map(self.is_used, self._node(number).outputs))
+                if not left:
+                    self._forget(number)
+                    continue
+            self._used_outputs[number] = left
 
     def _update(self, number: int, node: Node) -> None:
-        before = self._nodes[number].reads()
+        before = self._node(number).reads()
         self._nodes[number] = node
-        after = node.reads()
+        after = dict.fromkeys(node.reads())
         for name in after:
             self._readers.setdefault(name, {})[number] = None
         for name in before:
@@ -340,19 +390,33 @@ class GraphEditor:
 
     def _redirect(self, old: str, new: str) -> None:
         """Makes every reader of one value read another."""
-        for number in list(self._readers.get(old, ())):
-            self._update(number, rename_reads(self._nodes[number], {old: new}))
+        moved = self._readers.pop(old, None)
+        if not moved:
+            return
+        readers = self._readers.setdefault(new, {})
+        for number, names in moved.items():
+            names = names or [old]
+            self._renames_of(number).reads.update(dict.fromkeys(names, new))
+            if number in readers:  # it reads both
+                readers[number] = known = readers[number] or [new]
+                known += names
+            else:
+                readers[number] = names
+        if old in self._makers:
+            self._unread_now.append(old)
 
     def _rename(self, old: str, new: str, node_name: str = "") -> None:
         """Renames a value; its maker is called `node_name`, or after the value as before."""
-        number = self._makers.pop(old)
-        node = self._nodes[number]
-        outputs = tuple(new if name == old else name for name in node.outputs)
-        name = node_name or (new if node.name == old else node.name)
-        self._nodes[number] = replace(node, outputs=outputs, name=name)
-        self._makers[new] = number
+        number = self._makers[new] = self._makers.pop(old)
+        renames = self._renames_of(number)
+        renames.outputs[new] = renames.outputs.pop(old, old)
+        called = renames.name or self._nodes[number].name
+        renames.name = node_name or (new if called == old else called)
         self._redirect(old, new)
         self.types.setdefault(new, self.types[old])
+
+    def _renames_of(self, number: int) -> _Renames:
+        return self._renames.setdefault(number, _Renames())
 
 
 def definition(node: Node) -> type[Op] | None:
@@ -367,31 +431,6 @@ def attribute(node: Node, name: str) -> Any:
     op = find_op(node.op)
     spec = op.attributes.get(name) if op is not None else None
     return None if spec is None or spec.required else spec.default
-
-
-def rename_reads(node: Node, names: Mapping[str, str]) -> Node:
-    """The node with values that it, or a subgraph of it, reads from outside renamed."""
-    inputs = tuple(names.get(name, name) for name in node.inputs)
-    attributes = node.attributes
-    if any(isinstance(value, Graph) for value in attributes.values()):
-        attributes = {
-            key: _rename_free(value, names) if isinstance(value, Graph) else value
-            for key, value in attributes.items()
-        }
-    return replace(node, inputs=inputs, attributes=attributes)
-
-
-def _rename_free(graph: Graph, names: Mapping[str, str]) -> Graph:
-    free = set(graph.free_names())
-    names = {old: new for old, new in names.items() if old in free}
-    if not names:
-        return graph
-    changed = graph.copy()
-    changed.nodes = [rename_reads(node, names) for node in graph.nodes]
-    changed.outputs = [
-        replace(value, name=names.get(value.name, value.name)) for value in graph.outputs
-    ]
-    return changed
 
 
 def _contents(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
