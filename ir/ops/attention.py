@@ -124,10 +124,18 @@ def _past_length(call: Call, batch: Dim, heads: Dim, head_size: Dim, v_head_size
 class Attention(Op):
     """`softmax(scale * Q K' + bias) V` for each head, with an optional cache of keys and values.
 
-    Several query heads may share one key head (grouped queries). The bias is 0 or -inf by
-    `is_causal`, the sliding window, a boolean `attn_mask` and `nonpad_kv_seqlen`, plus a float
-    `attn_mask`. A query that may see no key gives zeros. `qk_matmul_output` is taken after the
-    product (mode 0), the soft cap (1), the bias (2) or the softmax (3).
+    Several query heads may share one key head (grouped queries). The bias is a float `attn_mask`.
+    The score of a key that a query may not see, by `is_causal`, the sliding window, a boolean
+    `attn_mask` or `nonpad_kv_seqlen`, is -inf, whatever the product was. `qk_matmul_output` is
+    taken after the product (mode 0), the soft cap (1), the bias (2) or the softmax (3).
+
+    A *fully masked* query, which may see no key or has a bias of -inf for all, gives zeros, as
+    ONNX has it; with `fully_masked="nan"` NaN, which is what Softmax makes of scores that are all
+    -inf. So does a query whose scores are all -inf without a mask. Without keys (length 0) there
+    is nothing to be NaN: the sum is zero either way.
+
+    `V` of a key that may not be seen counts with weight 0, but a kernel need not read it: whether
+    NaN there reaches the result is left open.
     """
 
     inputs = (
@@ -142,6 +150,7 @@ class Attention(Op):
     outputs = ("Y: T1", "present_key: T1", "present_value: T2", "qk_matmul_output: T1")
     constraints = {"T1": "float", "T2": "float", "U": "any"}
     attributes = {
+        "fully_masked": Attr("string", "zeros"),
         "is_causal": Attr("int", 0),
         "kv_num_heads": Attr("int", None),
         "left_window_size": Attr("int", -1),
@@ -163,6 +172,11 @@ class Attention(Op):
         mode = call.qk_matmul_output_mode
         if mode not in range(4):
             call.fail(f"qk_matmul_output_mode is {mode}; 0 to 3 would fit", "bad-attribute")
+        if call.fully_masked not in ("zeros", "nan"):
+            call.fail(
+                f"fully_masked is {call.fully_masked!r}; 'zeros' or 'nan' would fit",
+                "bad-attribute",
+            )
         scores = (dims.batch, dims.q_heads, dims.q_length, dims.total_length)
         if call.has(3):
             _check_mask(call, scores)
@@ -208,9 +222,14 @@ class Attention(Op):
         scale = 1 / math.sqrt(int(dims.head_size)) if call.scale is None else call.scale
         products = scale * (widened(q) @ keys.swapaxes(-1, -2))
         capped = call.softcap * np.tanh(products / call.softcap) if call.softcap else products
-        biased = capped + attention_bias(call, dims, mask, lengths)
+        seen, bias = attention_masks(call, dims, mask, lengths)
+        biased = np.where(seen, capped + bias, -np.inf)
         weights = _softmax(biased)
         y = weights @ values
+        if call.fully_masked == "zeros":
+            none = ~(seen & ~np.isneginf(bias)).any(axis=-1, keepdims=True)
+            none = none | np.isneginf(biased).all(axis=-1, keepdims=True)
+            weights, y = np.where(none, 0, weights), np.where(none, 0, y)
         if dims.packed:
             batch, heads, length, size = y.shape
             y = y.transpose(0, 2, 1, 3).reshape(batch, length, heads * size)
@@ -241,10 +260,10 @@ def _check_mask(call: Call, scores: Sequence[Dim]) -> None:
         )
 
 
-def attention_bias(
+def attention_masks(
     call: Call, dims: AttentionDims, mask: np.ndarray | None, lengths: np.ndarray | None
-) -> np.ndarray:
-    """What is added to the scores before the softmax, broadcast over batch and heads."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which keys a query may see, and what is added to the scores; both broadcast to them."""
     queries, keys = int(dims.q_length), int(dims.total_length)
     if lengths is not None:
         offset = (lengths.reshape(-1) - queries).reshape(-1, 1, 1, 1)
@@ -252,32 +271,31 @@ def attention_bias(
         offset = np.full((1, 1, 1, 1), int(dims.past_length))
     query = np.arange(queries)[:, None] + offset  # absolute positions
     key = np.arange(keys)
-    allowed = np.ones((1, 1, queries, keys), bool)
+    seen = np.ones((1, 1, queries, keys), bool)
     if call.is_causal:
-        allowed = allowed & (key <= query)
+        seen = seen & (key <= query)
     if call.left_window_size >= 0:
-        allowed = allowed & (key >= query - call.left_window_size)
+        seen = seen & (key >= query - call.left_window_size)
     if call.right_window_size >= 0:
-        allowed = allowed & (key <= query + call.right_window_size)
+        seen = seen & (key <= query + call.right_window_size)
     if lengths is not None:
-        allowed = allowed & (key < lengths.reshape(-1, 1, 1, 1))
-    bias = np.where(allowed, 0.0, -np.inf)
+        seen = seen & (key < lengths.reshape(-1, 1, 1, 1))
     if mask is None:
-        return bias
-    additive = np.where(mask, 0.0, -np.inf) if mask.dtype == bool else widened(mask)
-    missing = keys - additive.shape[-1] if additive.ndim else 0
+        return seen, np.zeros((1, 1, 1, 1))
+    missing = keys - mask.shape[-1] if mask.ndim else 0
     if missing > 0:  # the specification pads even a last dim of 1, which it could broadcast
-        widths = [(0, 0)] * (additive.ndim - 1) + [(0, missing)]
-        additive = np.pad(additive, widths, constant_values=-np.inf)
-    return bias + additive
+        widths = [(0, 0)] * (mask.ndim - 1) + [(0, missing)]
+        mask = np.pad(mask, widths, constant_values=mask.dtype.type(0))
+        seen = seen & (key < keys - missing)
+    if mask.dtype == bool:
+        return seen & mask, np.zeros((1, 1, 1, 1))
+    return seen, widened(mask)
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the last axis; a row of -inf alone gives zeros."""
-    peak = scores.max(axis=-1, keepdims=True, initial=-np.inf)
-    powers = np.exp(scores - np.where(np.isneginf(peak), 0, peak))
-    total = powers.sum(axis=-1, keepdims=True)
-    return powers / np.where(total == 0, 1, total)
+    """Over the last axis; a row of -inf alone gives NaN."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _split_heads(x: np.ndarray, heads: Any) -> np.ndarray:

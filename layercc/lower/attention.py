@@ -9,7 +9,14 @@ from typing import Any
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.attention import AttentionDims, attention_dims
-from layercc.cpu.kernels.attention import BLOCK_TILES, NOTHING, PRODUCTS, VALUE_VECTORS
+from layercc.cpu.kernels.attention import (
+    ADDED,
+    BLOCK_TILES,
+    CHOSEN,
+    NOTHING,
+    PRODUCTS,
+    VALUE_VECTORS,
+)
 from layercc.cpu.kernels.attention import attention as kernel
 from layercc.cpu.kernels.rotary import rotary
 from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
@@ -91,6 +98,7 @@ def attention(context: Context, node: Node) -> None:
         mask=_mask_words(context, given[3], q.dtype, (batch, heads, queries, keys)),
         scale=1 / math.sqrt(size) if call.scale is None else call.scale,
         softcap=float(call.softcap),
+        empty=math.nan if call.fully_masked == "nan" and keys else 0.0,
         heads=heads,
         shared=heads // kv_heads,
         queries=queries,
@@ -150,7 +158,7 @@ def _keys_or_values(
 def _mask_words(
     context: Context, name: str, dtype: DType, scores: tuple[int, ...]
 ) -> dict[str, Any]:
-    """The mask as numbers to add, and its strides over batch, heads and queries."""
+    """The mask as numbers to add or choose by, and its strides over batch, heads and queries."""
     if not name:
         return {}
     mask = context.tensor(name)
@@ -168,7 +176,7 @@ def _mask_words(
     shape = (1,) * (4 - len(added.shape)) + added.shape
     strides = [0 if dim == 1 else step for dim, step in zip(shape, strides_of(shape), strict=True)]
     return {
-        "given": 1, "data": added, "keys": shape[-1],
+        "given": CHOSEN if mask.dtype is DType.bool else ADDED, "data": added, "keys": shape[-1],
         "batch": strides[0], "head": strides[1], "row": strides[2],
     }  # fmt: skip
 

@@ -5,8 +5,8 @@ any place (a product or quotient, on Q, on K or on the scores), the mask added, 
 against -inf; makes the op Attention. Then, where heads were split from
 [batch, sequence, heads * head_size] by Reshape and Transpose and joined again behind, makes the
 packed form of the op, which needs none of the four Transposes. Sound because that is the op's
-definition (Vaswani et al., arXiv 1706.03762). Only a row whose keys are all masked by -inf differs:
-it gives zeros instead of NaN, as the op's specification has it.
+definition (Vaswani et al., arXiv 1706.03762). Where all scores of a row are -inf, ONNX's Attention
+gives zeros and its Softmax NaN: what is made here says `fully_masked="nan"`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _attention(editor: GraphEditor, node: Node) -> Replacement:
     inputs = [q, emit_transpose(editor, k[0], perm, hint=f"{node.name}.key"), v]
     if mask:
         inputs.append(editor.emit("Not", (mask,), like=node) if forbids else mask)
-    attributes = {"scale": float(scale * scale_q * scale_k)}
+    attributes = {"scale": float(scale * scale_q * scale_k), "fully_masked": "nan"}
     return editor.emit(
         "Attention", inputs, attributes, like=node, type=editor.types[node.outputs[0]]
     )

@@ -45,7 +45,7 @@ def ops_page() -> str:
         "",
         "- **inputs**: `?` optional, `*` any number.",
         "- **attributes** with their defaults; without one, the attribute is required; `?`: absent",
-        "  unless given. `channels_last` is layercc's own.",
+        "  unless given. `channels_last` and `fully_masked` are layercc's own.",
         "- **shapes**: a rule infers types and shapes, symbolic ones too. **values**: shape",
         "  computations are followed through it by value, `N` standing for itself.",
         "- **reference**: a NumPy implementation, which the kernels are tested against.",

@@ -24,7 +24,7 @@ ELEMENT_TYPES = {
     ("Col2Im", "input"): {"bool", "c64", "c128"},
     ("GridSample", "X"): {"bool", "c64", "c128"},
 }
-OWN_ATTRIBUTES = {"channels_last"}
+OWN_ATTRIBUTES = {"channels_last", "fully_masked"}
 
 
 def _schema(op: type[Op]) -> Any:

@@ -4,8 +4,8 @@
     P[i, :] = softmax_j(cap(scale · Q[b, h, i, :] · K[b, h', j, :]) + bias[i, j])
 
 `h' = h // shared` is the key head of query head h; `cap(s)` is `softcap · tanh(s / softcap)`; the
-bias is a mask that is added, and -inf outside the keys that a query may see. A row that sees no
-key gives zeros.
+bias is a mask that is added; scores are -inf outside the keys that a query may see, by their place
+or by a mask that chooses. A row that sees no key, or has a bias of -inf for all, gives `empty`.
 
 One task computes `block_rows` queries of one head by one block of columns of V. Keys are taken
 `KEY_BLOCK` at a time with a running maximum and total (Milakov and Gimelshein, arXiv 1805.02867;
@@ -24,6 +24,8 @@ KEY_BLOCK = 512
 VALUE_VECTORS = 16
 #: Stages of `shown`: what is also written out as a matrix.
 NOTHING, PRODUCTS, CAPPED, BIASED, WEIGHTS = range(5)
+#: What a mask holds (`given`): numbers to add; or 0 where a key may be seen, -inf where it may not.
+NO_MASK, ADDED, CHOSEN = range(3)
 
 
 @kernel_family(noalias=("y", "scores"))
@@ -32,8 +34,9 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
 
     `window_past` and `window_future`: how many keys before and after its own place a query sees;
     query i is at place i + `past`, or with `limited` i + lengths[b] - queries, and then sees only
-    lengths[b] keys. A mask has `keys` columns; keys beyond are masked. `width` is that of a
-    panel of keys, which LLVM must not know, lest it unroll loops instead of vectorising them.
+    lengths[b] keys. A mask has `keys` columns; keys beyond are masked. `empty` is 0 or NaN. `width`
+    is that of a panel of keys, which LLVM must not know, lest it unroll loops instead of
+    vectorising them.
     """
     import numpy as np
 
@@ -60,6 +63,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
     scores_size, addresses_size = most_panels * panel_size, most_panels * block_rows
     result_size = most_values * value_width * block_rows
     products, capped, biased, weights = PRODUCTS, CAPPED, BIASED, WEIGHTS
+    no_mask, added_mask = NO_MASK, ADDED
     fold_sum, fold_largest = make_fold("sum", key_width), make_fold("max", key_width)
     data = pointer(dtype)
     mask_record = record("Mask", given=INT, data=data, batch=INT, head=INT, row=INT, keys=INT)
@@ -80,6 +84,7 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
         scores: optional(data),
         scale: F64,
         softcap: F64,
+        empty: F64,
         heads: INT,
         shared: INT,
         queries: INT,
@@ -181,10 +186,14 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
                     if shown == capped:
                         for j in range(inside):
                             written[j] = t[j]
-                    if mask.given != 0:
+                    if mask.given != no_mask:
                         added = offset(mask_of_row, key)
-                        for j in range(min(inside, mask.keys - key)):
-                            t[j] += added[j]
+                        if mask.given == added_mask:
+                            for j in range(min(inside, mask.keys - key)):
+                                t[j] += added[j]
+                        else:
+                            for j in range(min(inside, mask.keys - key)):
+                                t[j] = select(added[j] == lowest, lowest, t[j])
                         for j in range(max(mask.keys - key, 0), width):
                             t[j] = lowest
                     if low > key or high < key + key_width:
@@ -262,15 +271,28 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
         column = first_value * value_width
         for i in range(height):
             target = offset(y, batch * y_batch + head * y_head + (first + i) * y_row + column)
-            inverse = one if totals[i] == zero else one / totals[i]
+            total = totals[i]
+            blind = fresh or total == zero
+            if total != total and mask.given == added_mask:
+                # NaN, which masked scores may be as well: then the mask alone decides
+                blind = True
+                added = offset(
+                    mask.data, batch * mask.batch + head * mask.head + (first + i) * mask.row
+                )
+                low = max(place + i - window_past, 0)
+                high = min(min(visible, place + i + window_future + 1), min(keys, mask.keys))
+                for j in range(low, high):
+                    blind = blind and added[j] == lowest
+            inverse = one / total
+            nothing = scalar(empty)
             for n in range(values):
                 t = offset(result, (n * block_rows + i) * value_width)
                 for j in range(min(value_width, value_size - column - n * value_width)):
-                    target[n * value_width + j] = zero if fresh else t[j] * inverse
+                    target[n * value_width + j] = nothing if blind else t[j] * inverse
             if shown == weights:
                 written = offset(shown_rows, i * keys)
-                shift = zero if tops[i] == lowest else tops[i]
                 for j in range(keys):
-                    written[j] = exp(written[j] - shift) * inverse
+                    power = exp(written[j] - tops[i]) * inverse
+                    written[j] = nothing if blind else power
 
     return body

@@ -1,6 +1,7 @@
 """Rewrites before export: what ONNX has no words for is said with its own ops.
 
-Fused groups become the nodes they stand for, channels-last nodes get Transposes around them.
+Fused groups become the nodes they stand for, channels-last nodes get Transposes around them, and
+attention that ONNX's op would compute otherwise is written out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ir.registry import find_op
 from ir.renaming import rename
 from ir.types import TensorType
 from layercc.frontends.onnx.scope import Names
+from layercc.frontends.onnx.written_attention import is_nan_where_masked, write_out
 
 
 def to_onnx_ops(graph: Graph) -> Graph:
@@ -23,6 +25,8 @@ def to_onnx_ops(graph: Graph) -> Graph:
     names = Names(graph.value_names())
     node_names = Names(set())
     flat = _inlined(graph, names, node_names)
+    if any(is_nan_where_masked(node) for node in _all_nodes(flat)):
+        flat = _with_attention_written_out(flat, names, node_names, infer(flat).types)
     if any(_is_channels_last(node) for node in _all_nodes(flat)):
         flat = _channels_first(flat, names, node_names, infer(flat).types)
     return flat
@@ -83,6 +87,28 @@ def _inline_group(group: Node, target: Graph, names: Names, node_names: Names) -
     for inner, name in passed_through:
         copy = Node("Identity", (outer[inner],), (name,), name=node_names.fresh(name))
         target.nodes.append(copy)
+
+
+def _with_attention_written_out(
+    graph: Graph, names: Names, node_names: Names, types: Mapping[str, TensorType]
+) -> Graph:
+    result = graph.copy()
+    result.nodes = []
+    for node in graph.nodes:
+        node = _with_bodies(
+            node,
+            lambda body: _with_attention_written_out(
+                body, names, node_names, body_types(body, types)
+            ),
+        )
+        known = all(name in types for name in filter(None, node.inputs))
+        if not (
+            is_nan_where_masked(node)
+            and known
+            and write_out(node, result, names, node_names, types)
+        ):
+            result.nodes.append(node)
+    return result
 
 
 def _is_channels_last(node: Node) -> bool:
