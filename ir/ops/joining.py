@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -287,6 +289,9 @@ class Tile(Op):
 
     @staticmethod
     def reference(call: Call, x: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+        shape = [dim * int(n) for dim, n in zip(x.shape, repeats, strict=True)]
+        if math.prod(max(dim, 1) for dim in shape) * x.itemsize > sys.maxsize:
+            call.fail(f"repeats {repeats.tolist()} make {shape}, more than memory can address")
         return np.tile(x, tuple(int(n) for n in repeats))
 
 

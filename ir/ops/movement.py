@@ -133,8 +133,9 @@ class Trilu(Op):
 
     @staticmethod
     def reference(call: Call, x: np.ndarray, k: np.ndarray | None = None) -> np.ndarray:
-        diagonal = 0 if k is None else int(k.reshape(()))
-        inside = np.tri(x.shape[-2], x.shape[-1], k=diagonal - bool(call.upper), dtype=bool)
+        height, width = x.shape[-2:]
+        diagonal = 0 if k is None else min(max(int(k.reshape(())), -height), width)
+        inside = np.tri(height, width, k=diagonal - bool(call.upper), dtype=bool)
         return np.where(inside ^ bool(call.upper), x, np.zeros((), dtype=x.dtype))
 
 

@@ -31,6 +31,12 @@ def check_values(nodes: Iterable[Node], inference: Inference) -> None:
             if kind is None or not kind.is_static:
                 continue
             nbytes: int = kind.nbytes  # type: ignore[assignment]
+            spread = math.prod(max(dim, 1) for dim in kind.shape) * kind.dtype.itemsize  # type: ignore[type-var, arg-type]
+            if not nbytes and spread > sys.maxsize:
+                raise MemoryLimitError(
+                    f"{node}: output {name!r} {kind} is empty, but its other dims multiply to more "
+                    "than memory can address"
+                )
             if nbytes > _ALWAYS_THERE and nbytes > (limit := available_bytes()):
                 raise MemoryLimitError(
                     f"{node}: output {name!r} {kind} takes {amount(nbytes, 'B')}; "

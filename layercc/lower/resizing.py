@@ -33,6 +33,8 @@ def resize(context: Context, node: Node) -> None:
         context.bind(node.outputs[0], x)
         return
     target = context.output(node.outputs[0])
+    if not target.size:
+        return  # the axes that are not empty may be of any length, and so would be their tables
     by_copy = call.mode == "nearest" and not crop
     between = x.dtype if by_copy else _sums_of(x.dtype)
     for part in plan:

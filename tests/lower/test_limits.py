@@ -43,3 +43,12 @@ def test_what_is_left_of_a_cgroup(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     assert limits._cgroup(tmp_path) > 1 << 60
     assert 1 << 20 < limits.available_bytes() < 1 << 60
+
+
+@pytest.mark.parametrize("shape", [(2**62, 2**62, 0), (0, 2**61), (2**32, 0, 2**32)])
+def test_an_empty_output_whose_other_dims_are_too_large(shape: tuple[int, ...]) -> None:
+    """NumPy has no array of such a shape."""
+    inputs = [np.ones((0, 3), np.float32), np.array(shape)]
+    graph = one_node("Reshape", inputs, {"allowzero": 1}, constants=[1])
+    with pytest.raises(lc.MemoryLimitError, match=r"Reshape 'y0': output 'y0' .* is empty"):
+        lc.compile(graph)

@@ -117,6 +117,9 @@ CASES = {
     ),
     "Trilu": ("Trilu", [A, np.array(-1)], {}, 1, ()),
     "Trilu lower": ("Trilu", [A, np.array(2)], {"upper": 0}, 1, ()),
+    "Trilu lower, k the largest": ("Trilu", [A, np.array(2**63 - 1)], {"upper": 0}, 1, ()),
+    "Trilu upper, k the largest": ("Trilu", [A, np.array(2**63 - 1)], {}, 1, ()),
+    "Trilu lower, k the smallest": ("Trilu", [A, np.array(-(2**63))], {"upper": 0}, 1, ()),
     "Trilu far": ("Trilu", [A, np.array(-100)], {"upper": 0}, 1, ()),
     "ReverseSequence": ("ReverseSequence", [A, ints(1, 3, 0, 2, 3)], {}, 1, ()),
     "ReverseSequence batch first": (

@@ -125,3 +125,12 @@ def test_integers_saturate():
     x = np.array([-(2**63), 2**63 - 1, 2**63 - 1, 2**63 - 1], np.int64).reshape(1, 1, 4)
     (made,) = run_node("Resize", [x, None, *scales(1, 1, 0.5)], {"mode": "linear"}, constants=(2,))
     assert made[0, 0, 1] > 2**62
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_nothing_makes_nothing_whatever_the_other_sizes(mode):
+    """No table is made for an axis that no element needs."""
+    inputs = [sample(1, 2, 3, 4), *sizes(1, 0, 2**40, 5)]
+    inputs.insert(1, None)
+    (y,) = run_node("Resize", inputs, {"mode": mode}, constants=(3,))
+    assert y.shape == (1, 0, 2**40, 5)

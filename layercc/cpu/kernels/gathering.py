@@ -408,8 +408,9 @@ def triangle(dtype: str):
         upper: INT,
         chunk: INT,
     ):
+        diagonal = min(max(k[0], -height), width)  # beyond is all or nothing, and may overflow
         for row in range(task * chunk, min((task + 1) * chunk, rows)):
-            middle = row % height + k[0]
+            middle = row % height + diagonal
             first = max(min(middle if upper != 0 else 0, width), 0)
             last = max(min(width if upper != 0 else middle + 1, width), 0)
             start = row * width
