@@ -22,6 +22,7 @@ _PUBLIC = {
         "Value", "check", "interpret", "parse_graph", "print_graph",
     ),
     "layercc.compiler": ("compile",),
+    "layercc.cpu.target": ("CpuTarget",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
     "layercc.runtime.model": ("CompiledModel",),
     "layercc.tools.benchmark": ("benchmark",),
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         print_graph,
     )
     from layercc.compiler import compile
+    from layercc.cpu.target import CpuTarget
     from layercc.frontends.onnx import from_onnx, to_onnx
     from layercc.layers import *  # noqa: F403
     from layercc.runtime.model import CompiledModel

@@ -6,26 +6,26 @@ import os
 from typing import Any
 
 from ir.defaults import bind_defaults
-from ir.diagnostics import UnsupportedError
 from ir.graph import Graph
 from ir.inference import infer
+from layercc.cpu.target import CpuTarget
+from layercc.options import Options, Precision, target_of
 from layercc.runtime.model import CompiledModel
-
-_PRECISIONS = ("highest", "high", "medium")
 
 
 def compile(
     model: Any,
     example_inputs: Any = None,
     *,
-    target: str = "cpu",
-    precision: str = "highest",
+    target: str | CpuTarget = "cpu",
+    precision: Precision = "highest",
     threads: int | None = None,
 ) -> CompiledModel:
-    """Compiles a model to a callable for this machine.
+    """Compiles a model to a callable.
 
-    `model`: a graph, a path to an ONNX file, or an `onnx.ModelProto`. `threads`: how many to run
-    on; all usable cores if None. `precision` is an upper bound of speed over accuracy, as in
+    `model`: a graph, a path to an ONNX file, or an `onnx.ModelProto`. `target`: `"cpu"` is the best
+    that this machine has, `lc.CpuTarget("avx2")` a narrower instruction set. `threads`: how many to
+    run on; all usable cores if None. `precision` is an upper bound of speed over accuracy, as in
     `torch.set_float32_matmul_precision`: every setting keeps at least what `"highest"` promises,
     errors no larger than plain float32 arithmetic has.
 
@@ -35,15 +35,12 @@ def compile(
     Raises InvalidModelError for a malformed model, ShapeError when shapes do not fit, and
     UnsupportedError for ops that are not known, all of them listed, or another `target`.
     """
-    if target != "cpu":
-        raise UnsupportedError(f"target {target!r} is not there yet; 'cpu' is")
-    if precision not in _PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    options = Options(target_of(target), precision, threads)
     graph = as_graph(model)
     inference = infer(bind_defaults(graph))
     inference.diagnostics = inference.faults
     inference.raise_for_errors(f"graph {graph.name!r}")
-    return CompiledModel(graph, threads)
+    return CompiledModel(graph, options)
 
 
 def as_graph(model: Any) -> Graph:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from layercc.cpu.isa import Isa, host_isa, is_executable, isa_named
+from tests import support
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,3 +20,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written."""
     return bool(request.config.getoption("--update-golden"))
+
+
+def _isas() -> list[Isa]:
+    """This machine's instruction set and the narrower ones that it has."""
+    others = [isa_named(name) for name in ("avx512", "avx2", "neon", "portable") if _known(name)]
+    return [host_isa(), *(isa for isa in others if is_executable(isa) and isa != host_isa())]
+
+
+def _known(name: str) -> bool:
+    try:
+        isa_named(name)
+    except ValueError:
+        return False
+    return True
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `every_isa` run once for each instruction set that this machine executes."""
+    if metafunc.definition.get_closest_marker("every_isa"):
+        metafunc.fixturenames.append("isa")
+        metafunc.parametrize("isa", _isas(), ids=lambda isa: isa.name, indirect=True)
+
+
+@pytest.fixture
+def isa(request: pytest.FixtureRequest) -> Iterator[Isa]:
+    """The instruction set that `tests.support` compiles for."""
+    support.chosen.append(request.param)
+    yield request.param
+    support.chosen.clear()

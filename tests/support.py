@@ -12,10 +12,18 @@ from ir.graph import Graph, Node, Value
 from ir.inference import infer
 from ir.interpreter import interpret
 from ir.types import TensorType
+from layercc.cpu.isa import Isa, host_isa
 from layercc.lower import Weights, lower
 from layercc.passes import run_passes
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Plan
+
+chosen: list[Isa] = []  # what tests marked `every_isa` compile for; see conftest.py
+
+
+def chosen_isa() -> Isa:
+    """The instruction set that kernels are compiled for: this machine's, or that of the test."""
+    return chosen[0] if chosen else host_isa()
 
 
 def one_node(
@@ -72,12 +80,13 @@ def run_graph(
         graph = run_passes(graph)
     shapes = {name: inputs[name].shape for name in graph.input_names}
     values = {name: a for name, a in inputs.items() if a.dtype.kind in "iub" and a.size <= 64}
+    isa = chosen_isa()
     try:
-        program = lower(graph, shapes, {}, Weights())
+        program = lower(graph, shapes, {}, Weights(), isa)
     except Exception:  # shapes that depend on values
-        program = lower(graph, shapes, values, Weights())
+        program = lower(graph, shapes, values, Weights(), isa)
     arrays = [np.ascontiguousarray(inputs[name]) for name in graph.input_names]
-    made = Plan(program, default_kernels()).run(arrays, threads)
+    made = Plan(program, default_kernels(isa)).run(arrays, threads)
     return dict(zip(graph.output_names, made, strict=True))
 
 

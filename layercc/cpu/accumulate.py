@@ -18,7 +18,7 @@ import numpy as np
 
 from layercc.cpu.math import FLOATS, SCALAR
 from layercc.cpu.math_intrinsics import maximum, minimum, select
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 _REORDER = {"contract", "reassoc"}
 

@@ -1,4 +1,4 @@
-"""What layercc's Numba target makes of LLVM IR: object code for the host ISA.
+"""What layercc's Numba target makes of LLVM IR: object code for an instruction set.
 
 Importing this module imports Numba.
 """
@@ -15,7 +15,7 @@ from numba.core.callconv import CPUCallConv
 from numba.core.codegen import AOTCodeLibrary, CPUCodegen
 from numba.core.errors import UnsupportedError
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.isa import Isa
 
 _NUMBA_FOLDER = os.path.dirname(numba.__file__)
 
@@ -45,12 +45,16 @@ class Library(AOTCodeLibrary):
 
 
 class Codegen(CPUCodegen):
-    """Position-independent code for the host ISA, returned as objects rather than run."""
+    """Position-independent code for `isa`, returned as objects rather than run."""
 
     _library_class = Library
 
+    def __init__(self, name: str, isa: Isa) -> None:
+        self._isa = isa
+        super().__init__(name)
+
     def _init(self, llvm_module: Any) -> None:
-        isa = host_isa()
+        isa = self._isa
         target = llvm.Target.from_triple(llvm.get_process_triple())
         self._tm_features = isa.feature_string
         self._tm = target.create_target_machine(

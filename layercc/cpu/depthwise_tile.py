@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from layercc.cpu.isa import Isa
 from layercc.cpu.tiles import ITEMSIZE, lanes
 
 _I64 = ir.IntType(64)
@@ -26,7 +27,14 @@ _ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 
 def make_depthwise(
-    dtype: str, most: int, vectors: int, run: int, step: int, target_row: int, partial: bool
+    isa: Isa,
+    dtype: str,
+    most: int,
+    vectors: int,
+    run: int,
+    step: int,
+    target_row: int,
+    partial: bool,
 ) -> Any:
     """The intrinsic `tile(pixels, rows, x, offsets, w, places, pixel, wide, channels, target)`.
 
@@ -48,7 +56,7 @@ def make_depthwise(
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
                     shape = (size, vectors, run, step, target_row, partial)
-                    builder.call(_tile_function(builder.module, dtype, *shape), operands)
+                    builder.call(_tile_function(builder.module, isa, dtype, *shape), operands)
                     builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
@@ -61,6 +69,7 @@ def make_depthwise(
 
 def _tile_function(
     module: Any,
+    isa: Isa,
     dtype: str,
     pixels: int,
     vectors: int,
@@ -70,7 +79,7 @@ def _tile_function(
     partial: bool,
 ) -> Any:
     """The microkernel for exactly `pixels` pixels, as an internal function of `module`."""
-    length = lanes(dtype)
+    length = lanes(isa, dtype)
     name = f"depthwise_{dtype}_{pixels}x{vectors}_{run}_{step}_{partial}"
     if name in module.globals:
         return module.globals[name]

@@ -41,8 +41,8 @@ def make_epilogue(expression: tuple, columns: tuple[int, ...]) -> Epilogue:
     """
     from layercc.cpu.expressions import build
     from layercc.cpu.intrinsics import offset
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.strided import row_of
-    from layercc.cpu.target import jit
 
     @jit
     def copy(target: Any, source: Any, count: Any) -> None:

@@ -96,7 +96,7 @@ def walk_table():
         yield_thread,
     )
     from layercc.cpu.intrinsics import address, stack_array
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     @jit
     def run_alone(function, tasks, words):
@@ -226,7 +226,7 @@ def attend():
         yield_thread,
     )
     from layercc.cpu.intrinsics import address, stack_array
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     @jit(inline=False)
     def leave_leader(control):

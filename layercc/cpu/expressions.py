@@ -88,7 +88,7 @@ def build(expression: Expression) -> Callable[..., Any]:
     Raises AttributeError for a function that does not exist, and TypeError where one cannot be
     applied to its operands.
     """
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.tracing import Symbol, Trace, as_symbol
 
     inputs, steps, outputs = expression
@@ -125,7 +125,7 @@ def _apply(
     trace: Any, name: str, operands: list[Any], attributes: dict[str, Any], dtype: str
 ) -> Any:
     """The function on symbols: traced, or where it branches on values, compiled by Numba."""
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.tracing import BranchOnValue, replacement
 
     function = resolve(name)
@@ -159,7 +159,7 @@ def _low_bits(value: Any, dtype: str) -> Any:
 def load(dtype: str) -> Callable[..., Any]:
     """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
     from layercc.cpu.intrinsics import load_bf16, load_f16
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     if dtype in _HALF_TYPES:
         return load_f16 if dtype == "f16" else load_bf16
@@ -185,7 +185,7 @@ def load(dtype: str) -> Callable[..., Any]:
 def store(dtype: str) -> Callable[..., Any]:
     """A helper `store(pointer, index, value)`: rounds a compute value to an element of `dtype`."""
     from layercc.cpu.intrinsics import store_bf16, store_f16
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     if dtype in _HALF_TYPES:
         return store_f16 if dtype == "f16" else store_bf16

@@ -31,7 +31,7 @@ FAULT: Final = record("Fault", block=pointer("i64"), check=INT)
 def reporter():
     """The helper ``report(fault, position, value, low, high)``."""
     from layercc.cpu.atomics import exchange, pause, store_release
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     @jit(inline=False)
     def enter(block, check, position, value, low, high):
@@ -58,7 +58,7 @@ def index_checker():
 
     Negative indices count from the end. One outside of the dim is reported, and 0 goes for it.
     """
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     report = reporter()
 

@@ -14,9 +14,8 @@ from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.numba_target import jit
 from layercc.cpu.numba_types import storage_type
-from layercc.cpu.target import jit
 
 _I16 = ir.IntType(16)
 _I32 = ir.IntType(32)
@@ -196,7 +195,10 @@ def f32_from_f16(typingctx: Any, bits: Any) -> Any:
         )
         return builder.bitcast(builder.or_(sign, value), _F32)
 
-    return types.float32(bits), convert if host_isa().half_conversion else compute
+    def codegen(context: Any, *given: Any) -> Any:
+        return (convert if context.isa.half_conversion else compute)(context, *given)
+
+    return types.float32(bits), codegen
 
 
 @intrinsic
@@ -229,7 +231,10 @@ def f16_from_f32(typingctx: Any, value: Any) -> Any:
         sign = builder.and_(builder.lshr(word, _I32(16)), _I32(0x8000))
         return builder.trunc(builder.or_(sign, number), _I16)
 
-    return types.uint16(value), convert if host_isa().half_conversion else compute
+    def codegen(context: Any, *given: Any) -> Any:
+        return (convert if context.isa.half_conversion else compute)(context, *given)
+
+    return types.uint16(value), codegen
 
 
 @jit

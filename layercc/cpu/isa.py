@@ -188,7 +188,29 @@ def choose_isa(flags: frozenset[str], machine: str, wanted: str | None = None) -
     raise ValueError(f"{ENVIRONMENT_VARIABLE}={wanted}: on {machine} layercc knows {known}")
 
 
+def isa_named(name: str) -> Isa:
+    """The ISA of this name, for processors of this machine's kind, with the extensions that this
+    machine has of those that go with it. The machine need not have the ISA itself.
+
+    Raises ValueError for a name that is not known.
+    """
+    choices = _CHOICES.get(_machine(), ())
+    for known, needs, make in choices:
+        if known == name:
+            return make(cpu_flags() | needs)
+    names = ", ".join(known for known, _, _ in choices)
+    raise ValueError(f"no instruction set {name!r}; {names} are known for {_machine()}")
+
+
+def is_executable(isa: Isa) -> bool:
+    """Whether this machine runs code for an ISA."""
+    for name, needs, make in _CHOICES.get(_machine(), ()):
+        if name == isa.name:
+            return needs <= cpu_flags() and set(isa.features) <= set(make(cpu_flags()).features)
+    return False
+
+
 @functools.cache
 def host_isa() -> Isa:
-    """The ISA this process compiles for; read once."""
+    """The best ISA that this machine has and the environment allows; read once."""
     return choose_isa(cpu_flags(), _machine(), os.environ.get(ENVIRONMENT_VARIABLE) or None)

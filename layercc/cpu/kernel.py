@@ -7,7 +7,7 @@ parameters (data types, tile sizes, expressions; never shapes, which are argumen
 
     @kernel_family
     def scale(dtype: str):                       # plain hashable data: str, int, float, bool, tuple
-        from layercc.cpu.target import jit       # imports Numba, so only where a kernel is built
+        from layercc.cpu.numba_target import jit  # imports Numba, so only where a kernel is built
 
         @jit                                     # a helper, inlined into the kernel
         def scaled(value, factor):
@@ -62,6 +62,8 @@ What a kernel file must keep to:
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
   says ``@jit(contract=False)``. No other floating-point law is relaxed, but in the steps of
   reductions that ``layercc.cpu.accumulate`` marks;
+- a family whose kernels differ between instruction sets, beyond what LLVM makes of them, takes the
+  keyword ``isa`` (`layercc.cpu.isa.Isa`), which is no part of the key;
 - pointers may alias. ``@kernel_family(noalias=("y",))`` promises that nothing else reaches what
   ``y`` points to, and saves the checks at run time.
 """
@@ -73,6 +75,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
+
+from layercc.cpu.isa import Isa
 
 POINTER_DTYPES: Final = (
     "f32", "f64", "f16", "bf16", "bool",
@@ -240,6 +244,8 @@ class KernelFamily:
     ) -> None:
         self.name = build.__name__
         self.build = build
+        self._parameters = inspect.signature(build)
+        self._wants_isa = "isa" in self._parameters.parameters
         self.noalias = noalias
         self.unroll = unroll
         self.abi: Abi = abi
@@ -250,16 +256,18 @@ class KernelFamily:
 
         Raises TypeError for parameters the family does not have, or that are not plain data.
         """
-        bound = inspect.signature(self.build).bind(*args, **kwargs)
+        given = {"isa": None} if self._wants_isa else {}  # no part of the key
+        bound = self._parameters.bind(*args, **kwargs, **given)
         bound.apply_defaults()
+        bound.arguments.pop("isa", None)
         params = tuple(bound.arguments.values())
         for value in params:
             _require_plain(value, self.name)
         return KernelKey(self.name, params)
 
-    def body(self, key: KernelKey) -> Callable[..., None]:
-        """Build the Python body of ``key``; imports Numba where the family does."""
-        return self.build(*key.params)
+    def body(self, key: KernelKey, isa: Isa) -> Callable[..., None]:
+        """Build the Python body of ``key`` for ``isa``; imports Numba where the family does."""
+        return self.build(*key.params, **({"isa": isa} if self._wants_isa else {}))
 
     def parameters(self, body: Callable[..., None]) -> dict[str, Annotation]:
         """The annotations of the arguments of ``body``, by name, without ``task``.
@@ -345,16 +353,6 @@ def family_of(key: KernelKey) -> KernelFamily:
         raise KeyError(
             f"no kernel family {key.family!r}: is the module that defines it imported?"
         ) from None
-
-
-def signature(key: KernelKey) -> Signature:
-    """Arguments of the kernel ``key``, in word order.
-
-    Builds the Python body (and so may import Numba) but compiles nothing. Where the kernel has
-    been compiled before, ``layercc.runtime.native.Kernels.signature`` reads it from the cache.
-    """
-    family = family_of(key)
-    return family.signature(family.body(key))
 
 
 def module_file(family: KernelFamily) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from layercc.cpu import math_f32, math_f32_wide, math_f64, math_int
 from layercc.cpu import math_intrinsics as base
 from layercc.cpu.math_intrinsics import select
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 #: Numba's scalar type of each compute type (`np.float32`, ..., as kernels may call them).
 SCALAR: dict[str, Any] = {

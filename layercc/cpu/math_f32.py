@@ -26,7 +26,7 @@ from layercc.cpu.math_intrinsics import (
     shift_right_i32,
     subtract_i32,
 )
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 _F = np.float32
 _ZERO, _HALF, _ONE, _TWO = _F(0), _F(0.5), _F(1), _F(2)

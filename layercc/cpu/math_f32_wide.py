@@ -21,7 +21,7 @@ from layercc.cpu.math_intrinsics import (
     shift_right_i32,
     subtract_i32,
 )
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 _F, _D = np.float32, np.float64
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from layercc.cpu.math_intrinsics import absolute, c_function, select
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 exp, expm1, log, log1p, tanh, erf, sin, cos, tan = (
     c_function(name)

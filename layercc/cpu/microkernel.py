@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.isa import Isa
 from layercc.cpu.tiles import ITEMSIZE, QUADS, WORDS, lanes, tile_rows
 
 _I64 = ir.IntType(64)
@@ -39,16 +39,16 @@ _I16 = ir.IntType(16)
 _FLOATS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 
-def make_accumulate(element: str, vectors: int) -> Any:
+def make_accumulate(isa: Isa, element: str, vectors: int) -> Any:
     """The intrinsic for kernels: `accumulate(rows, addresses, step, taps, b, depth, tile, fresh)`.
 
-    `rows` (int64, 1 to `tile_rows(vectors)`): rows of the tile in use. `addresses`: pointer to
+    `rows` (int64, 1 to `tile_rows(isa, vectors)`): rows of the tile in use. `addresses`: pointer to
     that many int64 addresses of A for the first tap; those of the next tap are `step` further on.
     `b`: packed panel. `depth`: the extent of k. `tile`: pointer to rows × vectors × lanes
     accumulators, aligned to a vector; where `fresh` (bool) is true they are overwritten, else
     added to.
     """
-    most = tile_rows(vectors)
+    most = tile_rows(isa, vectors)
 
     @intrinsic
     def accumulate(  # type: ignore[no-untyped-def]
@@ -63,7 +63,7 @@ def make_accumulate(element: str, vectors: int) -> Any:
                 block = builder.append_basic_block(f"tile.{size}")
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
-                    builder.call(_tile_function(module, element, size, vectors), operands)
+                    builder.call(_tile_function(module, isa, element, size, vectors), operands)
                     builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
@@ -73,25 +73,27 @@ def make_accumulate(element: str, vectors: int) -> Any:
     return accumulate
 
 
-def _tile_function(module: Any, element: str, rows: int, vectors: int) -> Any:
+def _tile_function(module: Any, isa: Isa, element: str, rows: int, vectors: int) -> Any:
     """The microkernel for exactly `rows` rows, as an internal function of `module`."""
-    length = lanes(element)
+    length = lanes(isa, element)
     name = f"brgemm_{element}_{rows}x{vectors * length}"
     if name in module.globals:
         return module.globals[name]
-    return _Tile(module, name, element, rows, vectors).function
+    return _Tile(module, name, isa, element, rows, vectors).function
 
 
 class _Tile:
     """Builds one microkernel: accumulators are loaded, run through two loops, and stored."""
 
-    def __init__(self, module: Any, name: str, element: str, rows: int, vectors: int) -> None:
-        self.rows, self.vectors, self.length = rows, vectors, lanes(element)
+    def __init__(
+        self, module: Any, name: str, isa: Isa, element: str, rows: int, vectors: int
+    ) -> None:
+        self.rows, self.vectors, self.length = rows, vectors, lanes(isa, element)
         scalar = _FLOATS.get(element) or ir.IntType(8 * ITEMSIZE[element])
         self.vector = ir.VectorType(scalar, self.length)
         self.alignment = self.length * ITEMSIZE[element]
         self.element = element
-        fused = _fused_name(element)
+        fused = _fused_name(isa, element)
         signature = ir.FunctionType(self.vector, [self.vector] * 3)
         self.fused = fused and cgutils.get_or_insert_function(module, signature, fused)
         data, index = scalar.as_pointer(), _I64.as_pointer()
@@ -234,11 +236,10 @@ class _Tile:
         return self.builder.bitcast(place, self.vector.as_pointer())
 
 
-def _fused_name(element: str) -> str:
+def _fused_name(isa: Isa, element: str) -> str:
     """LLVM's name of the function that multiplies and adds vectors of `element`, or "": none."""
     if element in _FLOATS:
-        return f"llvm.fmuladd.v{lanes(element)}{element}"
-    isa = host_isa()
+        return f"llvm.fmuladd.v{lanes(isa, element)}{element}"
     if element == QUADS and isa.has("avx512vnni" if isa.vector_bytes == 64 else "avxvnni"):
         return f"llvm.x86.avx512.vpdpbusd.{8 * isa.vector_bytes}"
     return ""

@@ -11,7 +11,7 @@ from layercc.cpu.expressions import Expression, build
 from layercc.cpu.intrinsics import offset
 from layercc.cpu.kernel import INT, optional, pointer, record
 from layercc.cpu.math import SCALAR
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 #: The sizes of a recurrent layer. `lengths` are the steps of each sample, if these are `limited`;
 #: directions are backward from number 1 - `first_backward` on; a task has `row_block` rows.

@@ -9,7 +9,7 @@ from typing import Any
 
 from layercc.cpu.intrinsics import offset
 from layercc.cpu.kernel import INT, pointer, record
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 
 def strided(dtype: str) -> Any:

@@ -1,279 +1,35 @@
-"""layercc's own Numba target: Python kernels to relocatable object code.
-
-The target is Numba's CPU target with four differences:
-
-- it compiles for the ISA that ``layercc.cpu.isa`` chose, whatever Numba is configured for;
-- floating point keeps its laws, except that ``a * b + c`` may be contracted to an FMA;
-- no reference counting, no exceptions and no wrappers callable from Python, so that the object
-  code depends on nothing but the C library;
-- helper functions are carried as unoptimised IR and LLVM optimises each kernel once, whole.
-
-This file has what Numba sees of it: typing, lowering, the decorator for helpers, and compilation
-of a kernel. ``layercc.cpu.codegen`` has what is behind, ``layercc.cpu.wrapper`` the C function
-around a kernel.
-
-Importing this module imports Numba: kernel files do so only inside their families.
-"""
+"""The CPU as a target: which instruction set code is made for."""
 
 from __future__ import annotations
 
-import functools
-import types as python_types
-from collections.abc import Callable, Mapping
-from typing import Any
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass
 
-from numba.core import cpu, fastmathpass, typing
-from numba.core.codegen import initialize_llvm
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.cpu_options import FastMathOptions
-from numba.core.descriptors import TargetDescriptor
-from numba.core.dispatcher import Dispatcher
-from numba.core.target_extension import (
-    CPU,
-    dispatcher_registry,
-    jit_registry,
-    target_override,
-    target_registry,
-)
-from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NopythonRewrites
-from numba.core.typing.npydecl import NumpyRulesArrayOperator
-from numba.core.untyped_passes import (
-    InlineClosureLikes,
-    InlineInlinables,
-    LiteralUnroll,
-    MakeFunctionToJitFunction,
-    WithLifting,
-)
-from numba.extending import is_jitted
-
-from layercc.cpu.codegen import CallConvention, Codegen
-from layercc.cpu.kernel import Abi, Annotation
-from layercc.cpu.numba_types import numba_type, types
-from layercc.cpu.objects import check_symbols
-from layercc.cpu.wrapper import Wrapper
-
-TARGET_NAME = "layercc"
+from layercc.cpu.isa import Isa, host_isa, is_executable, isa_named
 
 
-class _Context(cpu.CPUContext):
-    """Lowering for kernels: Numba's scalar built-ins, without its runtime."""
+@dataclass(frozen=True)
+class CpuTarget:
+    """A processor. `isa` names an instruction set, `avx512`, `avx2`, `neon` or `portable`, with the
+    extensions of it that this machine has, or is one; without it, it is the best that the machine
+    has on which the model runs.
 
-    def init(self) -> None:
-        self.is32bit = False
-        initialize_llvm()
-        self._internal_codegen = Codegen(TARGET_NAME)
-
-    @property
-    def call_conv(self) -> Any:
-        return CallConvention(self)
-
-    def load_additional_registries(self) -> None:
-        from numba.core import inline_closurecall, optional  # noqa: F401
-        from numba.cpython import (  # noqa: F401
-            builtins,
-            cmathimpl,
-            iterators,
-            mathimpl,
-            numbers,
-            rangeobj,
-            slicing,
-            tupleobj,
-        )
-        from numba.misc import literal  # noqa: F401
-        from numba.np import npyimpl
-
-        self.install_registry(cmathimpl.registry)
-        self.install_registry(mathimpl.registry)
-        self.install_registry(npyimpl.registry)
-
-    def post_lowering(self, mod: Any, library: Any) -> None:
-        if self.fastmath:
-            fastmathpass.rewrite_module(mod, self.fastmath)
-
-    def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
-        """A token that stands for the function; nothing is executable in this process."""
-        return _FunctionToken(fndesc.qualname)
-
-
-class _FunctionToken:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class _TypingContext(typing.Context):
-    """Typing in which a user's Numba or plain Python function is a helper like our own."""
-
-    def insert_function(self, ft: Any) -> None:
-        # Operators on arrays: asked about every operation on scalars, and slow to say no.
-        if NumpyRulesArrayOperator not in type(ft).__mro__:
-            super().insert_function(ft)
-
-    def resolve_value_type(self, val: Any) -> Any:
-        if is_jitted(val) and not isinstance(val, KernelDispatcher):
-            return types.Dispatcher(_adopt(val.py_func))
-        try:
-            return super().resolve_value_type(val)
-        except ValueError:
-            if isinstance(val, python_types.FunctionType):
-                return types.Dispatcher(_adopt(val))
-            raise
-
-
-class _Options(cpu.CPUTargetOptions):
-    def finalize(self, flags: Any, options: dict[str, Any]) -> None:
-        flags.enable_pyobject = False
-        flags.enable_looplift = False
-        flags.enable_pyobject_looplift = False
-        flags.nrt = False
-        flags.debuginfo = False
-        flags.dbg_extend_lifetimes = False
-        flags.boundscheck = False
-        flags.error_model = "numpy"
-        flags.no_cpython_wrapper = True
-        flags.no_cfunc_wrapper = True
-        flags.release_gil = True
-        flags.inherit_if_not_set("fastmath", default=FastMathOptions({"contract"}))
-        if not flags.is_set("forceinline"):
-            flags.forceinline = True
-        flags.dbg_optnone = False
-
-
-class _Compiler(CompilerBase):
-    """Numba's pipeline without the passes that find nothing to do in kernels, yet take time."""
-
-    def define_pipelines(self) -> list[Any]:
-        skipped = {
-            DumpParforDiagnostics, InlineInlinables, InlineOverloads, LiteralUnroll,
-            NopythonRewrites, WithLifting,
-        }  # fmt: skip
-        constants = self.state.func_id.func.__code__.co_consts
-        if not any(isinstance(constant, python_types.CodeType) for constant in constants):
-            skipped |= {InlineClosureLikes, MakeFunctionToJitFunction}
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        kept = [entry for entry in pipeline.passes if entry[0] not in skipped]
-        pipeline = type(pipeline)("kernel")
-        for entry in kept:
-            pipeline.add_pass(*entry)
-        pipeline.finalize()
-        return [pipeline]
-
-
-class _Descriptor(TargetDescriptor):
-    options = _Options
-
-    @functools.cached_property
-    def typing_context(self) -> _TypingContext:
-        return _TypingContext()
-
-    @functools.cached_property
-    def target_context(self) -> _Context:
-        return _Context(self.typing_context, TARGET_NAME)
-
-
-class LayerccCPU(CPU):
-    """The target's place in Numba's hierarchy: overloads for "cpu" and "generic" apply."""
-
-
-class KernelDispatcher(Dispatcher):
-    """A helper function of kernels: compiled for argument types as kernels call it."""
-
-    targetdescr = _Descriptor(TARGET_NAME)
-
-    def compile(self, sig: Any) -> Any:
-        return self.compile_result(tuple(sig)).entry_point
-
-    def compile_result(self, args: tuple[Any, ...]) -> Any:
-        """Numba's compile result for argument types ``args``."""
-        with target_override(TARGET_NAME), global_compiler_lock:
-            if args not in self.overloads:
-                compiler: Any = self._compiler  # type: ignore[attr-defined]
-                self.overloads[args] = compiler.compile(args, None)
-            return self.overloads[args]
-
-    def get_overload(self, sig: Any) -> Any:
-        return self.compile(sig)
-
-
-def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Make ``function`` a helper that kernels, and other helpers, may call.
-
-    Options: ``inline`` (True) forces it into its caller; ``contract`` (True) allows a multiply
-    and an add to become one FMA.
+    Raises ValueError for a name that is not known for this kind of processor.
     """
-    options.pop("nopython", None)
-    inline = options.pop("inline", True)
-    contract = options.pop("contract", True)
-    target_options: dict[str, Any] = {"forceinline": inline in (True, "never"), **options}
-    if not contract:
-        target_options["fastmath"] = False
 
-    def decorate(function: Callable[..., Any]) -> KernelDispatcher:
-        return KernelDispatcher(function, targetoptions=target_options, pipeline_class=_Compiler)
+    isa: str | Isa | None = None
 
-    return decorate if function is None else decorate(function)
+    def __post_init__(self) -> None:
+        self.resolved()
 
+    def resolved(self) -> Isa:
+        """The instruction set itself."""
+        if self.isa is None:
+            return host_isa()
+        return self.isa if isinstance(self.isa, Isa) else isa_named(self.isa)
 
-_adopted: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDictionary()
+    def runs_here(self) -> bool:
+        """Whether this machine has all its instructions."""
+        return is_executable(self.resolved())
 
-
-def _adopt(function: Callable[..., Any]) -> KernelDispatcher:
-    if function not in _adopted:
-        _adopted[function] = jit(function)
-    return _adopted[function]
-
-
-target_registry[TARGET_NAME] = LayerccCPU
-dispatcher_registry[LayerccCPU] = KernelDispatcher
-jit_registry[LayerccCPU] = jit
-
-
-def compile_to_object(
-    body: Callable[..., None],
-    parameters: Mapping[str, Annotation],
-    entry: str,
-    *,
-    noalias: tuple[str, ...] = (),
-    abi: Abi = "words",
-    unroll: bool = True,
-) -> bytes:
-    """Compile ``body`` to an object file that exports one C function, ``entry``.
-
-    With ``abi="words"`` the function is ``void entry(int64_t task, const int64_t *words)``, the
-    words holding the arguments as ``parameters`` says; with ``abi="direct"`` it takes the
-    arguments, records field by field.
-    Raises Numba's errors where ``body`` cannot be compiled, and RuntimeError where the code needs
-    symbols that are not the C library's.
-    """
-    library = compile_library(body, parameters, entry, noalias=noalias, abi=abi, unroll=unroll)
-    return library.object_code
-
-
-def compile_library(
-    body: Callable[..., None],
-    parameters: Mapping[str, Annotation],
-    entry: str,
-    *,
-    noalias: tuple[str, ...] = (),
-    abi: Abi = "words",
-    unroll: bool = True,
-) -> Any:
-    """As ``compile_to_object``, but give Numba's code library (IR, assembly, object)."""
-    arguments = [numba_type(annotation) for annotation in parameters.values()]
-    if abi == "words":
-        arguments.insert(0, types.int64)
-    with target_override(TARGET_NAME), global_compiler_lock:
-        result = jit(body).compile_result(tuple(arguments))
-        if result.signature.return_type != types.none:
-            raise TypeError(f"kernel {entry} returns {result.signature.return_type}, not nothing")
-        context = result.target_context
-        library = context.codegen().create_library(entry)
-        library.entry = entry
-        library.unroll = unroll
-        wrapper = Wrapper(context, result.fndesc, parameters, entry, noalias)
-        library.add_ir_module(wrapper.words() if abi == "words" else wrapper.direct())
-        library.add_linking_library(result.library)
-        library.finalize()
-    check_symbols(library.object_code, entry)
-    return library
+    def __str__(self) -> str:
+        return "cpu" if self.isa is None else f"cpu ({self.resolved().name})"

@@ -1,11 +1,11 @@
-"""Register tiles of the contraction microkernel: shapes that fit the host's vector registers.
+"""Register tiles of the contraction microkernel: shapes that fit the vector registers.
 
 Known to lowering (which packs weights in panels of a tile's width) as well as to the microkernel.
 """
 
 from __future__ import annotations
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.isa import Isa
 
 #: Words of narrow integers, whose products are summed up in 32 bits: two i16, and four bytes, which
 #: are unsigned in the left operand and signed in the right one.
@@ -21,30 +21,30 @@ _TILES_32 = {1: (8, 0.55), 2: (8, 0.85), 3: (8, 0.97), 4: (6, 1.0)}
 _TILES_16 = {1: (6, 0.7), 2: (6, 1.0)}
 
 
-def _tiles() -> dict[int, tuple[int, float]]:
-    return _TILES_32 if host_isa().vector_registers >= 32 else _TILES_16
+def _tiles(isa: Isa) -> dict[int, tuple[int, float]]:
+    return _TILES_32 if isa.vector_registers >= 32 else _TILES_16
 
 
-def lanes(element: str) -> int:
-    """Elements, or words, of type `element` in a vector register."""
-    return host_isa().vector_bytes // ITEMSIZE[element]
+def lanes(isa: Isa, element: str) -> int:
+    """Elements, or words, in a vector register."""
+    return isa.vector_bytes // ITEMSIZE[element]
 
 
-def tile_rows(vectors: int) -> int:
+def tile_rows(isa: Isa, vectors: int) -> int:
     """Rows of the register tile that is `vectors` vectors wide."""
-    return _tiles()[vectors][0]
+    return _tiles(isa)[vectors][0]
 
 
-def widest() -> int:
+def widest(isa: Isa) -> int:
     """The width, in vectors, of the widest tile, which is a power of two."""
-    return max(_tiles())
+    return max(_tiles(isa))
 
 
-def choose_vectors(columns: int, element: str) -> int:
+def choose_vectors(isa: Isa, columns: int, element: str) -> int:
     """The tile width, in vectors, that computes `columns` columns in the least time."""
 
     def time(vectors: int) -> float:
-        width = vectors * lanes(element)
-        return -(-columns // width) * width / _tiles()[vectors][1]
+        width = vectors * lanes(isa, element)
+        return -(-columns // width) * width / _tiles(isa)[vectors][1]
 
-    return min(_tiles(), key=time)
+    return min(_tiles(isa), key=time)

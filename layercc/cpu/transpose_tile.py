@@ -12,24 +12,24 @@ from typing import Any
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.isa import Isa
 from layercc.cpu.numba_types import types
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-def tile_side(itemsize: int) -> int:
+def tile_side(isa: Isa, itemsize: int) -> int:
     """Elements of `itemsize` bytes in a vector register, at most 16: the side of a tile."""
-    return min(host_isa().vector_bytes // itemsize, 16)
+    return min(isa.vector_bytes // itemsize, 16)
 
 
-def make_transpose_tile(itemsize: int) -> Any:
+def make_transpose_tile(isa: Isa, itemsize: int) -> Any:
     """The intrinsic `transpose_tile(source, source_row, target, target_row)` for kernels.
 
-    `target[j * target_row + i] = source[i * source_row + j]` for i, j < `tile_side(itemsize)`;
-    both are pointers to elements of `itemsize` bytes, which need no alignment.
+    `target[j * target_row + i] = source[i * source_row + j]` for i, j < `tile_side`; both are
+    pointers to elements of `itemsize` bytes, which need no alignment.
     """
-    side = tile_side(itemsize)
+    side = tile_side(isa, itemsize)
 
     @intrinsic
     def transpose_tile(typingctx, source, source_row, target, target_row):  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from layercc.cpu.kernel import INT, record
-from layercc.cpu.target import jit
+from layercc.cpu.numba_target import jit
 
 #: A window along one axis: positions of the input and output, taps, and how the window moves.
 AXIS = record("Axis", inputs=INT, outputs=INT, taps=INT, stride=INT, pad=INT, dilation=INT)

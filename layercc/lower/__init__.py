@@ -17,6 +17,7 @@ from ir.diagnostics import Diagnostic, UnsupportedError
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer
 from ir.registry import OpError
+from layercc.cpu.isa import Isa
 from layercc.lower.context import Context, Tensor
 from layercc.lower.limits import check_program, check_values
 from layercc.lower.memory import plan_memory
@@ -90,8 +91,9 @@ def lower(
     shapes: Mapping[str, tuple[int, ...]],
     values: Mapping[str, np.ndarray],
     weights: Weights,
+    isa: Isa,
 ) -> Program:
-    """The program of an optimized graph at concrete input `shapes`.
+    """The program of an optimized graph at concrete input `shapes`, for an instruction set.
 
     `values` are the arrays of inputs that shapes are computed from. Raises ShapeError when the
     shapes do not fit the graph, UnsupportedError for ops without a lowering, MemoryLimitError where
@@ -111,7 +113,7 @@ def lower(
             for t in [inference.types[v.name]]
         ],
     )
-    context = Context(graph, inference, weights, program, nodes)
+    context = Context(graph, inference, weights, program, nodes, isa)
     for slot, port in enumerate(program.inputs):
         kind = inference.types[port.name]
         nbytes = math.prod(port.shape) * kind.dtype.itemsize

@@ -66,7 +66,7 @@ def attention(context: Context, node: Node) -> None:
     size, value_size, keys = int(dims.head_size), int(dims.v_head_size), int(dims.total_length)
     batch, queries = int(dims.batch), int(dims.q_length)
     kind = str(q.dtype)
-    key_vectors, value_vectors = widest(), choose_vectors(value_size, kind)
+    key_vectors, value_vectors = widest(context.isa), choose_vectors(context.isa, value_size, kind)
     groups = (batch, kv_heads)
     packed_keys = pack_at_run_time(
         context, k.tensor, groups, (k.batch, k.head, 1, k.row), size, keys, key_vectors
@@ -77,8 +77,9 @@ def attention(context: Context, node: Node) -> None:
     y = result(context, wanted[0], q.dtype)
     q_at, y_at = Heads.of(q, dims.packed, heads), Heads.of(y, dims.packed, heads)
     scores = result(context, wanted[3], q.dtype) if wanted[3] else None
-    row_blocks = -(-queries // (BLOCK_TILES * tile_rows(key_vectors)))
-    value_blocks = -(-value_size // (VALUE_VECTORS // value_vectors * value_vectors * lanes(kind)))
+    row_blocks = -(-queries // (BLOCK_TILES * tile_rows(context.isa, key_vectors)))
+    value_width = VALUE_VECTORS // value_vectors * value_vectors * lanes(context.isa, kind)
+    value_blocks = -(-value_size // value_width)
     future = 0 if call.is_causal else _EVERYTHING
     if call.right_window_size >= 0:
         future = min(future, call.right_window_size)
@@ -104,7 +105,7 @@ def attention(context: Context, node: Node) -> None:
         queries=queries,
         keys=keys,
         head_size=size,
-        width=key_vectors * lanes(kind),
+        width=key_vectors * lanes(context.isa, kind),
         value_size=value_size,
         past=past,
         limited=int(bool(given[6])),

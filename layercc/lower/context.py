@@ -14,6 +14,7 @@ from ir.dtypes import DType, dtype_of
 from ir.graph import Graph, Node
 from ir.inference import Inference, call_for
 from ir.registry import Call
+from layercc.cpu.isa import Isa
 from layercc.cpu.kernel import KernelKey
 from layercc.lower.weights import Weights, aligned
 from layercc.program import Address, Argument, Buffer, Check, KernelCall, Program
@@ -62,7 +63,7 @@ class Context:
     """The state of one lowering: graph → `Program`, at concrete shapes.
 
     `inference` knows the type of every value and the values of shape computations. `nodes` are
-    those to be lowered: only they count as readers.
+    those to be lowered: only they count as readers. `isa` is what kernels are chosen for.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Context:
         weights: Weights,
         program: Program,
         nodes: Sequence[Node],
+        isa: Isa,
     ) -> None:
         self.graph = graph
+        self.isa = isa
         self.inference = inference
         self.weights = weights
         self.program = program

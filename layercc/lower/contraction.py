@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ir.dtypes import DType
+from layercc.cpu.isa import Isa
 from layercc.cpu.kernels.contraction import BLOCK_TILES, contraction
 from layercc.cpu.kernels.packing import pack_panels
 from layercc.cpu.tiles import WORDS, choose_vectors, lanes, tile_rows
@@ -68,8 +69,8 @@ def emit(context: Context, job: Contraction) -> None:
     if not job.epilogue.steps:
         element = _SIGNED.get(element, element)
     stored = WORDS.get(element, element)
-    width = vectors * lanes(element)
-    rows = tile_rows(vectors)
+    width = vectors * lanes(context.isa, element)
+    rows = tile_rows(context.isa, vectors)
     window = job.window or Axes(w=Axis(inputs=job.rows, outputs=job.rows))
     panels = -(-job.columns // width)
     groups = job.outer * job.inner
@@ -100,10 +101,10 @@ def emit(context: Context, job: Contraction) -> None:
     )
 
 
-def pack_weights(array: np.ndarray, vectors: int) -> np.ndarray:
+def pack_weights(isa: Isa, array: np.ndarray, vectors: int) -> np.ndarray:
     """`[group, taps, depth, columns]` → `[group, panel, taps, depth, width]`, zero beyond."""
     groups, taps, depth, columns = array.shape
-    width = vectors * lanes({4: "f32", 8: "f64"}[array.itemsize])
+    width = vectors * lanes(isa, {4: "f32", 8: "f64"}[array.itemsize])
     panels = -(-columns // width)
     packed = aligned_zeros((groups, panels, taps, depth, width), array.dtype)
     for panel in range(panels):
@@ -112,12 +113,12 @@ def pack_weights(array: np.ndarray, vectors: int) -> np.ndarray:
     return packed
 
 
-def pack_bytes(array: np.ndarray, vectors: int) -> np.ndarray:
+def pack_bytes(isa: Isa, array: np.ndarray, vectors: int) -> np.ndarray:
     """`[group, taps, depth, columns]` of i8 as `pack_weights`, in words of u32 along the depth."""
     groups, taps, depth, columns = array.shape
     even = np.pad(array, ((0, 0), (0, 0), (0, -depth % BYTES), (0, 0)))
     words = even.reshape(groups, taps, even.shape[2] // BYTES, BYTES, columns).swapaxes(3, 4)
-    return pack_weights(np.ascontiguousarray(words).view(np.uint32)[..., 0], vectors)
+    return pack_weights(isa, np.ascontiguousarray(words).view(np.uint32)[..., 0], vectors)
 
 
 def pack_at_run_time(
@@ -134,8 +135,8 @@ def pack_at_run_time(
     `vectors` is the width of the panels; 0 stands for the best one.
     """
     dtype = _SIGNED.get(str(b.dtype), str(b.dtype))
-    vectors = vectors or choose_vectors(columns, dtype)
-    width = vectors * lanes(dtype)
+    vectors = vectors or choose_vectors(context.isa, columns, dtype)
+    width = vectors * lanes(context.isa, dtype)
     panels = -(-columns // width)
     size = panels * depth * width
     outer, inner = groups

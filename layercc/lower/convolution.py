@@ -73,12 +73,12 @@ def _packed(context: Context, name: str, groups: int, joined: bool) -> Packed:
     """The weights in panels, packed now if they are constant, else by each run."""
     filters, channels, *kernel = context.shape(name)
     columns, taps = filters // groups, math.prod(kernel)
-    vectors = choose_vectors(columns, str(context.dtype(name)))
+    vectors = choose_vectors(context.isa, columns, str(context.dtype(name)))
     if name in context.graph.constants:
         packed = context.packed(
             name,
             f"conv panels {vectors} groups {groups} joined {joined}",
-            lambda array: pack_weights(_matrix(array, groups, joined), vectors),
+            lambda array: pack_weights(context.isa, _matrix(array, groups, joined), vectors),
         )
         return Packed(packed, vectors, 0, packed.size // groups)
     given = context.tensor(name).reshaped((groups, columns, channels, taps))

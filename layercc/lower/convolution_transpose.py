@@ -210,7 +210,7 @@ def _packed(context: Context, name: str, groups: int, parts: int) -> Packed:
     channels, filters, *kernel = context.shape(name)
     taps = math.prod(kernel)
     depth, columns = channels // groups, taps // parts * filters
-    vectors = choose_vectors(columns, str(context.dtype(name)))
+    vectors = choose_vectors(context.isa, columns, str(context.dtype(name)))
 
     def matrices(array: np.ndarray) -> np.ndarray:
         split = array.reshape(groups, depth, filters, parts, taps // parts)
@@ -221,7 +221,7 @@ def _packed(context: Context, name: str, groups: int, parts: int) -> Packed:
         packed = context.packed(
             name,
             f"transposed convolution panels {vectors} groups {groups} parts {parts}",
-            lambda array: pack_weights(matrices(array), vectors),
+            lambda array: pack_weights(context.isa, matrices(array), vectors),
         )
         return Packed(packed, vectors, 0, packed.size // (groups * parts))
     given = context.tensor(name).reshaped((groups, depth, filters, parts, taps // parts))

@@ -42,7 +42,7 @@ def depthwise(context: Context, group: Group, window: Window) -> None:
     x = _repeated(context, x, filters // x.shape[-1])
     y = context.output(group.output)
     dtype = str(x.dtype)
-    wide = -(-filters // lanes(dtype)) * lanes(dtype)
+    wide = -(-filters // lanes(context.isa, dtype)) * lanes(context.isa, dtype)
     packed = _weights(context, weight, wide)
     epilogue = epilogue_of(context, group, (0, 0, filters, 1))
     shared = (

@@ -227,7 +227,7 @@ def _weights(
     name, zero = weight
     groups, taps, depth, columns = form.sizes
     half = -(-depth // 2)
-    vectors = choose_vectors(columns, PAIRS)
+    vectors = choose_vectors(context.isa, columns, PAIRS)
     zeros = context.value(zero) if zero else np.zeros((), np.int8)
     if name in context.graph.constants and zeros is not None:
         _require_integer(context, context.dtype(name))
@@ -241,7 +241,8 @@ def _weights(
             centred = np.ascontiguousarray(array.astype(np.int16) - levels)
             even = np.pad(form.of(centred), ((0, 0), (0, 0), (0, depth % 2), (0, 0)))
             pairs = even.reshape(groups, taps, half, 2, columns).swapaxes(3, 4)
-            return pack_weights(np.ascontiguousarray(pairs).view(np.int32)[..., 0], vectors)
+            words = np.ascontiguousarray(pairs).view(np.int32)[..., 0]
+            return pack_weights(context.isa, words, vectors)
 
         recipe = f"pairs {form} {vectors} less {levels.tolist()}"
         packed = context.packed(name, recipe, pack)

@@ -66,7 +66,7 @@ def in_bytes(
 ) -> Operands:
     """The operands x, [..., groups * depth], and weight `name`; `padded`: a window leaves x."""
     groups, _, _, columns = form.sizes
-    vectors = choose_vectors(columns, QUADS)
+    vectors = choose_vectors(context.isa, columns, QUADS)
     unsigned = context.dtype(name) is DType.u8
 
     def signed(array: np.ndarray) -> np.ndarray:
@@ -76,7 +76,9 @@ def in_bytes(
         return signed(array).sum(axis=(1, 2), dtype=np.int32).view(np.uint32)
 
     packed = context.packed(
-        name, f"bytes {form} {vectors}", lambda array: pack_bytes(signed(array), vectors)
+        name,
+        f"bytes {form} {vectors}",
+        lambda array: pack_bytes(context.isa, signed(array), vectors),
     )
     weights = Packed(packed, vectors, 0, packed.size // max(groups, 1), QUADS)
     if x.dtype is DType.i8:

@@ -74,13 +74,13 @@ def _weights(context: Context, name: str, shape: tuple[int, ...]) -> tuple[Packe
     depth, columns = shape[-2:]
     count = math.prod(shape[:-2])
     dtype = context.dtype(name)
-    vectors = choose_vectors(columns, str(dtype))
+    vectors = choose_vectors(context.isa, columns, str(dtype))
     if name in context.graph.constants:
-        packed = context.packed(
-            name,
-            f"matrix panels {vectors}",
-            lambda array: pack_weights(array.reshape(count, 1, depth, columns), vectors),
-        )
+
+        def pack(array: np.ndarray) -> np.ndarray:
+            return pack_weights(context.isa, array.reshape(count, 1, depth, columns), vectors)
+
+        packed = context.packed(name, f"matrix panels {vectors}", pack)
         return Packed(packed, vectors), packed.size // max(count, 1)
     matrix = depth * columns
     made = pack_at_run_time(

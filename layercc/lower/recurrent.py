@@ -148,13 +148,13 @@ class Layer:
     def weights(self, name: str, depth: int, first: int, rows: int) -> Packed:
         """Rows of W or R, transposed, in panels."""
         context = self.context
-        vectors = choose_vectors(rows, str(self.dtype))
+        vectors = choose_vectors(context.isa, rows, str(self.dtype))
         if name in context.graph.constants:
             dtype = self.dtype.value
 
             def pack(array: np.ndarray) -> np.ndarray:
                 part = array[:, first : first + rows].astype(dtype, copy=False)
-                return pack_weights(part.swapaxes(1, 2)[:, None], vectors)
+                return pack_weights(context.isa, part.swapaxes(1, 2)[:, None], vectors)
 
             packed = context.packed(name, f"recurrent {first} {rows} {vectors} {dtype}", pack)
             return Packed(packed, vectors, packed.size // self.directions)

@@ -174,7 +174,7 @@ class _Weights:
             if given not in context.graph.constants:
                 raise UnsupportedError(f"{node}: {given!r} is computed; a constant would fit")
         directions, depth, columns = context.shape(name)
-        vectors = choose_vectors(columns, QUADS)
+        vectors = choose_vectors(context.isa, columns, QUADS)
         zeros = context.graph.constants[zero]
         levels = zeros.astype(np.int32).reshape(directions, 1, -1)
         # unsigned weights are moved into the range of signed ones, and so are their zero points
@@ -182,7 +182,7 @@ class _Weights:
 
         def pack(array: np.ndarray) -> np.ndarray:
             signed = (array.astype(np.int16) - shift).astype(np.int8)
-            return pack_bytes(signed[:, None], vectors)
+            return pack_bytes(context.isa, signed[:, None], vectors)
 
         def sums(array: np.ndarray) -> np.ndarray:
             return (array.astype(np.int32) - levels).sum(axis=1, dtype=np.int32)

@@ -17,6 +17,7 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.signal import dft_axis
+from layercc.cpu.isa import Isa
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context
 from layercc.lower.contraction import Contraction, Packed, emit, pack_weights
@@ -162,13 +163,14 @@ def _packed(
             f"{math.prod(transform.shape)} elements; {_MOST_ELEMENTS} at most would fit"
         )
     factors = None if window is None else tuple(window.astype(np.float64).tolist())
-    vectors = choose_vectors(math.prod(transform.shape[2:]), str(dtype))
-    return Packed(context.constant(_panels(transform, factors, str(dtype), vectors)), vectors)
+    vectors = choose_vectors(context.isa, math.prod(transform.shape[2:]), str(dtype))
+    panels = _panels(context.isa, transform, factors, str(dtype), vectors)
+    return Packed(context.constant(panels), vectors)
 
 
 @functools.lru_cache(8)
 def _panels(
-    transform: Transform, window: tuple[float, ...] | None, dtype: str, vectors: int
+    isa: Isa, transform: Transform, window: tuple[float, ...] | None, dtype: str, vectors: int
 ) -> np.ndarray:
     """The matrix in panels; layers that transform alike share it."""
     matrix = transform.matrix()
@@ -176,4 +178,4 @@ def _panels(
         matrix *= np.array(window).reshape(-1, 1, 1, 1)
     points, parts, results, made = transform.shape
     flat = matrix.reshape(1, 1, points * parts, results * made)
-    return pack_weights(flat.astype({"f32": np.float32, "f64": np.float64}[dtype]), vectors)
+    return pack_weights(isa, flat.astype(DType[dtype].value), vectors)

@@ -17,7 +17,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
+from layercc.cpu.isa import Isa
 from layercc.cpu.kernel import KernelKey, family_of
 from layercc.runtime.cores import usable_cores
 
@@ -27,8 +29,10 @@ _WORTH_A_PROCESS = 2  # kernels a process must have, for its start to pay
 _MOST_PROCESSES = 8
 
 
-def compile_in_processes(keys: Sequence[KernelKey], report: Callable[[KernelKey], None]) -> None:
-    """Compile ``keys`` into the cache; ``report(key)`` after each that succeeded.
+def compile_in_processes(
+    keys: Sequence[KernelKey], isa: Isa, report: Callable[[KernelKey], None]
+) -> None:
+    """Compile ``keys`` for ``isa`` into the cache; ``report(key)`` after each that succeeded.
 
     Does nothing where this process has Numba already and more processes would not be faster, nor
     where ``sys.executable`` is not a Python interpreter but the application itself.
@@ -46,7 +50,7 @@ def compile_in_processes(keys: Sequence[KernelKey], report: Callable[[KernelKey]
 
     def serve() -> None:
         try:
-            _serve(todo, report, lock)
+            _serve(todo, isa, report, lock)
         except OSError as error:
             log.debug("a compile process failed: %s", error)
 
@@ -64,6 +68,7 @@ def _importable(key: KernelKey) -> bool:
 
 def _serve(
     todo: queue.SimpleQueue[KernelKey],
+    isa: Isa,
     report: Callable[[KernelKey], None],
     lock: threading.Lock,
 ) -> None:
@@ -83,7 +88,8 @@ def _serve(
                 key = todo.get_nowait()
             except queue.Empty:
                 break
-            request = {"module": family_of(key).module, "key": key.to_json()}
+            module = family_of(key).module
+            request = {"module": module, "key": key.to_json(), "isa": asdict(isa)}
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()

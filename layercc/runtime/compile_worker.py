@@ -1,7 +1,8 @@
 """A process that compiles kernels into the cache: ``python -m layercc.runtime.compile_worker``.
 
-Reads one JSON object a line, ``{"module": …, "key": …}``, imports the module, compiles the key,
-and answers ``{"fault": ""}``, or what went wrong. Ends with its input.
+Reads one JSON object a line, ``{"module": …, "key": …, "isa": …}``, imports the module, compiles
+the key for the instruction set, and answers ``{"fault": ""}``, or what went wrong. Ends with its
+input.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 import json
 import sys
 
+from layercc.cpu.isa import Isa
 from layercc.cpu.kernel import KernelKey
 from layercc.runtime.native import default_kernels
 
@@ -17,11 +19,12 @@ from layercc.runtime.native import default_kernels
 def main() -> None:
     """Serve requests until standard input ends."""
     answers, sys.stdout = sys.stdout, sys.stderr  # a module that prints must not break the dialogue
-    kernels = default_kernels()
     for line in sys.stdin:
         try:
             request = json.loads(line)
             importlib.import_module(request["module"])
+            isa = Isa(**{**request["isa"], "features": tuple(request["isa"]["features"])})
+            kernels = default_kernels(isa)
             kernels.compile(KernelKey.from_json(request["key"]))
             fault = "" if kernels.cache is not None else "the cache is off"
         except Exception as error:  # whatever it is, the caller meets it again and reports it

@@ -233,7 +233,7 @@ def _numba_version() -> str:
 
 
 def _target_file() -> str:
-    return str(Path(__file__).parents[1] / "cpu" / "target.py")
+    return str(Path(__file__).parents[1] / "cpu" / "numba_target.py")
 
 
 _IMPORT = re.compile(

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ir.defaults import bind_defaults
+from ir.diagnostics import LayerccError
 from ir.graph import Graph
+from layercc.options import Options
+from layercc.runtime.cores import usable_cores
 from layercc.runtime.inputs import DENSE
 from layercc.runtime.plan import Plan
 from layercc.runtime.planner import Planner
 from layercc.runtime.staged import StagedPlan
-from layercc.runtime.threads import resolve_threads
 
 _ndarray = np.ndarray
 #: Sets of overridden defaults whose models are kept; the oldest go first.
@@ -21,27 +23,29 @@ _MOST_TAKING = 16
 
 
 class CompiledModel:
-    """A graph compiled for this machine; call it with arrays.
+    """A graph compiled for a target; call it with arrays.
 
     `graph` is the model as given. Calls may come from several threads at once. A new set of input
     shapes is planned on first use, in milliseconds; nothing is compiled for it unless it needs a
     kernel not met before.
 
     Raises ShapeError for a graph whose shapes do not fit together, UnsupportedError for one with
-    ops that are not known, ValueError for fewer than one thread.
+    ops that are not known.
     """
 
-    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+    def __init__(self, graph: Graph, options: Options) -> None:
         self.graph = graph
-        self.threads = resolve_threads(threads)
-        self._threads_asked = threads
-        self._planner = Planner(bind_defaults(graph))
+        self.options = options
+        self.threads = usable_cores() if options.threads is None else options.threads
+        self._planner = Planner(bind_defaults(graph), options.target)
         self._inputs = self._planner.inputs
         self._inputs.optional = [value for value in graph.inputs if value.name in graph.defaults]
         self._dtypes = self._inputs.dtypes
         #: For calls that give inputs which have a default: models in which they have none.
         self._taking: dict[frozenset[str], CompiledModel] = {}
         self._planner.plan_ahead()
+        if not options.target.runs_here():
+            self._run = self._refuse  # type: ignore[method-assign]
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Any:
         """Runs the model: arrays by position or by input name.
@@ -83,7 +87,7 @@ class CompiledModel:
         return self._planner.plan_for(self._inputs.converted(given))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CompiledModel, (self.graph, self._threads_asked)
+        return CompiledModel, (self.graph, self.options)
 
     def _run_given(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
         model = self._for_inputs(arrays, named) if self.graph.defaults else self
@@ -101,12 +105,19 @@ class CompiledModel:
             return self
         model = self._taking.get(overridden)
         if model is None:
-            model = CompiledModel(bind_defaults(self.graph, overridden), self._threads_asked)
+            model = CompiledModel(bind_defaults(self.graph, overridden), self.options)
             if len(self._taking) >= _MOST_TAKING:
                 self._taking.pop(next(iter(self._taking)), None)
             self._taking[overridden] = model
         model.threads = self.threads
         return model
+
+    def _refuse(self, arrays: Any) -> list[np.ndarray]:
+        """What a run is, where this machine lacks instructions of the target."""
+        raise LayerccError(
+            f"the model is compiled for {self.options.target}, which this machine cannot run; a "
+            "model for target='cpu' would run here"
+        )
 
     def _run(self, arrays: Any) -> list[np.ndarray]:
         # What every call pays for: a microsecond or two, counted in tens of nanoseconds a line.

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from layercc.cpu.isa import host_isa
+from layercc.cpu.isa import Isa
 from layercc.cpu.kernel import KernelKey, Signature, family_of
 from layercc.runtime.compile_pool import compile_in_processes
 from layercc.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
@@ -45,26 +45,27 @@ class LoadedKernel:
         return self.compiled.signature
 
 
-def compile_kernel(key: KernelKey) -> CompiledKernel:
-    """Compile ``key`` in this process; imports Numba."""
-    from layercc.cpu.target import compile_to_object
+def compile_kernel(key: KernelKey, isa: Isa) -> CompiledKernel:
+    """Compile ``key`` for ``isa`` in this process; imports Numba."""
+    from layercc.cpu.numba_target import compile_to_object
 
     family = family_of(key)
     symbol = symbol_of(key)
     log.debug("compiling %s", key)
     try:
-        body = family.body(key)
+        body = family.body(key, isa)
         signature = family.signature(body)
         code = compile_to_object(
             body,
             family.parameters(body),
             symbol,
+            isa,
             noalias=family.noalias,
             abi=family.abi,
             unroll=family.unroll,
         )
     except Exception as error:
-        error.add_note(f"while building the kernel {key}")
+        error.add_note(f"while building the kernel {key} for {isa.name}")
         raise
     return CompiledKernel(key, signature, symbol, code)
 
@@ -76,10 +77,11 @@ def symbol_of(key: KernelKey) -> str:
 
 
 class Kernels:
-    """The kernels of a process. Safe to use from several threads."""
+    """The kernels of a process for one instruction set. Safe to use from several threads."""
 
-    def __init__(self, cache: KernelCache | None) -> None:
+    def __init__(self, cache: KernelCache | None, isa: Isa) -> None:
         self.cache = cache
+        self.isa = isa
         self._loaded: dict[KernelKey, LoadedKernel] = {}
         self._known: dict[KernelKey, CompiledKernel] = {}
         self._reset_locks()
@@ -108,7 +110,7 @@ class Kernels:
                 progress(key, next(done), len(missing))
 
         if self.cache is not None and missing:
-            compile_in_processes(missing, report)
+            compile_in_processes(missing, self.isa, report)
         for key in missing:
             if self._find(key) is None:
                 self._load(key)
@@ -119,8 +121,8 @@ class Kernels:
         """The object code of ``key``: from the cache, or compiled by this very process."""
         compiled = self._find(key)
         if compiled is None:
-            compiled = compile_kernel(key)
-            name = entry_name(key, host_isa()) if self.cache is not None else None
+            compiled = compile_kernel(key, self.isa)
+            name = entry_name(key, self.isa) if self.cache is not None else None
             if self.cache is not None and name is not None:
                 self.cache.store(name, compiled)
             self._known[key] = compiled
@@ -139,7 +141,7 @@ class Kernels:
         """``key`` as compiled before, by this process or another."""
         compiled = self._known.get(key)
         if compiled is None and self.cache is not None:
-            name = entry_name(key, host_isa())
+            name = entry_name(key, self.isa)
             compiled = self.cache.load(name) if name is not None else None
             if compiled is not None:
                 self._known[key] = compiled
@@ -150,25 +152,26 @@ class Kernels:
             return self._key_locks.setdefault(key, threading.Lock())
 
 
-_default: Kernels | None = None
-_default_lock = threading.Lock()
+_defaults: dict[Isa, Kernels] = {}
+_defaults_lock = threading.Lock()
 
 
-def default_kernels() -> Kernels:
-    """The process's kernels, with the cache that the environment asked for at first use."""
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = Kernels(open_cache())
-        return _default
+def default_kernels(isa: Isa) -> Kernels:
+    """The process's kernels for ``isa``, with the cache that the environment asked for at first
+    use."""
+    with _defaults_lock:
+        if isa not in _defaults:
+            known = next(iter(_defaults.values()), None)
+            _defaults[isa] = Kernels(open_cache() if known is None else known.cache, isa)
+        return _defaults[isa]
 
 
 def _after_fork_in_child() -> None:
     # Another thread of the parent may have held any of these.
-    global _default_lock
-    _default_lock = threading.Lock()
-    if _default is not None:
-        _default._reset_locks()
+    global _defaults_lock
+    _defaults_lock = threading.Lock()
+    for kernels in _defaults.values():
+        kernels._reset_locks()
 
 
 if hasattr(os, "register_at_fork"):

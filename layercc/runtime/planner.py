@@ -29,6 +29,7 @@ from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
 from ir.renaming import rename
+from layercc.cpu.target import CpuTarget
 from layercc.lower import Weights, check_supported, concrete_inference, lower
 from layercc.passes import SIMPLIFY, run_passes
 from layercc.runtime.inputs import SELECTOR_LIMIT, Inputs
@@ -56,8 +57,10 @@ class Planner:
     ask for it. Several threads may do so while another makes plans.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, target: CpuTarget) -> None:
         self.graph = graph
+        self.target = target
+        self._isa = target.resolved()
         self.inputs = Inputs(graph.inputs)
         self.plans: dict[PlanKey, Plan | StagedPlan] = {}
         self.selectors: list[int] = []
@@ -160,8 +163,8 @@ class Planner:
             decided = False
         if not decided:
             graph = run_passes(with_input_shapes(specialized(self.graph, known), by_name))
-        program = lower(graph, by_name, {}, self._weights)
-        return Plan(program, default_kernels(), self._idle)
+        program = lower(graph, by_name, {}, self._weights, self._isa)
+        return Plan(program, default_kernels(self._isa), self._idle)
 
     def _in_stages(self, error: LayerccError) -> StagedPlan:
         """The plan where `error` says why a plan cannot run the whole graph.
@@ -185,7 +188,7 @@ class Planner:
             raise error
         with self._lock:
             if self._staged is None:
-                self._staged = StagedPlan(graph, nodes, Planner)
+                self._staged = StagedPlan(graph, nodes, self._planner_of)
                 if slow := self._staged.interpreted():
                     warnings.warn(
                         f"graph {self.graph.name!r}: NumPy runs what cannot be compiled: {slow}",
@@ -193,6 +196,10 @@ class Planner:
                         stacklevel=2,
                     )
         return self._staged
+
+    def _planner_of(self, graph: Graph) -> Planner:
+        """The planner of a part of the graph."""
+        return Planner(graph, self.target)
 
     def _variant(self, values: tuple[bytes, ...], known: Mapping[str, np.ndarray]) -> Graph:
         graph = self._variants.get(values)

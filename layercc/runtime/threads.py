@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 
 from layercc.cpu import executor
-from layercc.runtime.cores import usable_cores
+from layercc.cpu.isa import host_isa
 from layercc.runtime.native import default_kernels
 
 log = logging.getLogger(__name__)
@@ -47,29 +47,17 @@ def run_table(table: int, n_calls: int, threads: int) -> None:
     _walk(_control, table, n_calls, threads)
 
 
-def resolve_threads(threads: int | None) -> int:
-    """The number of threads that ``threads`` asks for: None means all usable cores.
-
-    Raises ValueError below 1.
-    """
-    if threads is None:
-        return usable_cores()
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1 or None, not {threads}")
-    return threads
-
-
 def _grow(threads: int) -> None:
     global _size, _walk, _attend, _control
     with _lock:
         if _size == 0:
-            kernels = default_kernels()
+            kernels = default_kernels(host_isa())
             walk = kernels.get(executor.walk_table.key())
             _keep(walk)
             _walk = _WALK_TYPE(walk.address)
             _control = _new_control()
         if threads > 1 and not _workers:
-            attend = default_kernels().get(executor.attend.key())
+            attend = default_kernels(host_isa()).get(executor.attend.key())
             _keep(attend)
             _attend = _ATTEND_TYPE(attend.address)
         for index in range(len(_workers) + 1, threads):

@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import numpy as np
 
+from layercc.options import Precision
 from layercc.tools.options import dims, load_model, named
 
 
@@ -48,7 +49,7 @@ def compile_file(
         compiling = time.perf_counter()
         from layercc.compiler import compile
 
-        model = compile(graph, precision=precision, threads=threads)
+        model = compile(graph, precision=cast(Precision, precision), threads=threads)
         model.plan({name: array.shape for name, array in arrays.items()}, arrays)
         done = time.perf_counter()
     return Session(model, arrays, loaded - start, done - compiling)

@@ -6,8 +6,9 @@ import ctypes
 
 import numpy as np
 
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import KernelFamily
-from layercc.cpu.target import compile_library
+from layercc.cpu.numba_target import compile_library
 from layercc.runtime.loading import load_object
 
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)
@@ -34,7 +35,12 @@ class NativeFunction:
         self.signature = family.signature(body)
         name = body.__name__
         library = compile_library(
-            body, family.parameters(body), name, noalias=family.noalias, unroll=family.unroll
+            body,
+            family.parameters(body),
+            name,
+            host_isa(),
+            noalias=family.noalias,
+            unroll=family.unroll,
         )
         self.code = bytes(library.emit_native_object())
         self.assembly = library.get_asm_str()

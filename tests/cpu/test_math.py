@@ -46,7 +46,7 @@ def apply_power():
 
 
 def run(key, *values):
-    kernel = default_kernels().get(key)
+    kernel = default_kernels(host_isa()).get(key)
     words = argument_words(kernel.signature, values)
     ENTRY(kernel.address)(0, words.ctypes.data)
 

@@ -14,6 +14,8 @@ from ir.types import TensorType
 from layercc.lower.pointwise import collapse, row_major_strides
 from tests.support import graph_of, one_node, reference_node, run_graph, run_node
 
+pytestmark = pytest.mark.every_isa
+
 OPS = {op.name: op for op in all_ops() if op.scalar is not None}
 #: Attributes without default, and those worth a second look.
 ATTRIBUTES = {

@@ -9,6 +9,8 @@ from ir.interpreter import interpret
 from layercc.lower.reduction import stages
 from tests.support import named, one_node, reference_node, run_graph, run_node
 
+pytestmark = pytest.mark.every_isa
+
 AXES = [None, (3,), (1,), (0, 2), (1, 3), (0, 1), (0, 1, 2, 3)]
 OPS = [
     "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",

@@ -11,6 +11,8 @@ from tests.support import reference_node, run_node
 
 RNG = np.random.default_rng(5)
 
+pytestmark = pytest.mark.every_isa
+
 
 def normal(*shape: int, dtype: Any = np.float32) -> np.ndarray:
     return RNG.standard_normal(shape).astype(dtype)

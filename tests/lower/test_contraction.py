@@ -12,6 +12,8 @@ from ir.diagnostics import UnsupportedError
 from ir.graph import Node
 from tests.support import graph_of, reference_node, run_graph, run_node
 
+pytestmark = pytest.mark.every_isa
+
 
 def random_arrays(name, *shapes, dtype=np.float32):
     rng = np.random.default_rng(zlib.crc32(str(name).encode()))

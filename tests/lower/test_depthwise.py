@@ -8,6 +8,8 @@ import pytest
 from ir.graph import Node
 from tests.support import graph_of, reference_node, run_graph, run_node
 
+pytestmark = pytest.mark.every_isa
+
 # input shape (channels last), kernel, attributes, channel multiplier
 CASES = {
     "3x3 same": ((2, 14, 14, 96), (3, 3), {"pads": [1, 1, 1, 1]}, 1),

@@ -10,6 +10,8 @@ import pytest
 from ir.diagnostics import UnsupportedError
 from tests.support import reference_node, run_node
 
+pytestmark = pytest.mark.every_isa
+
 RNG = np.random.default_rng(7)
 
 

@@ -13,6 +13,8 @@ from ir.graph import Node
 from ir.interpreter import interpret
 from tests.support import graph_of, named, one_node, run_graph
 
+pytestmark = pytest.mark.every_isa
+
 WIDE = [np.int32, np.uint32, np.int64, np.uint64]
 NARROW = [np.int8, np.uint8, np.int16, np.uint16]
 

@@ -20,6 +20,7 @@ import layercc as lc
 from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType, dtype_of
 from ir.graph import Graph, Node, Value
 from ir.interpreter import interpret
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import KernelKey
 from layercc.lower import Weights, lower
 from layercc.passes import run_passes
@@ -120,11 +121,11 @@ def prepare_kernels(seeds: Iterable[int]) -> None:
         graph = typed_graph(seed)
         shapes = {value.name: value.shape for value in graph.inputs}
         try:
-            program = lower(run_passes(graph), shapes, {}, Weights())
+            program = lower(run_passes(graph), shapes, {}, Weights(), host_isa())
         except Exception:  # `differences` meets it again, and says so
             continue
         keys.update(dict.fromkeys(program.keys()))
-    default_kernels().prepare(keys)
+    default_kernels(host_isa()).prepare(keys)
 
 
 def show_differences(seeds: range) -> int:

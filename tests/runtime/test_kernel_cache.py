@@ -31,7 +31,7 @@ KEY = copy.key("f32")
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compile_kernel(KEY)
+    return compile_kernel(KEY, host_isa())
 
 
 @pytest.fixture
@@ -66,26 +66,26 @@ def test_damage_is_found_and_mended(cache, compiled, damage, caplog, monkeypatch
     name = entry_name(KEY, host_isa())
     path = cache.folder / f"{name}.kernel"
     path.write_bytes(data)
-    monkeypatch.setattr(native, "compile_kernel", lambda key: compiled)
+    monkeypatch.setattr(native, "compile_kernel", lambda key, isa: compiled)
     with caplog.at_level(logging.DEBUG):
-        assert Kernels(cache).get(KEY).compiled == compiled
+        assert Kernels(cache, host_isa()).get(KEY).compiled == compiled
     assert "unusable" in caplog.text
     assert path.read_bytes() == compiled.to_bytes()
 
 
 def test_second_process_does_not_compile(cache, compiled, monkeypatch):
-    monkeypatch.setattr(native, "compile_kernel", lambda key: compiled)
-    Kernels(cache).get(KEY)
+    monkeypatch.setattr(native, "compile_kernel", lambda key, isa: compiled)
+    Kernels(cache, host_isa()).get(KEY)
     monkeypatch.setattr(native, "compile_kernel", None)
-    kernels = Kernels(cache)
+    kernels = Kernels(cache, host_isa())
     assert kernels.get(KEY).signature == compiled.signature
     assert kernels.get(KEY) is kernels.get(KEY)
 
 
 def test_without_cache(compiled, monkeypatch):
     calls = []
-    monkeypatch.setattr(native, "compile_kernel", lambda key: calls.append(key) or compiled)
-    kernels = Kernels(None)
+    monkeypatch.setattr(native, "compile_kernel", lambda key, isa: calls.append(key) or compiled)
+    kernels = Kernels(None, host_isa())
     assert kernels.get(KEY).address == kernels.get(KEY).address
     assert calls == [KEY]
 
@@ -93,13 +93,13 @@ def test_without_cache(compiled, monkeypatch):
 def test_one_compile_for_many_threads(cache, compiled, monkeypatch):
     calls = []
 
-    def slow_compile(key):
+    def slow_compile(key, isa):
         calls.append(key)
         time.sleep(0.05)
         return compiled
 
     monkeypatch.setattr(native, "compile_kernel", slow_compile)
-    kernels = Kernels(cache)
+    kernels = Kernels(cache, host_isa())
     threads = [threading.Thread(target=kernels.get, args=(KEY,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -138,7 +138,7 @@ def test_sources_are_followed():
     from layercc.cpu import executor
 
     files = {os.path.basename(path) for path in kernel_cache._closure(executor.__file__)}
-    assert {"executor.py", "atomics.py", "kernel.py", "target.py", "isa.py", "objects.py"} <= files
+    assert {"executor.py", "atomics.py", "kernel.py", "numba_target.py", "isa.py", "objects.py"} <= files
     assert {"codegen.py", "wrapper.py", "numba_types.py"} <= files
 
 
@@ -204,8 +204,8 @@ def test_the_folder_must_be_a_folder(tmp_path, monkeypatch):
 
 def test_a_kernel_that_fails_is_named(monkeypatch):
     with pytest.raises(ValueError, match="no pointer type") as caught:
-        Kernels(None).get(copy.key("f31"))
-    assert caught.value.__notes__ == ["while building the kernel copy[f31]"]
+        Kernels(None, host_isa()).get(copy.key("f31"))
+    assert caught.value.__notes__ == [f"while building the kernel copy[f31] for {host_isa().name}"]
 
 
 def _python(script, folder, *arguments):
@@ -250,6 +250,7 @@ def test_a_process_that_runs_a_model_has_no_compiler_in_it(tmp_path):
 PREPARE = """
 import sys
 from layercc.cpu.kernels.copy import copy
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import *
 from layercc.runtime.native import default_kernels
 
@@ -261,10 +262,11 @@ def of_main(value: int):
 
 keys = [copy.key(d) for d in ("f32", "f64", "i8", "i16", "i32", "i64")] + [of_main.key(3)]
 seen = []
-loaded = default_kernels().prepare(keys, lambda key, done, total: seen.append((done, total)))
+kernels = default_kernels(host_isa())
+loaded = kernels.prepare(keys, lambda key, done, total: seen.append((done, total)))
 assert list(loaded) == keys
 print(len(seen), seen[-1] == (7, 7))
-default_kernels().prepare(keys, lambda *_: print("again"))
+kernels.prepare(keys, lambda *_: print("again"))
 """
 
 
@@ -281,5 +283,5 @@ def test_prepare_without_processes(cache, compiled, monkeypatch, attribute, valu
     """Processes that cannot be started leave the work to the caller."""
     monkeypatch.setattr(sys, attribute, value, raising=False)
     keys = [copy.key(dtype) for dtype in ("f32", "f64", "i8", "i16", "u8")]
-    loaded = Kernels(cache).prepare(keys)
+    loaded = Kernels(cache, host_isa()).prepare(keys)
     assert len({kernel.address for kernel in loaded.values()}) == 5

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from layercc.cpu import executor
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import INT, kernel_family, pointer
 from layercc.cpu.kernels.copy import copy
 from layercc.cpu.objects import ObjectFile
@@ -59,12 +60,12 @@ EXPECTED = [
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compile_kernel(remainders_and_names.key())
+    return compile_kernel(remainders_and_names.key(), host_isa())
 
 
 @pytest.fixture(scope="module")
 def copying():
-    return Kernels(None).compile(copy.key("f32"))
+    return Kernels(None, host_isa()).compile(copy.key("f32"))
 
 
 @pytest.mark.parametrize("load", [load_object, load_with_llvm])
@@ -112,7 +113,7 @@ def test_code_memory_is_not_writable_and_is_given_back(copying):
 def test_kernels_need_no_llvm_to_load():
     # All kernels of the executor, which have the most of what a linker must know.
     for key in executor.EXECUTOR_KEYS:
-        compiled = Kernels(None).compile(key)
+        compiled = Kernels(None, host_isa()).compile(key)
         link(compiled.code, compiled.symbol)
 
 

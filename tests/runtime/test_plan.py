@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernels.copy import copy
 from layercc.program import Address, Buffer, KernelCall, Port, Program
 from layercc.runtime.native import default_kernels
@@ -27,7 +28,7 @@ def program(arguments: dict[str, Any]) -> Program:
 
 def test_arguments_become_words() -> None:
     x = np.arange(5.0)
-    (y,) = Plan(program(GIVEN), default_kernels()).run([x], threads=1)
+    (y,) = Plan(program(GIVEN), default_kernels(host_isa())).run([x], threads=1)
     np.testing.assert_array_equal(y, x)
 
 
@@ -40,4 +41,4 @@ def test_arguments_become_words() -> None:
 )
 def test_wrong_arguments(arguments: dict[str, Any], fault: str) -> None:
     with pytest.raises(TypeError, match=rf"kernel copy\[f64\] for node conv1: {fault}"):
-        Plan(program(arguments), default_kernels())
+        Plan(program(arguments), default_kernels(host_isa()))

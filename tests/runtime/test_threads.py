@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import INT, kernel_family, pointer
 from layercc.runtime import threads
-from layercc.runtime.cores import cgroup_limit, usable_cores
+from layercc.runtime.cores import cgroup_limit
 from layercc.runtime.native import default_kernels
-from layercc.runtime.threads import resolve_threads, run_table
+from layercc.runtime.threads import run_table
 
 
 @kernel_family
@@ -40,7 +41,7 @@ class Chain:
     """A table whose every call reads the output of the call before, and its own."""
 
     def __init__(self, counts, delay=0):
-        kernel = default_kernels().get(test_chain.key())
+        kernel = default_kernels(host_isa()).get(test_chain.key())
         rows = max([1, *counts])
         self.buffers = np.arange((len(counts) + 1) * rows, dtype=np.int64).reshape(-1, rows)
         self.words = np.zeros((len(counts), 4), np.int64)
@@ -160,7 +161,7 @@ def test_changing_thread_counts():
 
 def test_workers_take_part():
     """Two tasks that wait for each other end only if two threads run them."""
-    kernel = default_kernels().get(test_meeting.key())
+    kernel = default_kernels(host_isa()).get(test_meeting.key())
     flags = np.zeros(2 * 16, np.int64)
     words = np.array([flags.ctypes.data, 2_000_000_000], np.int64)
     table = np.array([[kernel.address, 2, words.ctypes.data, 0]], np.int64)
@@ -213,13 +214,6 @@ def test_concurrent_callers(n_threads):
         thread.join(120)
         assert not thread.is_alive()
     assert not failures
-
-
-def test_resolve_threads():
-    assert resolve_threads(None) == usable_cores() >= 1
-    assert resolve_threads(5) == 5
-    with pytest.raises(ValueError, match="threads must be at least 1"):
-        resolve_threads(0)
 
 
 @pytest.mark.parametrize(

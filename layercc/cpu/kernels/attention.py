@@ -29,7 +29,7 @@ NO_MASK, ADDED, CHOSEN = range(3)
 
 
 @kernel_family(noalias=("y", "scores"))
-def attention(dtype: str, key_vectors: int, value_vectors: int):
+def attention(dtype: str, key_vectors: int, value_vectors: int, *, isa):
     """Tasks: batch * heads * row blocks * column blocks of V, the last running fastest.
 
     `window_past` and `window_future`: how many keys before and after its own place a query sees;
@@ -45,19 +45,21 @@ def attention(dtype: str, key_vectors: int, value_vectors: int):
     from layercc.cpu.math import SCALAR, primitive
     from layercc.cpu.math_intrinsics import select
     from layercc.cpu.microkernel import make_accumulate
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
 
     itemsize = ITEMSIZE[dtype]
     scalar = SCALAR[dtype]
     exp, tanh = primitive("exp", dtype), primitive("tanh", dtype)
-    key_width, value_width = key_vectors * lanes(dtype), value_vectors * lanes(dtype)
-    key_rows, value_rows = tile_rows(key_vectors), tile_rows(value_vectors)
+    key_width, value_width = (
+        vectors * lanes(isa, dtype) for vectors in (key_vectors, value_vectors)
+    )
+    key_rows, value_rows = tile_rows(isa, key_vectors), tile_rows(isa, value_vectors)
     block_rows = BLOCK_TILES * key_rows
     most_panels = max(KEY_BLOCK // key_width, 1)
     most_values = VALUE_VECTORS // value_vectors
-    multiply_keys = make_accumulate(dtype, key_vectors)
-    multiply_values = make_accumulate(dtype, value_vectors)
+    multiply_keys = make_accumulate(isa, dtype, key_vectors)
+    multiply_values = make_accumulate(isa, dtype, value_vectors)
     zero, one, lowest = scalar(0), scalar(1), scalar(-np.inf)
     panel_size = block_rows * key_width
     scores_size, addresses_size = most_panels * panel_size, most_panels * block_rows

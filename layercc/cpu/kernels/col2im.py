@@ -26,8 +26,8 @@ def col2im(dtype: str, expression: tuple, columns: tuple):
     """
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.intrinsics import offset, stack_array
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.strided import strided
-    from layercc.cpu.target import jit
     from layercc.cpu.windows import WINDOW, count_taps, pixel_number, split_row
 
     epilogue = make_epilogue(expression, columns)

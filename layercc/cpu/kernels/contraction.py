@@ -28,7 +28,7 @@ DEPTH_BLOCK = 256
 
 
 @kernel_family(noalias=("y.data",), unroll=False)
-def contraction(element: str, vectors: int, expression: tuple, columns: tuple):
+def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *, isa):
     """Contraction with a register tile of `vectors` vectors and an epilogue.
 
     `element` is the element type, or what its words hold (`layercc.cpu.tiles`). `expression` and
@@ -51,13 +51,13 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple):
 
     dtype = WORDS.get(element, element)
     itemsize = ITEMSIZE[element]
-    rows = tile_rows(vectors)
-    width = vectors * lanes(element)
+    rows = tile_rows(isa, vectors)
+    width = vectors * lanes(isa, element)
     block_rows = BLOCK_TILES * rows
     scratch_size = block_rows * width
     addresses_size = block_rows * MOST_TAPS_JOINED
     staged_size = max(len(columns), 1) * width
-    accumulate = make_accumulate(element, vectors)
+    accumulate = make_accumulate(isa, element, vectors)
     epilogue = make_epilogue(expression, columns)
     rows_of, next_row, finish = epilogue.rows_of, epilogue.next_row, epilogue.finish
     vary, split, stage = epilogue.vary, epilogue.split, epilogue.stage

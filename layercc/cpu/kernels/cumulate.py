@@ -20,7 +20,7 @@ def cumulate(dtype: str, accumulator: str, product: bool, exclusive: bool):
     from layercc.cpu.expressions import load, store
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.math import SCALAR
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     scalar = SCALAR[accumulator]
     start = scalar(1 if product else 0)

@@ -19,7 +19,7 @@ CHANNEL_BLOCK = 256
 
 
 @kernel_family(noalias=("y",), unroll=False)
-def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple):
+def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple, *, isa):
     """Depthwise convolution with an epilogue; tasks: `channel_blocks` for each `chunk` rows.
 
     `run`: taps along the width that are read together (the width of an undilated window), with
@@ -29,21 +29,20 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
     from layercc.cpu.depthwise_tile import make_depthwise
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.isa import host_isa
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.strided import strided
-    from layercc.cpu.target import jit
     from layercc.cpu.tiles import lanes
     from layercc.cpu.windows import WINDOW, first_met, is_inside, pixel_number, split_row
 
     # All input pixels of a row may be loaded before they are used, so count them in.
-    vectors, pixels = (2, 4) if host_isa().vector_registers >= 32 and run <= 3 else (1, 6)
-    length = lanes(dtype)
+    vectors, pixels = (2, 4) if isa.vector_registers >= 32 and run <= 3 else (1, 6)
+    length = lanes(isa, dtype)
     width = vectors * length
     tile_row = CHANNEL_BLOCK
-    wide_tile = make_depthwise(dtype, pixels, vectors, run, step, tile_row, False)
-    last_tile = make_depthwise(dtype, pixels, 1, run, step, tile_row, True)
-    wide_pixel = make_depthwise(dtype, 1, vectors, 1, 1, tile_row, False)
-    last_pixel = make_depthwise(dtype, 1, 1, 1, 1, tile_row, True)
+    wide_tile = make_depthwise(isa, dtype, pixels, vectors, run, step, tile_row, False)
+    last_tile = make_depthwise(isa, dtype, pixels, 1, run, step, tile_row, True)
+    wide_pixel = make_depthwise(isa, dtype, 1, vectors, 1, 1, tile_row, False)
+    last_pixel = make_depthwise(isa, dtype, 1, 1, 1, 1, tile_row, True)
     epilogue = make_epilogue(expression, columns)
     rows_of, finish = epilogue.rows_of, epilogue.finish
     scratch_size = pixels * tile_row

@@ -69,7 +69,7 @@ def gather_elements(dtype: str, index: str):
     """
     import numpy as np
 
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     row_start = jit(_row_start)
 
@@ -144,7 +144,7 @@ def _joiner(dtype, reduction):
     """The helper `join(y, at, value)`: stores the value, or combines it with what is there."""
     from layercc.cpu.expressions import compute_dtype, load, store
     from layercc.cpu.math import primitive
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     if reduction == "none":
 
@@ -187,7 +187,7 @@ def scatter_elements(dtype: str, index: str, reduction: str):
     import numpy as np
 
     from layercc.cpu.expressions import load
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     row_start = jit(_row_start)
     checked = index_checker()

@@ -64,7 +64,7 @@ def strided_copy(dtype: str, dense: bool):
 
 
 @kernel_family(noalias=("y",))
-def transpose(dtype: str):
+def transpose(dtype: str, *, isa):
     """y[o_t + j · column + i] = x[o_s + i · row + j]: matrices at any strides, dense in x along j
     and in y along i. Squares are turned in registers.
 
@@ -72,11 +72,11 @@ def transpose(dtype: str):
     chunks of `chunk`, and for each `row_blocks` · `column_blocks` blocks of the matrices.
     """
     from layercc.cpu.intrinsics import offset
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.transpose_tile import make_transpose_tile, tile_side
 
     itemsize = int(dtype[1:]) // 8
-    transpose_tile, side = make_transpose_tile(itemsize), tile_side(itemsize)
+    transpose_tile, side = make_transpose_tile(isa, itemsize), tile_side(isa, itemsize)
 
     @jit
     def turn(x, y, rows, columns, row, column):

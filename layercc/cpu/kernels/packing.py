@@ -9,7 +9,7 @@ from layercc.cpu.kernel import INT, kernel_family, pointer
 
 
 @kernel_family(noalias=("packed",))
-def pack_panels(dtype: str):
+def pack_panels(dtype: str, *, isa):
     """Pack `groups` matrices of depth × columns; tasks: groups · panels.
 
     Where the matrix is given transposed (`row` is 1), squares are turned in registers.
@@ -18,7 +18,8 @@ def pack_panels(dtype: str):
     from layercc.cpu.tiles import ITEMSIZE
     from layercc.cpu.transpose_tile import make_transpose_tile, tile_side
 
-    transpose_tile, side = make_transpose_tile(ITEMSIZE[dtype]), tile_side(ITEMSIZE[dtype])
+    itemsize = ITEMSIZE[dtype]
+    transpose_tile, side = make_transpose_tile(isa, itemsize), tile_side(isa, itemsize)
 
     def body(
         task: INT,

@@ -29,7 +29,7 @@ def pool(kind: str, dtype: str, group: int, power: int):
     from layercc.cpu.expressions import compute_dtype, load, store
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.math import SCALAR
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.windows import (
         SPATIAL,
         WINDOW,
@@ -136,7 +136,7 @@ def _operations(kind, kept, load, group, power):
     from layercc.cpu.accumulate import step
     from layercc.cpu.math import SCALAR, primitive
     from layercc.cpu.math_intrinsics import select
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     scalar = SCALAR[kept]
     floating = kept[0] == "f"

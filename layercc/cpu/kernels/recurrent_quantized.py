@@ -68,6 +68,7 @@ def quantized_lstm_cell(activations: tuple, peeping: bool, coupled: bool, biased
     Tasks: ceil(directions * batch / row_block).
     """
     from layercc.cpu.intrinsics import offset
+    from layercc.cpu.numba_target import jit
     from layercc.cpu.quantized import PRODUCT, product_row, real
     from layercc.cpu.recurrence import (
         LAYER,
@@ -78,7 +79,6 @@ def quantized_lstm_cell(activations: tuple, peeping: bool, coupled: bool, biased
         three_gates,
     )
     from layercc.cpu.strided import row_of, strided
-    from layercc.cpu.target import jit
 
     update = make_lstm_update("f32", activations, peeping, coupled)
     tensor = strided("f32")

@@ -21,7 +21,7 @@ def _helpers(pre: tuple, post: tuple, combine: str):
     """(load_pre, finish, join, start, accumulator type) as helpers of the kernels."""
     from layercc.cpu.accumulate import step
     from layercc.cpu.expressions import build, compute_dtype, load, store
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     accumulator = compute_dtype(post[0][0])
     before, after = build(pre), build(post)

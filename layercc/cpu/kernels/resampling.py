@@ -25,7 +25,7 @@ def resample(source: str, target: str, compute: str, taps: int):
     from layercc.cpu.expressions import load, store
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     scalar = SCALAR[compute]
     load_x, store_y = load(source), store(target)

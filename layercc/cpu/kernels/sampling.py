@@ -27,7 +27,7 @@ def grid_sample(dtype: str, grid: str, mode: str, padding: str, corners: bool):
     from layercc.cpu.expressions import compute_dtype, load, store
     from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     load_x, load_grid, store_y = load(dtype), load(grid), store(dtype)
     rint, floor, fmod = (primitive(name, "f64") for name in ("rint", "floor", "fmod"))

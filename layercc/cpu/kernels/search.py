@@ -13,7 +13,7 @@ LANES = 64
 
 def _comparison(dtype: str, largest: bool, last: bool):
     """A helper: whether element b, which comes after a, takes its place."""
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     def first_largest(a, b):
         return (b > a) | ((b != b) & (a == a))

@@ -17,7 +17,7 @@ def top_k(dtype: str, largest: bool):
     """
     from layercc.cpu.expressions import load
     from layercc.cpu.intrinsics import offset
-    from layercc.cpu.target import jit
+    from layercc.cpu.numba_target import jit
 
     load_x = load(dtype)
     is_float = dtype in ("f16", "bf16", "f32", "f64")

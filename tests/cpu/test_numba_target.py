@@ -23,8 +23,8 @@ from layercc.cpu.intrinsics import (
 )
 from layercc.cpu.isa import choose_isa, cpu_flags, host_isa
 from layercc.cpu.kernel import F32, F64, INT, pointer, record
+from layercc.cpu.numba_target import compile_library, jit
 from layercc.cpu.objects import undefined_symbols
-from layercc.cpu.target import compile_library, jit
 from tests.cpu.native_calls import NativeFunction
 
 HALF = np.float32(0.5)
@@ -278,10 +278,11 @@ def test_ir_is_independent_of_numba_configuration():
     """NUMBA_CPU_NAME and the like are for the user's own functions."""
     script = (
         f"import sys; sys.path[:0] = [{os.path.dirname(__file__)!r}]\n"
-        "from test_target import multiply_add, compile_library\n"
+        "from test_numba_target import multiply_add, compile_library\n"
+        "from layercc.cpu.isa import host_isa\n"
         "from layercc.cpu.kernel import KernelFamily\n"
         "parameters = KernelFamily(multiply_add).parameters(multiply_add)\n"
-        "print(compile_library(multiply_add, parameters, 'entry').get_asm_str())"
+        "print(compile_library(multiply_add, parameters, 'entry', host_isa()).get_asm_str())"
     )
     assemblies = []
     for settings in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "0"}):
@@ -301,5 +302,5 @@ def test_compile_library_names_its_entry():
     from layercc.cpu.kernel import KernelFamily
 
     parameters = KernelFamily(multiply_add).parameters(multiply_add)
-    library = compile_library(multiply_add, parameters, "an_entry")
+    library = compile_library(multiply_add, parameters, "an_entry", host_isa())
     assert "an_entry:" in library.get_asm_str()

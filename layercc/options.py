@@ -1,0 +1,45 @@
+"""What a caller of `lc.compile` asked for, as one value that is passed down and pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from ir.diagnostics import UnsupportedError
+from layercc.cpu.target import CpuTarget
+
+Precision = Literal["highest", "high", "medium"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """`threads`: how many a run may use, all usable cores if None. `precision`: the least that
+    results must keep, as in `torch.set_float32_matmul_precision`.
+
+    Raises ValueError for a value that none of these can have.
+    """
+
+    target: CpuTarget = field(default_factory=CpuTarget)
+    precision: Precision = "highest"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        known = get_args(Precision)
+        if self.precision not in known:
+            raise ValueError(f"precision is one of {', '.join(known)}, not {self.precision!r}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1 or None, not {self.threads}")
+
+
+def target_of(given: Any) -> CpuTarget:
+    """The target that a caller means: one itself, or its name.
+
+    Raises UnsupportedError for a name that is not known, TypeError for what is neither.
+    """
+    if isinstance(given, CpuTarget):
+        return given
+    if not isinstance(given, str):
+        raise TypeError(f"a target is a name or a CpuTarget, not a {type(given).__name__}")
+    if given != "cpu":
+        raise UnsupportedError(f"target {given!r} is not there yet; 'cpu' is")
+    return CpuTarget()
