@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ir.registry import find_op
 from ir.verifier import verify
 from layercc.frontends.onnx.attributes import read_attributes
 from layercc.frontends.onnx.bodies import body_input_types
+from layercc.frontends.onnx.external import ExternalData
 from layercc.frontends.onnx.functions import (
     FunctionTable,
     bound_attributes,
@@ -54,16 +54,18 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
     that input comes behind those without. It is a constant where reading the model takes its value.
 
     Nodes of every opset come out in the ops of the newest. Values keep their ONNX names; functions
-    are inlined; weights in external files are mapped into memory, and only read from below the
-    model's folder. Raises UnsupportedError listing all ops that layercc does not know, and
-    InvalidModelError for models that are malformed. The file is treated as untrusted.
+    are inlined; weights in external files are mapped into memory. These may lie in the model's
+    folder or below; links are followed to there, and into the one folder that the model's own name
+    leads to if it is a link, as in the cache of Hugging Face. Raises UnsupportedError listing all
+    ops that layercc does not know, and InvalidModelError for models that are malformed. The file
+    is treated as untrusted.
     """
     if isinstance(model, ModelProto):
         check_header(model, "the model")
         return _imported(model, "the model", TensorReader(None))
-    where = os.fspath(model)
+    where = os.fsdecode(model)
     with open_model(model) as (proto, weights):
-        return _imported(proto, where, TensorReader(Path(where).parent, weights))
+        return _imported(proto, where, TensorReader(ExternalData(where), weights))
 
 
 def _imported(model: ModelProto, where: str, tensors: TensorReader) -> Graph:
@@ -89,7 +91,7 @@ class _Importer:
         self.model = model
         self.optional = optional
         self.where = where
-        self.source = Source(where) if tensors.folder is not None else None
+        self.source = Source(where) if tensors.external is not None else None
         self.tensors = tensors
         self.functions = FunctionTable.of(model)
         self.unknown: Counter[str] = Counter()

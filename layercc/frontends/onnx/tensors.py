@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import mmap
-import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,6 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dtypes import ONNX_DTYPES, DType
+from layercc.frontends.onnx.external import ExternalData
 from layercc.frontends.onnx.limits import MAX_RANK, MAX_SPARSE_BYTES, MAX_TENSOR_BYTES
 from layercc.frontends.onnx.packing import PACKED_BITS, stored_bytes, unpacked
 from layercc.frontends.onnx.wire import FileWeights
@@ -46,15 +43,14 @@ def type_code(dtype: DType) -> int:
 class TensorReader:
     """Reads the tensors of one model.
 
-    `folder` is where the model's external data may lie; None (a model given in memory) allows no
-    external data. Files are mapped into memory once, read only; arrays are views of the mapping.
-    `weights` are those that were left in the model's own file.
+    `external` finds the model's external data; None (a model given in memory) allows none. Files
+    are mapped into memory once, read only; arrays are views of the mapping. `weights` are those
+    that were left in the model's own file.
     """
 
-    def __init__(self, folder: Path | None, weights: FileWeights | None = None) -> None:
-        self.folder = folder
+    def __init__(self, external: ExternalData | None, weights: FileWeights | None = None) -> None:
+        self.external = external
         self.weights = weights
-        self._files: dict[str, mmap.mmap | bytes] = {}
 
     def dense(self, tensor: TensorProto, where: str) -> np.ndarray:
         """The array of `tensor`; `where` names it in errors."""
@@ -122,57 +118,18 @@ class TensorReader:
             raise InvalidModelError(
                 f"{where}: the tensor takes {nbytes} bytes, its external data has length {length}"
             )
-        data = self._file(location, where)
+        if self.external is None:
+            raise InvalidModelError(
+                f"{where}: its data is in an external file, which needs the model's folder; "
+                "give the path of the model instead of a ModelProto"
+            )
+        data = self.external.file(location, where)
         if offset < 0 or offset + nbytes > len(data):
             raise InvalidModelError(
                 f"{where}: bytes {offset} to {offset + nbytes} lie outside {location!r} "
                 f"({len(data)} bytes)"
             )
         return memoryview(data)[offset : offset + nbytes]
-
-    def _file(self, location: str, where: str) -> mmap.mmap | bytes:
-        if location not in self._files:
-            self._files[location] = _map_file(self._allowed_path(location, where), where)
-        return self._files[location]
-
-    def _allowed_path(self, location: str, where: str) -> Path:
-        """The resolved path of an external data file. Only files below the model's folder may be
-        read: no absolute paths, no `..`, no symbolic links that lead outside."""
-        if self.folder is None:
-            raise InvalidModelError(
-                f"{where}: its data is in an external file, which needs the model's folder; "
-                "give the path of the model instead of a ModelProto"
-            )
-        if not location or "\0" in location:
-            raise InvalidModelError(f"{where}: its external data names no file")
-        folder = self.folder.resolve()
-        try:
-            path = (folder / location).resolve()
-        except (OSError, RuntimeError) as error:
-            raise InvalidModelError(f"{where}: external data {location!r}: {error}") from None
-        parts = Path(location.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or not path.is_relative_to(folder):
-            raise InvalidModelError(
-                f"{where}: external data {location!r} lies outside the model's folder {folder}"
-            )
-        return path
-
-
-def _map_file(path: Path, where: str) -> mmap.mmap | bytes:
-    try:
-        # O_NONBLOCK: opening a pipe must not wait for a writer
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise InvalidModelError(f"{where}: cannot read external data: {error}") from None
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidModelError(f"{where}: external data {path} is not a regular file")
-        if status.st_size == 0:
-            return b""
-        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(handle)
 
 
 def _shape(dims: Sequence[int], where: str) -> tuple[int, ...]:
