@@ -14,6 +14,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write golden files anew instead of comparing"
     )
+    parser.addoption(
+        "--guard-pages",
+        action="store_true",
+        help="run compiled models in memory between pages without access (tests/guarded.py)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--guard-pages"):
+        from tests.guarded import guard_all_plans
+
+        guard_all_plans()
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
 """Runs random graphs compiled, beside the interpreter, and says where they differ.
 
-    python -m tests.passes.compiled_graphs --graphs 2000 [--start 0]
+    python -m tests.passes.compiled_graphs [--graphs 2000] [--start 0]
+    python -m tests.passes.compiled_graphs --seeds 17 1843
 
 Prints a line a graph that differs, with the graph's text form; exits with 1 if any does. A graph
-takes about a second, most of it for the kernels that no graph before it needed. The seed makes the
-same graph again: `--start SEED --graphs 1`.
+takes about a second, most of it for the kernels that no graph before it needed. A seed makes the
+same graph again.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from layercc.cpu.kernel import KernelKey
 from layercc.lower import Weights, lower
 from layercc.passes import run_passes
 from layercc.runtime.native import default_kernels
+from tests.guarded import guard_all_plans
 from tests.passes.random_typed_graphs import typed_graph, typed_inputs
 
 _F64 = 11  # in ONNX's numbers
@@ -128,12 +130,12 @@ def prepare_kernels(seeds: Iterable[int]) -> None:
     default_kernels(host_isa()).prepare(keys)
 
 
-def show_differences(seeds: range) -> int:
+def show_differences(seeds: Sequence[int]) -> int:
     """Prints every difference; returns how many graphs have one."""
     count = 0
-    for seed in seeds:
-        if (seed - seeds.start) % _TOGETHER == 0:
-            prepare_kernels(seeds[seed - seeds.start :][:_TOGETHER])
+    for index, seed in enumerate(seeds):
+        if index % _TOGETHER == 0:
+            prepare_kernels(seeds[index:][:_TOGETHER])
         try:
             problems = differences(seed)
         except Exception as error:  # a graph that does not compile is a difference as well
@@ -148,9 +150,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--graphs", type=int, default=2000)
     parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", help="graphs to run instead")
+    parser.add_argument("--guarded", action="store_true", help="between pages without access")
     given = parser.parse_args()
-    count = show_differences(range(given.start, given.start + given.graphs))
-    print(f"{count} of {given.graphs} graphs differ")
+    if given.guarded:
+        guard_all_plans()
+    seeds = given.seeds or range(given.start, given.start + given.graphs)
+    count = show_differences(seeds)
+    print(f"{count} of {len(seeds)} graphs differ")
     sys.exit(bool(count))
 
 
