@@ -289,8 +289,13 @@ def attention(dtype: str, key_vectors: int, value_vectors: int, *, isa):
             nothing = scalar(empty)
             for n in range(values):
                 t = offset(result, (n * block_rows + i) * value_width)
-                for j in range(min(value_width, value_size - column - n * value_width)):
-                    target[n * value_width + j] = nothing if blind else t[j] * inverse
+                width_left = min(value_width, value_size - column - n * value_width)
+                if blind:
+                    for j in range(width_left):
+                        target[n * value_width + j] = nothing
+                else:
+                    for j in range(width_left):
+                        target[n * value_width + j] = t[j] * inverse
             if shown == weights:
                 written = offset(shown_rows, i * keys)
                 for j in range(keys):
