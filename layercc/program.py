@@ -85,7 +85,8 @@ class Program:
     """A table of kernel calls and the memory it works on.
 
     `arena_bytes` is what one running call needs for intermediate values; `constants` are packed
-    the way kernels want them, aligned to 64 bytes.
+    the way kernels want them, aligned to 64 bytes. `own_bytes` are those of constants that no
+    other program of the model has.
     """
 
     inputs: list[Port]
@@ -94,6 +95,7 @@ class Program:
     constants: list[np.ndarray] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     arena_bytes: int = 0
+    own_bytes: int = 0
 
     def keys(self) -> list[KernelKey]:
         """The kernels needed, each once, in order of first use."""

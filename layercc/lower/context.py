@@ -150,6 +150,7 @@ class Context:
         """A constant of this program alone. For weights use `packed`, which plans share."""
         if id(array) not in self._copies:
             self._copies[id(array)] = (array, aligned(np.ascontiguousarray(array)))
+            self.program.own_bytes += array.nbytes
         return self._place(self._copies[id(array)][1])
 
     def packed(self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]) -> Tensor:

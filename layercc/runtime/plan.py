@@ -7,8 +7,9 @@ addresses of the inputs and outputs are filled in.
 
 from __future__ import annotations
 
-import ctypes
+import itertools
 import struct
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -18,49 +19,35 @@ from ir.diagnostics import InputError, out_of_range
 from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
 from layercc.cpu.faults import FOUND, POSITION, RECORD_WORDS, RECORDS
 from layercc.cpu.kernel import KernelKey, Signature
-from layercc.program import ALIGNMENT, Address, Check, KernelCall, Program
+from layercc.program import Address, Check, KernelCall, Program
+from layercc.runtime.arenas import DATA_FIELD, LARGE_ARENA, Arena, Arenas, address_of, word_at
 from layercc.runtime.native import Kernels, LoadedKernel
 from layercc.runtime.threads import run_table
 
 #: Plans that an arena remembers its addresses for.
 _MOST_INSTANCES = 256
 
-# An ndarray object is CPython's object header, then the address of its first element (NumPy's
-# `PyArrayObject_fields`, part of its ABI). Reading it there takes 0.1 µs; `__array_interface__`
-# and `ctypes.data` take 1 µs.
-_DATA_FIELD = object.__basicsize__
-_word_at = ctypes.c_int64.from_address
+#: What a word of arguments takes, with its share of the program's calls.
+_WORD_BYTES = 100
+
+_numbers = itertools.count()
 _empty = np.empty
-
-
-def address_of(array: np.ndarray) -> int:
-    """Address of the array's first element."""
-    return _word_at(id(array) + _DATA_FIELD).value
-
-
-class Arena:
-    """Memory for the intermediate values of one running call, of any plan of a model."""
-
-    def __init__(self, nbytes: int) -> None:
-        self._memory = np.empty(nbytes + ALIGNMENT, np.uint8)
-        self.nbytes = nbytes
-        self.start = -(-address_of(self._memory) // ALIGNMENT) * ALIGNMENT
-        self.instances: dict[Plan, Instance] = {}
 
 
 class Plan:
     """A `Program` with its kernels loaded and its argument words laid out.
 
-    `idle` are arenas that no call uses; plans of one model share them.
+    Plans of one model share `arenas`.
     """
 
-    def __init__(self, program: Program, kernels: Kernels, idle: list[Arena] | None = None) -> None:
+    def __init__(self, program: Program, kernels: Kernels, arenas: Arenas | None = None) -> None:
         self.program = program
-        self._idle = [] if idle is None else idle
+        self._number = next(_numbers)
+        self._arenas = Arenas() if arenas is None else arenas
         # The executor's kernels too, so that they are compiled beside the others.
         keys = (*program.keys(), *EXECUTOR_KEYS)
         self.loaded: dict[KernelKey, LoadedKernel] = kernels.prepare(keys)
-        self._words: list[int] = []
+        self._words = array("q")
         self._arena_words: list[tuple[int, int]] = []  # position, offset into the arena
         self._input_words: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._output_words: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -94,26 +81,34 @@ class Plan:
         else:
             self._words.append(int(value))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that go with the plan, more or less: not those of packed weights and arenas."""
+        return self.program.own_bytes + _WORD_BYTES * len(self._words)
+
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """Runs on dense arrays of the planned shapes and dtypes, in port order."""
         try:
-            arena = self._idle.pop()  # atomic, as is append: calls may come from many threads
+            arena = self._arenas.pop()
         except IndexError:
-            arena = Arena(self.program.arena_bytes)
-        instance = arena.instances.get(self)
+            arena = self._arenas.new(self.program.arena_bytes)
+        instance = arena.instances.get(self._number)
         if instance is None:
             arena, instance = self._bound(arena)
         outputs = instance.run(inputs, threads)
-        self._idle.append(arena)
+        self._arenas.append(arena)
         return outputs
 
     def _bound(self, arena: Arena) -> tuple[Arena, Instance]:
         """The arena, or one that is large enough, and an instance of this plan in it."""
-        if arena.nbytes < self.program.arena_bytes:
-            arena = Arena(self.program.arena_bytes)
+        nbytes = self.program.arena_bytes
+        if arena.nbytes < nbytes:
+            arena = self._arenas.new(nbytes)
         while len(arena.instances) >= _MOST_INSTANCES:
             del arena.instances[next(iter(arena.instances))]
-        instance = arena.instances[self] = Instance(self, arena)
+        watched = arena.nbytes >= LARGE_ARENA and arena.is_needed_for(nbytes)
+        instance = (_NeedyInstance if watched else Instance)(self, arena)
+        arena.instances[self._number] = instance
         return arena, instance
 
 
@@ -139,7 +134,7 @@ class Instance:
     """A plan in an arena: the argument words and the table that the executor walks."""
 
     def __init__(self, plan: Plan, arena: Arena) -> None:
-        words = np.array(plan._words or [0], np.int64)
+        words = np.array(plan._words or array("q", [0]))
         for position, offset in plan._arena_words:
             words[position] = arena.start + offset
         program = plan.program
@@ -173,7 +168,7 @@ class Instance:
         arrays = [*inputs, *outputs]
         words = self._words
         for number, position, offset in self._places:
-            words[position] = _word_at(id(arrays[number]) + _DATA_FIELD).value + offset
+            words[position] = word_at(id(arrays[number]) + DATA_FIELD).value + offset
         run_table(self._table_address, self._rows, threads)
         if self._faults[FOUND]:
             raise self._first_fault()
@@ -187,3 +182,15 @@ class Instance:
         self._faults[FOUND] = 0
         records[:] = 0
         return _fault(self._checks[check], position - 1, value, low, high)
+
+
+class _NeedyInstance(Instance):
+    """An instance in a large arena, which its plan needs: each run says so."""
+
+    def __init__(self, plan: Plan, arena: Arena) -> None:
+        super().__init__(plan, arena)
+        self._needed = arena.needed
+
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
+        self._needed[0] = True
+        return super().run(inputs, threads)

@@ -32,14 +32,16 @@ from ir.renaming import rename
 from layercc.cpu.target import CpuTarget
 from layercc.lower import Weights, check_supported, concrete_inference, lower
 from layercc.passes import SIMPLIFY, run_passes
+from layercc.runtime.arenas import Arenas
 from layercc.runtime.inputs import SELECTOR_LIMIT, Inputs
 from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import Arena, Plan
+from layercc.runtime.plan import Plan
 from layercc.runtime.staged import StagedPlan
 
 _SELECTORS = DTYPE_SETS["int"] | DTYPE_SETS["bool"]
 #: Plans, and optimized graphs, that a model keeps; the oldest go first.
 _MOST_PLANS = 256
+_MOST_PLAN_BYTES = 1 << 26
 _MOST_VARIANTS = 32
 
 #: What symbols may stand for in a plan that is made ahead.
@@ -66,7 +68,7 @@ class Planner:
         self.selectors: list[int] = []
         self._variants: dict[tuple[bytes, ...], Graph] = {}  # optimized, by values of selectors
         self._weights = Weights()
-        self._idle: list[Arena] = []
+        self._arenas = Arenas()
         self._staged: StagedPlan | None = None
         self._reset_lock()
         _planners.add(self)
@@ -96,7 +98,7 @@ class Planner:
                         named = ", ".join(f"{n} = {a.tolist()}" for n, a in known.items())
                         raise InputError(f"with {named}: {error}") from None
                     plan = self._in_stages(error)
-                _keep(self.plans, (*shapes, *values), plan, _MOST_PLANS)
+                self._keep_plan((*shapes, *values), plan)
                 return plan
 
     def plan_ahead(self) -> None:
@@ -164,7 +166,16 @@ class Planner:
         if not decided:
             graph = run_passes(with_input_shapes(specialized(self.graph, known), by_name))
         program = lower(graph, by_name, {}, self._weights, self._isa)
-        return Plan(program, default_kernels(self._isa), self._idle)
+        return Plan(program, default_kernels(self._isa), self._arenas)
+
+    def _keep_plan(self, key: PlanKey, plan: Plan | StagedPlan) -> None:
+        """Enters a plan; the oldest make room."""
+        _keep(self.plans, key, plan, _MOST_PLANS)
+        held = sum(each.nbytes for each in self.plans.values())
+        for old in list(self.plans)[:-1]:
+            if held <= _MOST_PLAN_BYTES:
+                break
+            held -= self.plans.pop(old).nbytes
 
     def _in_stages(self, error: LayerccError) -> StagedPlan:
         """The plan where `error` says why a plan cannot run the whole graph.

@@ -56,6 +56,8 @@ PlansOf = Callable[[Graph], Plans]
 class StagedPlan:
     """Runs a graph at any input shapes. `apart` are the nodes that NumPy runs, by name."""
 
+    nbytes = 0  # its sections' plans are kept with their own planners
+
     def __init__(self, graph: Graph, apart: Collection[str], plans_of: PlansOf) -> None:
         self.graph = graph = graph.copy()
         graph.nodes = needed_nodes(graph, {})
