@@ -52,7 +52,7 @@ def group_of(context: Context, node: Node) -> Group:
         },
     )
     inner.raise_for_errors(str(node))
-    known = {**types, **{renamed.get(name, name): kind for name, kind in inner.types.items()}}
+    known = {renamed.get(name, name): kind for name, kind in inner.types.items()}
     anchor, *rest = (
         replace(
             item,

@@ -24,10 +24,11 @@ Place = tuple[str, int, int]
 @graph_pass("simplify")
 def hoist_shapes(graph: Graph) -> Graph:
     """Take shapes from the graph's inputs instead of from computed values."""
-    return rewrite(graph, {"Shape": _shape})
+    runs = _Runs(graph)
+    return rewrite(graph, {"Shape": lambda editor, node: _shape(editor, node, runs)})
 
 
-def _shape(editor: GraphEditor, node: Node) -> Replacement:
+def _shape(editor: GraphEditor, node: Node, runs: _Runs) -> Replacement:
     value = node.inputs[0]
     if editor.producer(value) is None:
         return None  # an input already
@@ -42,7 +43,7 @@ def _shape(editor: GraphEditor, node: Node) -> Replacement:
         if count:
             plan.append(np.array(rest[:count], np.int64))
         else:
-            place = _longest_run(editor.graph, rest)
+            place = runs.longest(rest)
             if place is None:
                 return None
             plan.append(place)
@@ -59,16 +60,24 @@ def _emit(editor: GraphEditor, node: Node, piece: Place | np.ndarray) -> str:
     return editor.emit("Shape", (name,), {"start": start, "end": start + count}, like=node)
 
 
-def _longest_run(graph: Graph, dims: Sequence[Dim]) -> Place | None:
-    """Where most of the first of these dims stand next to each other in an input's shape."""
-    best: Place | None = None
-    for value in graph.inputs:
-        for start in range(len(value.shape)):
-            count = 0
-            while count < len(dims) and value.shape[start : start + count + 1] == tuple(
-                dims[: count + 1]
-            ):
-                count += 1
-            if count and (best is None or count > best[2]):
-                best = value.name, start, count
-    return best
+class _Runs:
+    """Where dims stand next to each other in the shapes of a graph's inputs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._places: dict[tuple[Dim, ...], Place] | None = None  # the first one of each run
+
+    def longest(self, dims: Sequence[Dim]) -> Place | None:
+        """Where most of the first of these dims stand next to each other."""
+        if self._places is None:
+            self._places = {}
+            shapes: dict[tuple[Dim, ...], str] = {}
+            for value in self._graph.inputs:
+                shapes.setdefault(value.shape, value.name)
+            for shape, name in shapes.items():
+                for start in range(len(shape)):
+                    for stop in range(start + 1, len(shape) + 1):
+                        self._places.setdefault(shape[start:stop], (name, start, stop - start))
+        counts = range(len(dims), 0, -1)
+        found = (self._places.get(tuple(dims[:count])) for count in counts)
+        return next(filter(None, found), None)

@@ -246,20 +246,12 @@ class Planner:
         """Integer inputs that reach an If, what a Loop counts by, or these nodes."""
         if not nodes and not _branches(self.graph):
             return []
-        import networkx as nx  # takes longer to import than a plan to make
-
-        flow = self.graph.as_networkx()
-        makers = {name: i for i, node in enumerate(self.graph.nodes) for name in node.outputs}
         sources: set[str] = set()
-        for node in self.graph.nodes:
-            if node.name in nodes or node.op == "If":
-                decisive = node.reads()
-            else:
-                decisive = node.inputs[:2] if node.op == "Loop" else ()
-            sources.update(decisive)
-            for index in {makers[name] for name in decisive if name in makers}:
-                for i in {index} | nx.ancestors(flow, index):
-                    sources.update(self.graph.nodes[i].reads())
+        for node in reversed(self.graph.nodes):
+            if node.name in nodes or node.op == "If" or not sources.isdisjoint(node.outputs):
+                sources.update(node.reads())
+            elif node.op == "Loop":
+                sources.update(node.inputs[:2])
         return [
             index
             for index, value in enumerate(self.graph.inputs)

@@ -117,12 +117,14 @@ def cut(graph: Graph, apart: Collection[str]) -> list[Part | Node]:
         at = max((behind[name] for name in node.reads()), default=0)
         (alone if node.name in apart else together)[at].append(node)
         behind.update(dict.fromkeys(node.outputs, at + (node.name in apart)))
+    made_at = {name: at for at, nodes in together.items() for n in nodes for name in n.outputs}
+    read = {*graph.output_names}  # outside of the part that makes it
+    for at, nodes in together.items():
+        read.update(name for n in nodes for name in n.reads() if made_at.get(name) != at)
+    read.update(name for nodes in alone.values() for node in nodes for name in node.reads())
     order: list[Part | Node] = []
     for at in range(max(behind.values(), default=0) + 1):
         if nodes := together[at]:
-            own = {node.name for node in nodes}
-            others = (node for node in graph.nodes if node.name not in own)
-            read = {name for node in others for name in node.reads()} | {*graph.output_names}
             makes = [name for node in nodes for name in node.outputs if name in read]
             if makes:
                 name = f"{graph.name}.{at}"
