@@ -18,6 +18,8 @@ from layercc.passes.infrastructure import graph_pass
 MAX_GROUP = 32
 #: Results of a group: each is a stream of memory writes.
 MAX_OUTPUTS = 4
+#: Values that a group reads: each is an address and its strides, held throughout the loops.
+MAX_OPERANDS = 64
 
 
 @graph_pass("optimize")
@@ -79,6 +81,8 @@ class _Partition:
         members = sorted(self.members[first] + self.members[second])
         if len(members) > MAX_GROUP or self.shape(a) != self.shape(b):
             return
+        if self.count_operands(members) > MAX_OPERANDS:
+            return
         read_outside = [
             index for index in members if self.is_read_outside(self.graph.nodes[index], members)
         ]
@@ -91,6 +95,15 @@ class _Partition:
 
     def shape(self, index: int) -> tuple:
         return self.graph.types[self.graph.nodes[index].outputs[0]].shape
+
+    def count_operands(self, members: list[int]) -> int:
+        """How many values the nodes read from outside; an upper bound, where that is small."""
+        nodes = [self.graph.nodes[index] for index in members]
+        most = sum(len(node.inputs) for node in nodes)
+        if most <= MAX_OPERANDS:
+            return most
+        made = {node.outputs[0] for node in nodes}
+        return len({name for node in nodes for name in node.inputs if name} - made)
 
     def is_read_outside(self, node: Node, members: list[int]) -> bool:
         (name,) = node.outputs

@@ -12,6 +12,7 @@ from layercc.passes.decompose_batch_normalization import decompose_batch_normali
 from layercc.passes.decompose_contributed import decompose_contributed
 from layercc.passes.decompose_einsum import decompose_einsum
 from layercc.passes.decompose_gemm import decompose_gemm
+from layercc.passes.divide_variadic import divide_variadic
 from layercc.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from layercc.passes.eliminate_dead_code import eliminate_dead_code
 from layercc.passes.fold_constants import fold_constants
@@ -59,6 +60,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     recognize_global_pooling,
     decompose_gemm,
     decompose_batch_normalization,
+    divide_variadic,
     fold_scale_and_shift,
     fold_padding,
 )
