@@ -7,6 +7,7 @@ import numpy as np
 
 from ir.dtypes import FLOAT8, DType, dtype_of
 
+_MADE_FROM_F32 = {DType.bf16, DType.f8e8m0fnu, DType.f4e2m1fn, *FLOAT8}
 _SUB_BYTE_BITS = {DType.i4: 4, DType.u4: 4, DType.i2: 2, DType.u2: 2}
 
 
@@ -19,10 +20,12 @@ def cast(array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = 
     """
     if to is DType.bool:
         return array.astype(np.float32) != 0 if _is_small(array) else array != 0
+    if to in _MADE_FROM_F32:
+        array = _to_odd(array)
     if to is DType.f8e8m0fnu:
         return _to_power_of_two(array, saturate, round_mode)
     if to in FLOAT8:
-        wide = array if array.dtype == np.float64 else array.astype(np.float32)
+        wide = array.astype(np.float32)
         if saturate:
             limit = float(ml_dtypes.finfo(to.value).max)
             wide = np.clip(wide, -limit, limit)  # NaN stays
@@ -37,6 +40,30 @@ def cast(array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = 
 def _is_small(array: np.ndarray) -> bool:
     """Whether the type is one of ml_dtypes', which converts them by way of float32."""
     return array.dtype.kind == "V" or (array.dtype.itemsize == 1 and array.dtype.kind == "f")
+
+
+def _to_odd(array: np.ndarray) -> np.ndarray:
+    """float64 and wide integers as the float32 that rounds as they do; anything else as it is.
+
+    ml_dtypes makes its types from float32, and so rounds twice. A number that does not fit into 14
+    binary digits is cut to the neighbour whose last digit is 1, which the rounding that follows
+    never takes for halfway (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded
+    sums: proved algorithms using rounding to odd", 2008).
+    """
+    if array.dtype in (np.int64, np.uint64):
+        cut = array.dtype.type((1 << 11) - 1)
+        odd = (array | ((array & cut) + cut)) & ~cut
+        wide = array >= 1 << 53
+        if array.dtype == np.int64:
+            wide |= array <= -(1 << 53)
+        array = np.where(wide, odd, array)
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize < 4 or array.dtype == np.float32:
+        return array
+    bits = array.astype(np.float64).view(np.int64)
+    cut = np.int64((1 << 39) - 1)
+    with np.errstate(over="ignore"):
+        odd = np.asarray((bits | ((bits & cut) + cut)) & ~cut)
+        return odd.view(np.float64).astype(np.float32)
 
 
 def _low_bits(array: np.ndarray, to: DType) -> np.ndarray:

@@ -14,8 +14,10 @@ arguments, and the data type of the result, to which it is converted. Numbers wr
 take the data type of what they meet, so that f32 stays f32; so does the number made by the step
 `("constant", (), (("value", 2.0),), dtype)`.
 
-f16 and bf16 are computed in f32 and rounded where they are stored, or by an explicit cast (the
-step `identity` to that type). Integers of less than a byte (i4, u4, i2, u2) are stored one a byte,
+Every step is an op of its own: a result of f16 or bf16 is computed in f32 and rounded to its type
+before another step reads it, and no product is fused with a sum unless `build` is told that the
+expression is not a user's. So where an op takes several steps, what lies between is f32 or f64, and
+the last step alone rounds. Integers of less than a byte (i4, u4, i2, u2) are stored one a byte,
 computed in 8 bits, and keep their low bits at a cast.
 """
 
@@ -33,6 +35,11 @@ Expression = tuple[tuple[str, ...], tuple[Step, ...], tuple[int, ...]]
 
 #: The value number of an optional operand that is not given.
 ABSENT = -1
+#: Functions whose results are values of their operands' type: there is nothing to round.
+_EXACT = frozenset(
+    {"absolute", "ceil", "clip", "floor", "largest", "negative", "relu", "rint", "select", "sign",
+     "smallest"}
+)  # fmt: skip
 _HALF_TYPES = ("f16", "bf16")
 _SUB_BYTE_TYPES = {"i4": "i8", "i2": "i8", "u4": "u8", "u2": "u8"}  # and what stores them
 #: Element types that an expression can have.
@@ -82,9 +89,11 @@ def _is_tuple(value: object) -> bool:
 
 
 @functools.cache
-def build(expression: Expression) -> Callable[..., Any]:
+def build(expression: Expression, contract: bool = False) -> Callable[..., Any]:
     """A helper for kernels: scalars of the inputs' compute types in; the output, or a tuple, out.
 
+    `contract` allows a product and a sum to become one fused multiply-add: only for expressions
+    that are part of a kernel's own algorithm, never for ops that a user wrote.
     Raises AttributeError for a function that does not exist, and TypeError where one cannot be
     applied to its operands.
     """
@@ -97,18 +106,26 @@ def build(expression: Expression) -> Callable[..., Any]:
     values: list[Any] = [
         Symbol(trace, compute_dtype(dtype), f"x{i}") for i, dtype in enumerate(inputs)
     ]
+    unrounded: set[int] = set()  # values of f16 and bf16; those that are stored are rounded there
     for name, operands, attributes, dtype in steps:
         if name == "constant":
             values.append(dict(attributes)["value"])
             dtypes.append(dtype)
             continue
+        for index in unrounded.intersection(operands):
+            values[index] = _rounded(trace, values[index], dtypes[index])
+            unrounded.remove(index)
         given = [None if index == ABSENT else values[index] for index in operands]
         made = _apply(trace, name, given, dict(attributes), dtype)
-        value = as_symbol(made, trace, compute_dtype(dtype))
+        if dtype in _HALF_TYPES:
+            value = _single(trace, made)
+            same = all(dtypes[index] in (dtype, "bool") for index in operands if index != ABSENT)
+            if not (same and (name in _EXACT or name == "identity")):
+                unrounded.add(len(values))
+        else:
+            value = as_symbol(made, trace, compute_dtype(dtype))
         if dtype in _SUB_BYTE_TYPES:
             value = _low_bits(value, dtype)
-        elif name == "identity" and dtype in _HALF_TYPES and dtypes[operands[0]] != dtype:
-            value = _rounded(trace, value, dtype)
         values.append(value)
         dtypes.append(dtype)
     results = ", ".join(
@@ -118,7 +135,7 @@ def build(expression: Expression) -> Callable[..., Any]:
     lines = [f"def expression({arguments}):", *(f"    {line}" for line in trace.lines)]
     lines.append(f"    return {results}")
     exec("\n".join(lines), trace.names)
-    return jit(trace.names["expression"])
+    return jit(trace.names["expression"], contract=contract)
 
 
 def _apply(
@@ -134,9 +151,21 @@ def _apply(
     except BranchOnValue:
         if attributes or any(operand is None for operand in operands):
             raise
-        helper = trace.name(short_name(name), jit(getattr(function, "py_func", function)))
+        compiled = jit(getattr(function, "py_func", function), contract=False)  # a user's own
+        helper = trace.name(short_name(name), compiled)
         call = f"{helper}({', '.join(operand.name for operand in operands)})"
         return trace.convert(compute_dtype(dtype), call)
+
+
+def _single(trace: Any, value: Any) -> Any:
+    """A symbol or literal as f32, from where one more rounding gives the right f16 or bf16."""
+    from layercc.cpu.narrowing import TO_ODD
+    from layercc.cpu.tracing import Symbol, as_symbol
+
+    helper = TO_ODD.get(value.dtype) if isinstance(value, Symbol) else None
+    if helper is None:
+        return as_symbol(value, trace, "f32")
+    return trace.emit("f32", f"{trace.name(helper.__name__, helper)}({value.name})")
 
 
 def _rounded(trace: Any, value: Any, dtype: str) -> Any:

@@ -60,8 +60,9 @@ What a kernel file must keep to:
 - no arrays, strings, exceptions or Python objects: object code that refers to anything but the C
   library is refused;
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
-  says ``@jit(contract=False)``. No other floating-point law is relaxed, but in the steps of
-  reductions that ``layercc.cpu.accumulate`` marks;
+  says ``@jit(contract=False)``, as the expressions of a model's own ops do. No other
+  floating-point law is relaxed, but in the steps of reductions that ``layercc.cpu.accumulate``
+  marks;
 - a family whose kernels differ between instruction sets, beyond what LLVM makes of them, takes the
   keyword ``isa`` (`layercc.cpu.isa.Isa`), which is no part of the key;
 - pointers may alias. ``@kernel_family(noalias=("y",))`` promises that nothing else reaches what

@@ -259,14 +259,14 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Make ``function`` a helper that kernels, and other helpers, may call.
 
     Options: ``inline`` (True) forces it into its caller; ``contract`` (True) allows a multiply
-    and an add to become one FMA.
+    and an add to become one FMA, where both stand in functions that allow it.
     """
     options.pop("nopython", None)
     inline = options.pop("inline", True)
     contract = options.pop("contract", True)
+    # set in any case: else Numba takes what the caller has that is compiled first
+    options.setdefault("fastmath", {"contract"} if contract else False)
     target_options: dict[str, Any] = {"forceinline": inline in (True, "never"), **options}
-    if not contract:
-        target_options["fastmath"] = False
 
     def decorate(function: Callable[..., Any]) -> KernelDispatcher:
         return KernelDispatcher(function, targetoptions=target_options, pipeline_class=_Compiler)
@@ -279,7 +279,7 @@ _adopted: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDicti
 
 def _adopt(function: Callable[..., Any]) -> KernelDispatcher:
     if function not in _adopted:
-        _adopted[function] = jit(function)
+        _adopted[function] = jit(function, contract=False)
     return _adopted[function]
 
 

@@ -79,7 +79,7 @@ def make_lstm_update(
     used at `j`); `coupled`: the forget gate is 1 - i.
     """
     one = SCALAR[dtype](1)
-    gate, candidate, last = (build(activation) for activation in activations)
+    gate, candidate, last = (build(activation, contract=True) for activation in activations)
 
     @jit
     def update(i: Any, o: Any, f: Any, c: Any, peepholes: Any, j: Any, cell: Any) -> Any:

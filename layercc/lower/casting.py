@@ -6,7 +6,8 @@ from ir.dtypes import DType
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import emit_pointwise
 
-_HALVES = (DType.f16, DType.bf16)
+#: The element types that are computed in f32.
+HALVES = (DType.f16, DType.bf16)
 
 
 def cast(context: Context, x: Tensor, y: Tensor) -> None:
@@ -18,7 +19,7 @@ def cast(context: Context, x: Tensor, y: Tensor) -> None:
 
 def computable(context: Context, x: Tensor) -> Tensor:
     """`x`, or its values as f32 where its own type is f16 or bf16."""
-    if x.dtype not in _HALVES:
+    if x.dtype not in HALVES:
         return x
     wide = context.scratch(DType.f32, x.shape)
     cast(context, x, wide)

@@ -7,6 +7,7 @@ from ir.graph import Node
 from layercc.cpu.kernels.cumulate import COLUMNS as CUMULATE_COLUMNS
 from layercc.cpu.kernels.cumulate import cumulate
 from layercc.cpu.kernels.search import COLUMNS, one_hot_rows, search_columns, search_rows
+from layercc.lower.casting import HALVES
 from layercc.lower.context import Context, Tensor
 from layercc.lower.gathering import in_range
 from layercc.lower.pointwise import ExpressionBuilder
@@ -75,9 +76,8 @@ def cumulative(context: Context, node: Node) -> None:
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
     y = context.output(node.outputs[0])
-    key = cumulate.key(
-        str(x.dtype), accumulator_of(x.dtype), node.op == "CumProd", bool(call.exclusive)
-    )
+    accumulator = "f32" if x.dtype in HALVES else accumulator_of(x.dtype)
+    key = cumulate.key(str(x.dtype), accumulator, node.op == "CumProd", bool(call.exclusive))
     known = context.value(node.inputs[1])
     rank = len(x.shape)
     chosen = range(rank) if known is None else [int(known.reshape(-1)[0]) % rank]

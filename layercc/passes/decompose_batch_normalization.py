@@ -3,7 +3,8 @@
 Matches BatchNormalization with constant statistics of which only the first output is read; makes
 `x * s + t` with s = scale / sqrt(var + epsilon) and t = bias - mean * s, computed in float64,
 rounded once, and shaped to broadcast in the node's layout. Sound because it is the op's definition
-with the constants multiplied out. `fold_scale_and_shift` folds the two into a contraction in front.
+with the constants multiplied out; f16 and bf16 are computed in f32, as the op is.
+`fold_scale_and_shift` folds the two into a contraction in front.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
+from layercc.passes.precision import in_f32, in_type_of
 
 
 @graph_pass("simplify")
@@ -32,9 +34,11 @@ def _batch_normalization(editor: GraphEditor, node: Node) -> Replacement:
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(var + attribute(node, "epsilon"))
         shift = bias - mean * factor
-    dtype = editor.types[x].dtype.value
+    wide = in_f32(editor, x)
+    dtype = editor.types[wide].dtype.value
     trailing = 0 if attribute(node, "channels_last") else max(editor.rank(x) - 2, 0)
     column = (-1, *[1] * trailing)
     s = editor.add_constant(factor.astype(dtype).reshape(column), f"{node.name}.scale")
     t = editor.add_constant(shift.astype(dtype).reshape(column), f"{node.name}.shift")
-    return editor.emit("Add", (editor.emit("Mul", (x, s), like=node), t), like=node)
+    made = editor.emit("Add", (editor.emit("Mul", (wide, s), like=node), t), like=node)
+    return in_type_of(editor, made, x, node)

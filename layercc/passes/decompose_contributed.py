@@ -13,6 +13,7 @@ import numpy as np
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
+from layercc.passes.precision import in_f32, in_type_of, is_half
 from layercc.passes.simplify_shapes import emit_transpose
 
 
@@ -43,9 +44,11 @@ def _normalized_sum(
 ) -> Replacement:
     if any(map(editor.is_used, node.outputs[1:3])):
         return None  # mean and deviation, for training
-    total = editor.emit("Add", node.inputs[:2], like=node)
-    if bias:
-        total = editor.emit("Add", (total, bias), like=node)
+    if bias and is_half(editor, bias):
+        total = editor.emit("Sum", (*node.inputs[:2], bias), like=node)  # rounds once
+    else:
+        total = editor.emit("Add", node.inputs[:2], like=node)
+        total = editor.emit("Add", (total, bias), like=node) if bias else total
     attributes = {"axis": -1, "epsilon": attribute(node, "epsilon")}
     normalized = editor.emit(op, (total, *scale), attributes, like=node)
     return (normalized, "", "", total)[: len(node.outputs)]
@@ -54,18 +57,19 @@ def _normalized_sum(
 def _fused_matmul(editor: GraphEditor, node: Node) -> Replacement:
     if attribute(node, "transBatchA") or attribute(node, "transBatchB"):
         return None
-    a, b = node.inputs
+    alpha = attribute(node, "alpha")
+    a, b = node.inputs if alpha == 1 else (in_f32(editor, name) for name in node.inputs)
     if attribute(node, "transA"):
         a = _swapped(editor, a)
     if attribute(node, "transB"):
         b = _swapped(editor, b)
     product = editor.emit("MatMul", (a, b), like=node)
-    alpha = attribute(node, "alpha")
     if alpha == 1:
         return product
     dtype = editor.types[product].dtype.value
     factor = editor.add_constant(np.array(alpha, dtype), f"{node.name}.alpha")
-    return editor.emit("Mul", (product, factor), like=node)
+    scaled = editor.emit("Mul", (product, factor), like=node)
+    return in_type_of(editor, scaled, node.inputs[0], node)
 
 
 def _swapped(editor: GraphEditor, name: str) -> str:

@@ -5,7 +5,7 @@ that only one term has, and the output has not, are summed up first. Then terms 
 time, from the left: by a MatMul over the indices that only these two have, merged into one dim,
 else by a Mul. A last Transpose brings the indices into the output's order. Sound because sums over
 different indices may change places. The order of the products is that of the terms; no cheaper one
-is looked for.
+is looked for. f16 and bf16 are computed in f32, so that the result is rounded once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ir.inference import call_for
 from ir.ops.algebra import parse_equation
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
+from layercc.passes.precision import in_f32, in_type_of
 from layercc.passes.simplify_shapes import emit_reshape, emit_transpose
 
 
@@ -47,10 +48,11 @@ def _einsum(editor: GraphEditor, node: Node) -> Replacement:
     parsed, result = parse_equation(call_for(node, editor.types))
     try:
         terms = [
-            _diagonals(editor, node, _Term(name, tuple(indices)))
+            _diagonals(editor, node, _Term(in_f32(editor, name), tuple(indices)))
             for name, indices in zip(node.inputs, parsed, strict=True)
         ]
-        return _Decomposition(editor, node, terms).run(result)
+        made = _Decomposition(editor, node, terms).run(result)
+        return in_type_of(editor, made, node.inputs[0], node)
     except _NotExpressible:
         return None
 

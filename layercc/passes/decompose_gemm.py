@@ -2,21 +2,21 @@
 
 Matches Gemm, `alpha * A' @ B' + beta * C`; makes MatMul, with Transposes in front where `transA`
 or `transB` ask for them (that of a constant is folded), a Mul by alpha unless it is 1, and an Add
-of C. Sound because that is Gemm's definition. The epilogue pass fuses the Add again. A product of
-integers is cast to f64 and back where alpha or beta is no whole number.
+of C. Sound because that is Gemm's definition; f16 and bf16 are computed in f32, so that the result
+is rounded once. The epilogue pass fuses the Add again. A product of integers is cast to f64 and
+back where alpha or beta is no whole number.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ir.dtypes import ONNX_DTYPES, DType
+from ir.dtypes import DType
 from ir.graph import Graph, Node
 from ir.ops.matrix import in_floats, scalar_of
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
-
-_CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
+from layercc.passes.precision import in_f32, in_type, in_type_of
 
 
 @graph_pass("simplify")
@@ -28,24 +28,22 @@ def decompose_gemm(graph: Graph) -> Graph:
 def _gemm(editor: GraphEditor, node: Node) -> Replacement:
     a, b, c = (*node.inputs, "")[:3]
     alpha, beta = attribute(node, "alpha"), attribute(node, "beta")
-    dtype = editor.types[a].dtype
+    original = a
+    c = c if beta != 0 else ""
+    if c or alpha != 1:
+        a, b, c = (in_f32(editor, name) for name in (a, b, c))
     if attribute(node, "transA"):
         a = _transposed(editor, a)
     if attribute(node, "transB"):
         b = _transposed(editor, b)
     product = editor.emit("MatMul", (a, b), like=node)
-    floats = in_floats(dtype, alpha, beta)
-    if floats:
-        product, c = (name and _cast(editor, name, DType.f64) for name in (product, c))
+    if in_floats(editor.types[original].dtype, alpha, beta):
+        product, c = (in_type(editor, name, DType.f64) for name in (product, c))
     product = _scaled(editor, node, product, alpha)
-    if c and beta != 0:
+    if c:
         c = _scaled(editor, node, c, beta)
         product = editor.emit("Add", (product, c), like=node)
-    return _cast(editor, product, dtype) if floats else product
-
-
-def _cast(editor: GraphEditor, name: str, dtype: DType) -> str:
-    return editor.emit("Cast", (name,), {"to": _CODES[dtype]})
+    return in_type_of(editor, product, original, node)
 
 
 def _transposed(editor: GraphEditor, name: str) -> str:

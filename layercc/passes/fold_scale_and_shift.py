@@ -5,7 +5,7 @@ channel at most, where f is a Conv or ConvTranspose with constant weights that n
 makes the same node with scaled weights and bias, or a shifted bias. `(x @ W) * s` and
 `(x @ W + b) * s` become `x @ (W * s)` and `x @ (W * s) + b * s`. Sound because contractions are
 linear in their weights; each weight is rounded once. Where a scaled weight would not be finite
-nothing is folded.
+nothing is folded; nor in f16 and bf16, where the result of each op is rounded, and may overflow.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
+from layercc.passes.precision import is_half
 
 
 @graph_pass("simplify")
@@ -27,10 +28,10 @@ def _affine(editor: GraphEditor, node: Node) -> Replacement:
     sides = [node.inputs, node.inputs[::-1]] if node.op in ("Mul", "Add") else [node.inputs]
     for x, c in sides:
         constant = editor.constant(c)
-        if constant is None or not editor.single_use(x):
+        if constant is None or is_half(editor, x) or not editor.single_use(x):
             continue
         kind = editor.types[x]
-        if kind.dtype.value.kind not in "fV" or kind != editor.types[node.outputs[0]]:
+        if kind.dtype.value.kind != "f" or kind != editor.types[node.outputs[0]]:
             continue
         if convolution := editor.produced_by(x, "Conv", "ConvTranspose"):
             return _into_convolution(editor, node, convolution, constant)

@@ -12,6 +12,7 @@ from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, attribute, rewrite
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.matching import find
+from layercc.passes.precision import is_half
 
 _ERF = "Erf(Div(x, 1.4142135623730951) | Mul(x, 0.7071067811865476))"
 _CUBE = "(Pow(x, 3) | Mul(x, Mul(x, x)))"
@@ -61,6 +62,8 @@ def _microsoft(editor: GraphEditor, node: Node) -> Replacement:
     """onnxruntime's own forms: with a bias, or the tanh approximation."""
     x = node.inputs[0]
     if len(node.inputs) > 1 and node.inputs[1]:
+        if is_half(editor, x):
+            return None  # a sum of its own would be rounded
         x = editor.emit("Add", node.inputs, like=node)
     approximate = "tanh" if node.op == "com.microsoft.FastGelu" else "none"
     return editor.emit("Gelu", (x,), {"approximate": approximate}, like=node)

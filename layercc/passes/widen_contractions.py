@@ -11,15 +11,15 @@ Casts are pointwise and fuse with what surrounds them.
 
 from __future__ import annotations
 
-from ir.dtypes import ONNX_DTYPES, DType
+from ir.dtypes import DType
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
+from layercc.passes.precision import HALVES, in_type, in_type_of
 
 _OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT", "AffineGrid")
-_CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 _WIDER = {
-    **dict.fromkeys((DType.f16, DType.bf16), DType.f32),
+    **dict.fromkeys(HALVES, DType.f32),
     **dict.fromkeys((DType.i8, DType.u8, DType.i16, DType.u16), DType.i32),
 }
 
@@ -31,19 +31,14 @@ def widen_contractions(graph: Graph) -> Graph:
 
 
 def _widened(editor: GraphEditor, node: Node) -> Replacement:
-    dtype = editor.types[node.inputs[0]].dtype
-    if dtype not in _WIDER:
+    x = node.inputs[0]
+    if editor.types[x].dtype not in _WIDER:
         return None
     inputs = [_wider(editor, name) for name in node.inputs]
     product = editor.emit(node.op, inputs, node.attributes, like=node)
-    return editor.emit("Cast", (product,), {"to": _CODES[dtype]}, like=node)
+    return in_type_of(editor, product, x, node)
 
 
 def _wider(editor: GraphEditor, name: str) -> str:
     wide = _WIDER.get(editor.types[name].dtype) if name else None
-    if wide is None:
-        return name  # absent, or a length
-    array = editor.constant(name)
-    if array is not None:
-        return editor.add_constant(array.astype(wide.value), f"{name}.{wide}")
-    return editor.emit("Cast", (name,), {"to": _CODES[wide]})
+    return name if wide is None else in_type(editor, name, wide)  # absent, or a length

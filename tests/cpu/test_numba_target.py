@@ -6,7 +6,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,10 +20,11 @@ from layercc.cpu.intrinsics import (
     prefetch,
     stack_array,
 )
-from layercc.cpu.isa import choose_isa, cpu_flags, host_isa
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernel import F32, F64, INT, pointer, record
 from layercc.cpu.numba_target import compile_library, jit
 from layercc.cpu.objects import undefined_symbols
+from tests.cpu.isas import check_under, isas_of_this_machine
 from tests.cpu.native_calls import NativeFunction
 
 HALF = np.float32(0.5)
@@ -69,6 +69,30 @@ def test_contraction_only(native_multiply_add):
             y[i] = separate(factor, x[i], y[i])
 
     assert fused not in NativeFunction(apart).assembly
+
+    @jit
+    def together(factor, x, y):
+        return factor * x + y
+
+    @jit(contract=False)
+    def caller(factor, x, y):
+        return together(factor, x, y)
+
+    def called(task: INT, x: pointer("f32"), y: pointer("f32"), n: INT, factor: F32):
+        for i in range(n):
+            y[i] = caller(factor, x[i], y[i])
+
+    assert fused in NativeFunction(called).assembly  # whoever calls it, and compiles it first
+
+    @jit(contract=False)
+    def product(x, y):
+        return x * y
+
+    def mixed(task: INT, x: pointer("f32"), y: pointer("f32"), n: INT, factor: F32):
+        for i in range(n):
+            y[i] = product(factor, x[i]) + y[i]
+
+    assert fused not in NativeFunction(mixed).assembly
 
     def total(task: INT, x: pointer("f32"), y: pointer("f32"), n: INT):
         result = np.float32(0)
@@ -250,28 +274,9 @@ def test_refused(body, message):
         NativeFunction(body)
 
 
-def _isas_of_this_machine():
-    names = []
-    for name in ("avx512", "avx2", "portable", "neon"):
-        try:
-            choose_isa(cpu_flags(), "aarch64" if "asimd" in cpu_flags() else "x86_64", name)
-        except ValueError:
-            continue
-        names.append(name)
-    return names
-
-
-@pytest.mark.parametrize("isa", _isas_of_this_machine())
+@pytest.mark.parametrize("isa", isas_of_this_machine())
 def test_half_formats(isa):
-    script = Path(__file__).with_name("half_formats.py")
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "LAYERCC_ISA": isa, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == f"checked under {isa}", done.stderr
+    check_under(isa, "half_formats.py")
 
 
 def test_ir_is_independent_of_numba_configuration():

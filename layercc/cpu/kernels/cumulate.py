@@ -2,7 +2,8 @@
 
     y[o, k, i] = Σ_{j <= k} x[o, j, i]        (j < k with `exclusive`; from the end with `reverse`)
 
-Floats are accumulated in f64, one element after the other; columns side by side.
+Totals run one element after the other, columns side by side: of f16 and bf16 in f32, of other
+floats in f64. Each is rounded where it is stored, and the next goes on from what it was before.
 """
 
 from layercc.cpu.kernel import INT, kernel_family, optional, pointer

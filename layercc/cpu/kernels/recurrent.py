@@ -26,7 +26,7 @@ def rnn_cell(dtype: str, activation: tuple):
     from layercc.cpu.recurrence import LAYER, clear, place_of, rows_of_task
     from layercc.cpu.strided import row_of, strided
 
-    f = build(activation)
+    f = build(activation, contract=True)
     tensor = strided(dtype)
 
     def body(
@@ -115,7 +115,7 @@ def gru_gates(dtype: str, activation: tuple, biased: bool):
     from layercc.cpu.recurrence import LAYER, place_of, rows_of_task, three_gates
     from layercc.cpu.strided import row_of, strided
 
-    f = build(activation)
+    f = build(activation, contract=True)
     tensor = strided(dtype)
 
     def body(
@@ -158,7 +158,7 @@ def gru_cell(dtype: str, activations: tuple, biased: bool, linear: bool):
     from layercc.cpu.recurrence import LAYER, clear, place_of, rows_of_task, three_gates
     from layercc.cpu.strided import row_of, strided
 
-    f, g = (build(activation) for activation in activations)
+    f, g = (build(activation, contract=True) for activation in activations)
     one = SCALAR[dtype](1)
     tensor = strided(dtype)
 

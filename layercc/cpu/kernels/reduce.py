@@ -24,7 +24,7 @@ def _helpers(pre: tuple, post: tuple, combine: str):
     from layercc.cpu.numba_target import jit
 
     accumulator = compute_dtype(post[0][0])
-    before, after = build(pre), build(post)
+    before, after = build(pre, contract=True), build(post, contract=True)
     load_x = load(pre[0][0])
     output = _output_dtype(post)
     store_y = store(output)
