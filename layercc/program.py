@@ -8,38 +8,12 @@ the memory plan (`layercc.lower.memory`) and, per running call, by the runtime.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
-from layercc.cpu.kernel import KernelKey
-
-Space = Literal["arena", "constant", "input", "output", "faults"]
-
-
-#: Bytes: constants and buffers in the arena start at multiples of it.
-ALIGNMENT = 64
-
-
-@dataclass(slots=True, eq=False)
-class Buffer:
-    """A stretch of memory. `slot` is the position among constants, inputs or outputs;
-    `offset` the place in the arena, set by the memory plan. The space "faults" is the block through
-    which kernels report values that they cannot use (`layercc.cpu.faults`)."""
-
-    space: Space
-    nbytes: int
-    slot: int = -1
-    offset: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A place `offset` bytes into a buffer."""
-
-    buffer: Buffer
-    offset: int = 0
-
+from layercc.buffers import Address, Buffer
+from layercc.jobs.job import Check
+from layercc.kernels.declaration import KernelKey
 
 #: What an argument of a kernel holds: an integer, a float, or an address.
 Argument = int | float | Address
@@ -59,16 +33,6 @@ class KernelCall:
     def buffers(self) -> list[Buffer]:
         """Every buffer that the call reads or writes."""
         return [word.buffer for word in self.arguments.values() if isinstance(word, Address)]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """An input whose values a kernel call checks while it runs: whose it is, and its shape."""
-
-    node: str  # with its op, as in messages
-    source: str  # where the node came from, if that is known
-    input: str  # the op's name for it, then the value's
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

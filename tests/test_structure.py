@@ -17,23 +17,43 @@ ROOT = Path(__file__).parents[1]
 #: The most specific entry counts.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
-    "layercc.cpu": ("ir.scalar", "ir.primitives"),
-    "layercc.program": ("layercc.cpu.kernel",),
+    "layercc.buffers": ("ir.dtypes",),
+    "layercc.jobs": ("layercc.buffers",),
+    "layercc.kernels": ("ir.scalar", "ir.primitives"),
+    "layercc.program": ("layercc.buffers", "layercc.jobs.job", "layercc.kernels.declaration"),
+    "layercc.cpu": ("layercc.kernels",),
+    "layercc.cpu.weights": (),
+    "layercc.cpu.emit": (
+        "ir.diagnostics",
+        "ir.dtypes",
+        "layercc.buffers",
+        "layercc.jobs",
+        "layercc.program",
+    ),
     "layercc.frontends": ("ir",),
     "layercc.layers": ("ir",),
     "layercc.passes": ("ir",),
     "layercc.lower": (
         "ir",
+        "layercc.buffers",
+        "layercc.jobs",
+        "layercc.kernels",
         "layercc.program",
-        "layercc.cpu.kernel",
+        "layercc.cpu.emit",
         "layercc.cpu.kernels",
-        "layercc.cpu.expressions",
-        "layercc.cpu.functions",
         "layercc.cpu.isa",
         "layercc.cpu.tiles",
+        "layercc.cpu.weights",
     ),
     "layercc.options": ("ir.diagnostics", "layercc.cpu.target"),
-    "layercc.runtime": ("ir.diagnostics", "layercc.cpu", "layercc.program"),
+    "layercc.runtime": (
+        "ir.diagnostics",
+        "layercc.buffers",
+        "layercc.cpu",
+        "layercc.jobs.job",
+        "layercc.kernels",
+        "layercc.program",
+    ),
     # The compiled model makes plans for new shapes, so it reaches back to passes and lowering.
     "layercc.runtime.inputs": ("ir",),
     "layercc.runtime.planner": ("ir", "layercc.passes", "layercc.lower"),
@@ -49,7 +69,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.tools": (
         "ir",
         "layercc.compiler",
-        "layercc.cpu.expressions",  # to write kernels' names readably
+        "layercc.kernels.expressions",  # to write kernels' names readably
         "layercc.frontends",
         "layercc.layers",
         "layercc.lower",
@@ -67,6 +87,8 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
     "layercc.layers": ({"numba", "llvmlite", "onnx", "keras"}, "the builder makes graphs only"),
     "layercc.passes": ({"numba", "llvmlite", "onnx"}, "passes know graphs only"),
     "layercc.lower": ({"numba", "llvmlite", "onnx"}, "kernels are named, not built"),
+    "layercc.jobs": ({"numba", "llvmlite", "onnx", "networkx"}, "jobs are data"),
+    "layercc.kernels": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
     "layercc.cpu": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
 }
 

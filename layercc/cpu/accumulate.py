@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu.math import FLOATS, SCALAR
-from layercc.cpu.math_intrinsics import maximum, minimum, select
-from layercc.cpu.numba_target import jit
+from layercc.kernels.helper import jit
+from layercc.kernels.math import FLOATS, SCALAR
+from layercc.kernels.math_intrinsics import maximum, minimum, select
 
 _REORDER = {"contract", "reassoc"}
 

@@ -35,14 +35,14 @@ class Epilogue:
 def make_epilogue(expression: tuple, columns: tuple[int, ...]) -> Epilogue:
     """The helpers for an expression.
 
-    `expression` (see `layercc.cpu.expressions`) has the sum as first input, then as many operands
-    as `columns` has entries: `columns[i]` says whether operand i varies along the columns (1) or
-    has one element a row (0).
+    `expression` (see `layercc.kernels.expressions`) has the sum as first input, then as many
+    operands as `columns` has entries: `columns[i]` says whether operand i varies along the columns
+    (1) or has one element a row (0).
     """
-    from layercc.cpu.expressions import build
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.strided import row_of
+    from layercc.kernels.expressions import build
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset
 
     @jit
     def copy(target: Any, source: Any, count: Any) -> None:

@@ -43,7 +43,7 @@ had when it was started.
 
 from typing import Final
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 _LINE: Final = 16  # words: two 64-byte lines, since processors prefetch lines in pairs
 BUSY: Final = 0 * _LINE
@@ -95,8 +95,8 @@ def walk_table():
         wake_all,
         yield_thread,
     )
-    from layercc.cpu.intrinsics import address, stack_array
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import address, stack_array
 
     @jit
     def run_alone(function, tasks, words):
@@ -225,8 +225,8 @@ def attend():
         wake_all,
         yield_thread,
     )
-    from layercc.cpu.intrinsics import address, stack_array
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import address, stack_array
 
     @jit(inline=False)
     def leave_leader(control):

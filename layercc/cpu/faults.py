@@ -13,7 +13,7 @@ lowest place is kept, whichever thread meets it first.
 
 from typing import Final
 
-from layercc.cpu.kernel import INT, pointer, record
+from layercc.kernels.declaration import INT, pointer, record
 
 FOUND: Final = 0
 LOCK: Final = 1
@@ -31,7 +31,7 @@ FAULT: Final = record("Fault", block=pointer("i64"), check=INT)
 def reporter():
     """The helper ``report(fault, position, value, low, high)``."""
     from layercc.cpu.atomics import exchange, pause, store_release
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
 
     @jit(inline=False)
     def enter(block, check, position, value, low, high):
@@ -58,7 +58,7 @@ def index_checker():
 
     Negative indices count from the end. One outside of the dim is reported, and 0 goes for it.
     """
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
 
     report = reporter()
 

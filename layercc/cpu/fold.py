@@ -13,7 +13,7 @@ from typing import Any, Literal
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from layercc.cpu.numba_types import types
+from layercc.kernels.numba_types import types
 
 _I32 = ir.IntType(32)
 _STACK_ALIGNMENT = 64

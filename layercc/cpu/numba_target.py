@@ -54,10 +54,11 @@ from numba.extending import is_jitted
 
 from layercc.cpu.codegen import CallConvention, Codegen
 from layercc.cpu.isa import Isa
-from layercc.cpu.kernel import Abi, Annotation
-from layercc.cpu.numba_types import numba_type, types
 from layercc.cpu.objects import check_symbols
 from layercc.cpu.wrapper import Wrapper
+from layercc.kernels.declaration import Abi, Annotation
+from layercc.kernels.helper import Helper
+from layercc.kernels.numba_types import numba_type, types
 
 TARGET_NAME = "layercc"
 
@@ -129,13 +130,15 @@ class _TypingContext(typing.Context):
     def resolve_value_type(self, val: Any) -> Any:
         if isinstance(val, KernelDispatcher):
             return val.numba_type
+        if isinstance(val, Helper):
+            return dispatcher_of(val).numba_type
         if is_jitted(val):
-            return types.Dispatcher(_adopt(val.py_func))
+            return _of_user(val.py_func).numba_type
         try:
             return super().resolve_value_type(val)
         except ValueError:
             if isinstance(val, python_types.FunctionType):
-                return types.Dispatcher(_adopt(val))
+                return _of_user(val).numba_type
             raise
 
 
@@ -255,12 +258,8 @@ class KernelDispatcher(Dispatcher):
         return self.compile(sig)
 
 
-def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Make ``function`` a helper that kernels, and other helpers, may call.
-
-    Options: ``inline`` (True) forces it into its caller; ``contract`` (True) allows a multiply
-    and an add to become one FMA, where both stand in functions that allow it.
-    """
+def _dispatcher(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """What Numba sees of a helper; Numba itself asks for its own overloads this way."""
     options.pop("nopython", None)
     inline = options.pop("inline", True)
     contract = options.pop("contract", True)
@@ -274,13 +273,23 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-_adopted: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDictionary()
+_dispatchers: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDictionary()
 
 
-def _adopt(function: Callable[..., Any]) -> KernelDispatcher:
-    if function not in _adopted:
-        _adopted[function] = jit(function, contract=False)
-    return _adopted[function]
+def dispatcher_of(helper: Helper) -> KernelDispatcher:
+    """The dispatcher of a helper, always the same."""
+    if helper not in _dispatchers:
+        _dispatchers[helper] = _dispatcher(
+            helper.py_func, inline=helper.inline, contract=helper.contract, **helper.options
+        )
+    return _dispatchers[helper]
+
+
+def _of_user(function: Callable[..., Any]) -> KernelDispatcher:
+    """The dispatcher of a user's function: products and sums of it stay apart."""
+    if function not in _dispatchers:
+        _dispatchers[function] = _dispatcher(function, contract=False)
+    return _dispatchers[function]
 
 
 @contextlib.contextmanager
@@ -294,7 +303,7 @@ def _compiling(isa: Isa) -> Iterator[None]:
 
 target_registry[TARGET_NAME] = LayerccCPU
 dispatcher_registry[LayerccCPU] = KernelDispatcher
-jit_registry[LayerccCPU] = jit
+jit_registry[LayerccCPU] = _dispatcher
 
 
 def compile_to_object(
@@ -334,7 +343,7 @@ def compile_library(
     if abi == "words":
         arguments.insert(0, types.int64)
     with target_override(TARGET_NAME), global_compiler_lock, _compiling(isa):
-        result = jit(body).compile_result(tuple(arguments))
+        result = _dispatcher(body).compile_result(tuple(arguments))
         if result.signature.return_type != types.none:
             raise TypeError(f"kernel {entry} returns {result.signature.return_type}, not nothing")
         context = result.target_context

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu.kernel import record
-from layercc.cpu.numba_target import jit
 from layercc.cpu.strided import row_of, strided
+from layercc.kernels.declaration import record
+from layercc.kernels.helper import jit
 
 #: A product, before scales and zero points: `sums` are Σ a b, `totals` the Σ a of each row;
 #: `scale` and `zero` are those of A, a number each for all rows; the others are of B, a row each:

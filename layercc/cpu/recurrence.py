@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from layercc.cpu.expressions import Expression, build
-from layercc.cpu.intrinsics import offset
-from layercc.cpu.kernel import INT, optional, pointer, record
-from layercc.cpu.math import SCALAR
-from layercc.cpu.numba_target import jit
+from layercc.kernels.declaration import INT, optional, pointer, record
+from layercc.kernels.expressions import Expression, build
+from layercc.kernels.helper import jit
+from layercc.kernels.intrinsics import offset
+from layercc.kernels.math import SCALAR
 
 #: The sizes of a recurrent layer. `lengths` are the steps of each sample, if these are `limited`;
 #: directions are backward from number 1 - `first_backward` on; a task has `row_block` rows.

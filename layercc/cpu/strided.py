@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from layercc.cpu.intrinsics import offset
-from layercc.cpu.kernel import INT, pointer, record
-from layercc.cpu.numba_target import jit
+from layercc.kernels.declaration import INT, pointer, record
+from layercc.kernels.helper import jit
+from layercc.kernels.intrinsics import offset
 
 
 def strided(dtype: str) -> Any:

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from layercc.cpu.isa import Isa
-from layercc.cpu.numba_types import types
+from layercc.kernels.numba_types import types
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from layercc.cpu.kernel import INT, record
-from layercc.cpu.numba_target import jit
+from layercc.kernels.declaration import INT, record
+from layercc.kernels.helper import jit
 
 #: A window along one axis: positions of the input and output, taps, and how the window moves.
 AXIS = record("Axis", inputs=INT, outputs=INT, taps=INT, stride=INT, pad=INT, dilation=INT)

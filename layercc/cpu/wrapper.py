@@ -10,8 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from layercc.cpu.kernel import Annotation, Kind, Record, words_of
-from layercc.cpu.numba_types import numba_type
+from layercc.kernels.declaration import Annotation, Kind, Record, words_of
+from layercc.kernels.numba_types import numba_type
 
 _INT64 = ir.IntType(64)
 

@@ -17,13 +17,15 @@ from ir.diagnostics import Diagnostic, UnsupportedError
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer
 from ir.registry import OpError
+from layercc.buffers import Buffer
+from layercc.cpu.emit.builder import Builder
 from layercc.cpu.isa import Isa
+from layercc.cpu.weights import Weights
 from layercc.lower.context import Context, Tensor
 from layercc.lower.limits import check_program, check_values
 from layercc.lower.memory import plan_memory
 from layercc.lower.registry import find_lowering, lowered_ops, lowering, lowering_name
-from layercc.lower.weights import Weights
-from layercc.program import Buffer, Port, Program
+from layercc.program import Port, Program
 
 __all__ = [
     "Weights",
@@ -113,7 +115,7 @@ def lower(
             for t in [inference.types[v.name]]
         ],
     )
-    context = Context(graph, inference, weights, program, nodes, isa)
+    context = Context(graph, inference, nodes, Builder(program, weights, isa))
     for slot, port in enumerate(program.inputs):
         kind = inference.types[port.name]
         nbytes = math.prod(port.shape) * kind.dtype.itemsize
@@ -125,8 +127,10 @@ def lower(
         try:
             emit(context, node)
         except UnsupportedError as error:
-            error.nodes = error.nodes or (node.name,)
-            raise
+            if error.nodes:
+                raise
+            place = "" if str(error).startswith(str(node)) else f"{node}: "
+            raise UnsupportedError(f"{place}{error}", error.ops, [node.name]) from None
         except OpError as error:
             inference.diagnostics.append(
                 Diagnostic(error.code, str(error), node.name, node.op, node.source)

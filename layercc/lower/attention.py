@@ -9,6 +9,7 @@ from typing import Any
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.attention import AttentionDims, attention_dims
+from layercc.cpu.emit.movement import CHUNK
 from layercc.cpu.kernels.attention import (
     ADDED,
     BLOCK_TILES,
@@ -20,11 +21,12 @@ from layercc.cpu.kernels.attention import (
 from layercc.cpu.kernels.attention import attention as kernel
 from layercc.cpu.kernels.rotary import rotary
 from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
+from layercc.jobs.movement import strides_of
 from layercc.lower.casting import cast, computable, result, rounded
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import pack_at_run_time
 from layercc.lower.gathering import in_range
-from layercc.lower.movement import CHUNK, strided_copy, strides_of
+from layercc.lower.movement import strided_copy
 from layercc.lower.registry import lowering
 
 #: A window without a bound.

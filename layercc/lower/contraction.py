@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ir.dtypes import DType
+from layercc.buffers import aligned_zeros
 from layercc.cpu.isa import Isa
 from layercc.cpu.kernels.contraction import BLOCK_TILES, contraction
 from layercc.cpu.kernels.packing import pack_panels
@@ -19,7 +20,6 @@ from layercc.cpu.tiles import WORDS, choose_vectors, lanes, tile_rows
 from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import Epilogue
 from layercc.lower.strided import Strided
-from layercc.lower.weights import aligned_zeros
 from layercc.lower.windows import Axes, Axis
 
 #: Panels of weights beyond this size are each used for all rows before the next is read.

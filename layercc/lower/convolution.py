@@ -8,6 +8,7 @@ import numpy as np
 
 from ir.ops.convolution import conv_window
 from ir.ops.windows import Window
+from layercc.cpu.emit.movement import pad_spatial
 from layercc.cpu.tiles import choose_vectors
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
@@ -20,7 +21,7 @@ from layercc.lower.contraction import (
 from layercc.lower.depthwise import depthwise
 from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group, anchor, with_bias
-from layercc.lower.movement import pad_spatial, transposed
+from layercc.lower.movement import transposed
 from layercc.lower.strided import Strided
 from layercc.lower.windows import Axes, axes_of
 
@@ -113,7 +114,7 @@ def _joined(context: Context, x: Tensor, window: Window) -> tuple[Tensor, Axes]:
         for size, begin, dim in zip(needed, begins, x.shape[1:-1], strict=True)
     ]
     if any(begins) or any(ends):
-        x = pad_spatial(context, x, begins, ends)
+        x = pad_spatial(context.builder, x, begins, ends)
     plain = Window(
         (*window.kernel[:-1], 1),
         window.strides,

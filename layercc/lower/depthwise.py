@@ -8,14 +8,15 @@ import numpy as np
 
 from ir.diagnostics import UnsupportedError
 from ir.ops.windows import Window
+from layercc.buffers import aligned_zeros
 from layercc.cpu.kernels.depthwise import CHANNEL_BLOCK, MOST_TAPS
 from layercc.cpu.kernels.depthwise import depthwise as kernel
 from layercc.cpu.tiles import lanes
+from layercc.jobs.movement import strides_of
 from layercc.lower.context import Context, Tensor
 from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group
-from layercc.lower.movement import strided_copy, strides_of
-from layercc.lower.weights import aligned_zeros
+from layercc.lower.movement import strided_copy
 from layercc.lower.windows import axes_of
 
 #: Undilated windows of these (widths, strides) have a kernel that shares input pixels between

@@ -24,7 +24,7 @@ class Operand(Strided):
 class Epilogue:
     """A scalar expression of the sum and the operands; the plain sum if there is none."""
 
-    steps: tuple = ()  # an expression; see `layercc.cpu.expressions`
+    steps: tuple = ()  # an expression; see `layercc.kernels.expressions`
     operands: tuple[Operand, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""Pointwise nodes as an expression (`layercc.cpu.expressions`) and the list of its operands."""
+"""Pointwise nodes as an expression (`layercc.kernels.expressions`) and the list of its operands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ir.graph import Node
 from ir.inference import call_for
 from ir.registry import find_op
 from ir.types import TensorType
-from layercc.cpu.expressions import ABSENT, ELEMENT_TYPES, Expression, Step
-from layercc.cpu.functions import name_of
+from layercc.kernels.expressions import ABSENT, ELEMENT_TYPES, Expression, Step
+from layercc.kernels.functions import name_of
 
 #: Exponents for which `pow` becomes products, a division or a root.
 _SIMPLE_EXPONENTS = frozenset({-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0})

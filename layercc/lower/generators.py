@@ -6,8 +6,8 @@ import numpy as np
 
 from ir.graph import Node
 from layercc.lower.context import Context
+from layercc.lower.movement import fill_with
 from layercc.lower.registry import lowering
-from layercc.lower.slicing import fill_with
 
 
 @lowering("ConstantOfShape")

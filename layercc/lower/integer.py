@@ -21,6 +21,7 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.convolution import conv_window
 from layercc.cpu.tiles import PAIRS, choose_vectors
+from layercc.jobs.movement import strides_of
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
     Contraction,
@@ -31,7 +32,7 @@ from layercc.lower.contraction import (
 )
 from layercc.lower.epilogue import Epilogue
 from layercc.lower.integer_bytes import Form, Operands, in_bytes, suits
-from layercc.lower.movement import strided_copy, strides_of, transposed
+from layercc.lower.movement import strided_copy, transposed
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.registry import lowering
 from layercc.lower.strided import Strided

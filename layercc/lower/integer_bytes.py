@@ -16,10 +16,11 @@ import numpy as np
 
 from ir.dtypes import DType
 from layercc.cpu.tiles import QUADS, choose_vectors
+from layercc.jobs.movement import strides_of
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import BYTES, Packed, pack_bytes
 from layercc.lower.epilogue import Epilogue, Operand
-from layercc.lower.movement import strided_copy, strides_of
+from layercc.lower.movement import strided_copy
 from layercc.lower.pointwise import ExpressionBuilder
 
 #: From signed bytes to unsigned ones.

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from layercc.program import ALIGNMENT, Buffer, Program
+from layercc.buffers import ALIGNMENT, Buffer
+from layercc.program import Program
 
 
 @dataclass(slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,141 +9,23 @@ from ir.graph import Graph, Node
 from ir.inference import infer
 from ir.registry import all_ops, find_op
 from ir.types import TensorType
-from layercc.cpu.expressions import Expression, Step
-from layercc.cpu.kernels.pointwise import pointwise as pointwise_kernel
+from layercc.jobs.pointwise import Pointwise
+from layercc.kernels.expressions import Expression, Step
 from layercc.lower.context import Context, Tensor
 from layercc.lower.expressions import expression_of
-from layercc.lower.movement import strided_copy
 from layercc.lower.registry import lowering
-
-#: Elements of a task: cheap expressions are bound by memory, costly ones by arithmetic.
-_CHEAP_TASK, _COSTLY_TASK = 1 << 15, 1 << 13
-_COSTLY_FLOPS = 8  # an element
-#: Rows shorter than the first are made up to the second long, if there are enough elements.
-_SHORT_ROW, _LONG_ROW, _WORTH_LENGTHENING = 64, 1024, 1 << 13
-
-
-def row_major_strides(shape: Sequence[int], rank: int) -> list[int]:
-    """Element strides of a dense tensor broadcast to `rank` dims; 0 where it is broadcast."""
-    strides = [0] * rank
-    step = 1
-    for axis in range(1, len(shape) + 1):
-        if shape[-axis] != 1:
-            strides[-axis] = step
-        step *= shape[-axis]
-    return strides
-
-
-def collapse(
-    shape: Sequence[int], strides: Sequence[Sequence[int]]
-) -> tuple[list[int], list[list[int]]]:
-    """Fewer, longer dims: those that every operand walks as if they were one are merged.
-
-    `strides[k]` are the element strides of operand k over `shape`. At least one dim remains.
-    """
-    sizes: list[int] = []
-    merged: list[list[int]] = [[] for _ in strides]
-    for axis, size in enumerate(shape):
-        if size == 1:
-            continue
-        steps = [operand[axis] for operand in strides]
-        if sizes and all(
-            walked[-1] == step * size for walked, step in zip(merged, steps, strict=True)
-        ):
-            sizes[-1] *= size
-            for walked, step in zip(merged, steps, strict=True):
-                walked[-1] = step
-            continue
-        sizes.append(size)
-        for walked, step in zip(merged, steps, strict=True):
-            walked.append(step)
-    if not sizes:
-        return [1], [[0] for _ in strides]
-    return sizes, merged
-
-
-def _lengthen_rows(
-    context: Context, sizes: list[int], walks: list[list[int]], operands: Sequence[Tensor]
-) -> tuple[list[int], list[list[int]], list[Tensor]]:
-    """Makes rows of few elements longer, where that is possible: several rows become one.
-
-    Operands that are the same for all of these rows (a bias of three channels) are repeated in
-    scratch memory. Takes and gives sizes, strides and tensors of the operands.
-    """
-    *_, rows, inner = (1, *sizes)
-    if inner == 0:
-        return sizes, walks, list(operands)
-    steps = [(0, *walk)[-2:] for walk in walks]
-    repeats = next((d for d in range(_LONG_ROW // inner, 1, -1) if rows % d == 0), 1)
-    if (
-        repeats * inner < _SHORT_ROW
-        or math.prod(sizes) < _WORTH_LENGTHENING
-        or any(step not in ((inner, 1), (0, 1), (0, 0)) for step in steps)
-    ):
-        return sizes, walks, list(operands)
-    sizes = [*sizes[:-2], rows // repeats, repeats * inner]
-    longer, tensors = [], []
-    for walk, step, tensor in zip(walks, steps, operands, strict=True):
-        if step == (0, 1):
-            periods = tensor.size // inner
-            repeated = context.scratch(tensor.dtype, (periods, repeats, inner))
-            strided_copy(
-                context, tensor, repeated, repeated.shape,
-                (inner, 0, 1), (repeats * inner, inner, 1),
-            )  # fmt: skip
-            tensor = repeated
-            walk = [*(stride * repeats for stride in walk[:-2]), 0, 1]
-        elif step == (inner, 1):
-            walk = [*walk[:-2], repeats * inner, 1]
-        tensors.append(tensor)
-        longer.append(walk)
-    return sizes, longer, tensors
 
 
 def emit_pointwise(
     context: Context,
-    expression: tuple,
+    expression: Expression,
     operands: Sequence[Tensor],
     outputs: Sequence[Tensor],
     shape: tuple[int, ...],
     flops: int = 0,
 ) -> None:
-    """Appends the call that computes `expression` of broadcast `operands` into dense `outputs`.
-
-    `flops` are the operations for one element.
-    """
-    rank = len(shape)
-    dense = row_major_strides(shape, rank)
-    walks = [row_major_strides(tensor.shape, rank) for tensor in operands]
-    sizes, merged = collapse(shape, [*walks, dense])
-    merged.pop()  # the outputs
-    if sizes[-1] < _SHORT_ROW and len(sizes) > 1:
-        sizes, merged, operands = _lengthen_rows(context, sizes, merged, operands)
-    *outer, inner = sizes
-    rows = math.prod(outer)
-    chunk = _COSTLY_TASK if flops >= _COSTLY_FLOPS else _CHEAP_TASK
-    inner_block = inner if inner < 2 * chunk else chunk
-    row_block = max(1, chunk // max(inner_block, 1))
-    arguments: dict[str, int | Tensor] = {
-        **{f"x{k}": tensor for k, tensor in enumerate(operands)},
-        **{f"y{k}": tensor for k, tensor in enumerate(outputs)},
-        "rows": rows,
-        "row_block": row_block,
-        "inner": inner,
-        "inner_block": max(inner_block, 1),
-    }
-    for d, size in enumerate(outer):
-        arguments[f"size{d}"] = size
-        for k, walk in enumerate(merged):
-            arguments[f"x{k}_stride{d}"] = walk[d]
-    strides = tuple(walk[-1] for walk in merged)
-    tasks = -(-rows // row_block) * -(-inner // max(inner_block, 1))
-    context.call(
-        pointwise_kernel.key(expression, strides, len(outer)),
-        tasks=tasks,
-        flops=flops * rows * inner,
-        **arguments,
-    )
+    """Gives the job that computes `expression` of broadcast `operands` into dense `outputs`."""
+    context.emit(Pointwise(expression, tuple(operands), tuple(outputs), shape, flops))
 
 
 class ExpressionBuilder:

@@ -8,6 +8,7 @@ from ir.diagnostics import UnsupportedError
 from ir.graph import Node
 from ir.ops.pooling import MaxUnpool, pool_window
 from ir.ops.windows import Window
+from layercc.cpu.emit.movement import moved_as
 from layercc.cpu.kernels.pooling import (
     CHANNEL_BLOCK,
     MOST_TAPS,
@@ -15,12 +16,12 @@ from layercc.cpu.kernels.pooling import (
     max_unpool,
     pool,
 )
+from layercc.jobs.movement import strides_of
 from layercc.lower.context import Context, Tensor
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
-from layercc.lower.movement import moved_as, strided_copy, strides_of
+from layercc.lower.movement import fill_with, strided_copy
 from layercc.lower.reduction import Recipe, emit_reduction
 from layercc.lower.registry import lowering
-from layercc.lower.slicing import fill_with
 from layercc.lower.windows import axes_of, spatial_words
 
 #: Elements that a task reads, about.
@@ -164,7 +165,7 @@ def unpool(context: Context, node: Node) -> None:
         y=y,
         n=x.size,
         size=y.size,
-        fault=context.check(1),
+        fault=context.builder.check(context.check(1)),
     )
     if not direct:
         fill_with(context, target)

@@ -8,7 +8,7 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.registry import Call
-from layercc.cpu.expressions import ELEMENT_TYPES
+from layercc.kernels.expressions import ELEMENT_TYPES
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import emit_reduction, recipe_of

@@ -17,11 +17,12 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.recurrent import Recurrent, direction_count, resolve_activations
 from ir.registry import Call
-from layercc.cpu.expressions import Expression, Step
-from layercc.cpu.kernel import KernelKey
+from layercc.cpu.emit.movement import CHUNK, moved_as
 from layercc.cpu.kernels.fill import fill
 from layercc.cpu.kernels.recurrent import gru_cell, gru_gates, lstm_cell, rnn_cell
 from layercc.cpu.tiles import choose_vectors
+from layercc.kernels.declaration import KernelKey
+from layercc.kernels.expressions import Expression, Step
 from layercc.lower.casting import computable, result, rounded
 from layercc.lower.context import Context, Tensor
 from layercc.lower.contraction import (
@@ -33,7 +34,7 @@ from layercc.lower.contraction import (
 )
 from layercc.lower.epilogue import Epilogue, Operand
 from layercc.lower.gathering import in_range
-from layercc.lower.movement import CHUNK, copy, moved_as
+from layercc.lower.movement import copy
 from layercc.lower.registry import lowering
 from layercc.lower.strided import Strided
 

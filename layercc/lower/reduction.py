@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.reductions import reduction_axes
-from layercc.cpu.expressions import Expression, compute_dtype
 from layercc.cpu.kernels.reduce import COLUMNS, reduce_columns, reduce_rows
+from layercc.kernels.expressions import Expression, compute_dtype
 from layercc.lower.context import Context, Tensor
 from layercc.lower.registry import lowering
 

@@ -11,10 +11,10 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.resizing import AxisResize, interpolation_taps, resize_plan, source_positions
 from ir.registry import Call
+from layercc.cpu.emit.movement import CHUNK
 from layercc.cpu.kernels.resampling import resample
 from layercc.lower.context import Context, Tensor
 from layercc.lower.gathering import take
-from layercc.lower.movement import CHUNK
 from layercc.lower.registry import lowering
 
 _SPECIAL_TAPS = (2, 4)
@@ -43,7 +43,7 @@ def resize(context: Context, node: Node) -> None:
         y = target if part is plan[-1] else context.scratch(between, shape)
         positions, weights = interpolation_taps(call, part)
         if by_copy:
-            take(context, x, context.constant(positions.reshape(-1)), y, axis)
+            take(context, x, positions.reshape(-1), y, axis)
         else:
             if crop:
                 places = source_positions(part, call.coordinate_transformation_mode)

@@ -11,8 +11,8 @@ from ir.ops.sampling import affine_points
 from layercc.cpu.kernels.sampling import grid_sample as kernel
 from layercc.lower.context import Context
 from layercc.lower.contraction import Contraction, emit, pack_at_run_time
+from layercc.lower.movement import fill_with
 from layercc.lower.registry import lowering
-from layercc.lower.slicing import fill_with
 from layercc.lower.strided import Strided
 from layercc.lower.windows import three
 

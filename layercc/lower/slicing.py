@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ir.graph import Node
-from layercc.cpu.kernels.fill import fill
+from layercc.jobs.movement import strides_of
 from layercc.lower.context import Context, Tensor
 from layercc.lower.gathering import take
-from layercc.lower.movement import CHUNK, moved_as, strided_copy, strides_of, transposed
+from layercc.lower.movement import fill_with, strided_copy, transposed
 from layercc.lower.registry import lowering
 
 
@@ -62,7 +62,7 @@ def slice_(context: Context, node: Node) -> None:
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
     shape = context.shape(node.outputs[0])
-    strides = strides_of(x.shape)
+    strides = [*strides_of(x.shape)]
     start = 0
     for axis, (first, step) in _slices(call, x.shape).items():
         start += first * strides[axis]
@@ -150,20 +150,8 @@ def _pad_by_tables(
         table = np.pad(places, (max(before[axis], 0), max(after[axis], 0)), mode=mode)  # type: ignore[call-overload]
         shape = (*x.shape[:axis], len(table), *x.shape[axis + 1 :])
         target = y if axis == axes[-1] else context.scratch(x.dtype, shape)
-        take(context, x, context.constant(table.astype(np.int64)), target, axis)
+        take(context, x, table.astype(np.int64), target, axis)
         x = target
-
-
-def fill_with(context: Context, y: Tensor, value: Tensor | None = None) -> None:
-    """Writes one value (the first element of `value`, or zero) to all of a tensor."""
-    dtype = moved_as(y.dtype)
-    if value is None:
-        value = context.constant(_ZEROS[dtype])
-    tasks = -(-y.size // CHUNK)
-    context.call(fill.key(dtype), tasks=tasks, value=value, y=y, n=y.size, chunk=CHUNK)
-
-
-_ZEROS = {f"u{8 * size}": np.zeros(1, f"u{size}") for size in (1, 2, 4, 8)}
 
 
 @lowering("Expand")

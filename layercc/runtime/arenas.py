@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layercc.program import ALIGNMENT
+from layercc.buffers import ALIGNMENT
 
 if TYPE_CHECKING:
     from layercc.runtime.plan import Instance

@@ -19,8 +19,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa
-from layercc.cpu.kernel import KernelKey, family_of
+from layercc.kernels.declaration import KernelKey
 from layercc.runtime.cores import usable_cores
 
 log = logging.getLogger(__name__)

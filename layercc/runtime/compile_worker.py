@@ -12,7 +12,7 @@ import json
 import sys
 
 from layercc.cpu.isa import Isa
-from layercc.cpu.kernel import KernelKey
+from layercc.kernels.declaration import KernelKey
 from layercc.runtime.native import default_kernels
 
 

@@ -23,9 +23,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from layercc.cpu.functions import is_digested
+from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa
-from layercc.cpu.kernel import Argument, KernelKey, Kind, Signature, family_of, module_file
+from layercc.kernels.declaration import Argument, KernelKey, Kind, Signature, module_file
+from layercc.kernels.functions import is_digested
 
 log = logging.getLogger(__name__)
 
@@ -236,9 +237,9 @@ def _target_file() -> str:
     return str(Path(__file__).parents[1] / "cpu" / "numba_target.py")
 
 
+_MODULE = r"((?:layercc\.(?:cpu|kernels)|ir\b)[\w.]*)"
 _IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+((?:layercc\.cpu|ir\b)[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)"
-    r"|import[ \t]+((?:layercc\.cpu|ir\b)[\w.]*))",
+    rf"^[ \t]*(?:from[ \t]+{_MODULE}[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+{_MODULE})",
     re.MULTILINE,
 )
 
@@ -261,7 +262,7 @@ def _edited(path: str) -> bool:
 
 @functools.cache
 def _closure(path: str) -> frozenset[str]:
-    """The source file ``path`` and what it imports of layercc/cpu and ir, however deep."""
+    """The source file ``path`` and what it imports of layercc's kernels and ir, however deep."""
     seen = {path}
     todo = [path]
     while todo:

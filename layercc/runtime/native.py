@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa
-from layercc.cpu.kernel import KernelKey, Signature, family_of
+from layercc.kernels.declaration import KernelKey, Signature
 from layercc.runtime.compile_pool import compile_in_processes
 from layercc.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
 from layercc.runtime.loading import load_object

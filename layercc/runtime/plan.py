@@ -16,10 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from ir.diagnostics import InputError, out_of_range
+from layercc.buffers import Address
 from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
 from layercc.cpu.faults import FOUND, POSITION, RECORD_WORDS, RECORDS
-from layercc.cpu.kernel import KernelKey, Signature
-from layercc.program import Address, Check, KernelCall, Program
+from layercc.jobs.job import Check
+from layercc.kernels.declaration import KernelKey, Signature
+from layercc.program import KernelCall, Program
 from layercc.runtime.arenas import DATA_FIELD, LARGE_ARENA, Arena, Arenas, address_of, word_at
 from layercc.runtime.native import Kernels, LoadedKernel
 from layercc.runtime.threads import run_table

@@ -10,9 +10,9 @@ neighbours, its own neighbours, and a spread of all float32 patterns.
 import ml_dtypes
 import numpy as np
 
-from layercc.cpu.intrinsics import load_bf16, load_f16, store_bf16, store_f16
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import INT, pointer
+from layercc.kernels.declaration import INT, pointer
+from layercc.kernels.intrinsics import load_bf16, load_f16, store_bf16, store_f16
 from tests.cpu.native_calls import NativeFunction
 
 

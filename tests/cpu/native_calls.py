@@ -7,8 +7,8 @@ import ctypes
 import numpy as np
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import KernelFamily
 from layercc.cpu.numba_target import compile_library
+from layercc.kernels.declaration import KernelFamily
 from layercc.runtime.loading import load_object
 
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)

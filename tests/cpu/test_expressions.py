@@ -10,9 +10,9 @@ import pytest
 
 from ir import scalar
 from ir.dtypes import DType
-from layercc.cpu.expressions import ABSENT, build, passing
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
+from layercc.kernels.expressions import ABSENT, build, passing
 from layercc.runtime.native import default_kernels
 from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
@@ -20,7 +20,7 @@ from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 @kernel_family
 def evaluate(expression: tuple):
     """One input, any number of outputs; y0, y1 are the first and last of them."""
-    from layercc.cpu.expressions import build, load, store
+    from layercc.kernels.expressions import build, load, store
 
     (dtype, *_), steps, outputs = expression
     dtypes = (dtype, *(step[-1] for step in steps))

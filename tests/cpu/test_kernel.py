@@ -9,7 +9,10 @@ import sys
 
 import pytest
 
-from layercc.cpu.kernel import (
+from layercc.cpu.families import family_of
+from layercc.cpu.isa import host_isa
+from layercc.cpu.kernels.copy import copy
+from layercc.kernels.declaration import (
     F32,
     F64,
     INT,
@@ -17,15 +20,12 @@ from layercc.cpu.kernel import (
     KernelFamily,
     KernelKey,
     Kind,
-    family_of,
     kernel_family,
     optional,
     pointer,
     record,
-    signature,
     words_of,
 )
-from layercc.cpu.kernels.copy import copy
 
 
 def test_key():
@@ -62,7 +62,8 @@ def test_wrong_parameters():
 
 
 def test_signature():
-    assert signature(copy.key("bf16")) == (
+    family = family_of(copy.key("bf16"))
+    assert family.signature(family.body(copy.key("bf16"), host_isa())) == (
         Argument("x", Kind("pointer", "bf16")),
         Argument("y", Kind("pointer", "bf16")),
         Argument("n", INT),

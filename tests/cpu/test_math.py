@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 from layercc.runtime.native import default_kernels
 from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
@@ -20,7 +20,7 @@ from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 @kernel_family
 def apply_primitive(name: str, dtype: str):
     """y[i] = name(x[i])."""
-    from layercc.cpu.math import primitive
+    from layercc.kernels.math import primitive
 
     function = primitive(name, dtype)
 
@@ -34,7 +34,7 @@ def apply_primitive(name: str, dtype: str):
 @kernel_family
 def apply_power():
     """y[i] = a[i] ** b[i], the exponent in float64."""
-    from layercc.cpu.math import primitive
+    from layercc.kernels.math import primitive
 
     power = primitive("power", "f32")
 
@@ -156,7 +156,7 @@ def test_power_specials():
 @pytest.mark.parametrize("name", ["exp", "tanh", "erf", "log", "sin"])
 def test_loops_are_vector_code(name):
     """Loops over these use full-width registers and call nothing."""
-    from layercc.cpu.math import primitive
+    from layercc.kernels.math import primitive
 
     function = primitive(name, "f32")
 

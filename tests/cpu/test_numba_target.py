@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from layercc.cpu.intrinsics import (
+from layercc.cpu.isa import host_isa
+from layercc.cpu.numba_target import compile_library
+from layercc.cpu.objects import undefined_symbols
+from layercc.kernels.declaration import F32, F64, INT, pointer, record
+from layercc.kernels.helper import jit
+from layercc.kernels.intrinsics import (
     address,
     bits_f32,
     f32_from_bits,
@@ -20,10 +25,6 @@ from layercc.cpu.intrinsics import (
     prefetch,
     stack_array,
 )
-from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import F32, F64, INT, pointer, record
-from layercc.cpu.numba_target import compile_library, jit
-from layercc.cpu.objects import undefined_symbols
 from tests.cpu.isas import check_under, isas_of_this_machine
 from tests.cpu.native_calls import NativeFunction
 
@@ -285,7 +286,7 @@ def test_ir_is_independent_of_numba_configuration():
         f"import sys; sys.path[:0] = [{os.path.dirname(__file__)!r}]\n"
         "from test_numba_target import multiply_add, compile_library\n"
         "from layercc.cpu.isa import host_isa\n"
-        "from layercc.cpu.kernel import KernelFamily\n"
+        "from layercc.kernels.declaration import KernelFamily\n"
         "parameters = KernelFamily(multiply_add).parameters(multiply_add)\n"
         "print(compile_library(multiply_add, parameters, 'entry', host_isa()).get_asm_str())"
     )
@@ -304,7 +305,7 @@ def test_ir_is_independent_of_numba_configuration():
 
 
 def test_compile_library_names_its_entry():
-    from layercc.cpu.kernel import KernelFamily
+    from layercc.kernels.declaration import KernelFamily
 
     parameters = KernelFamily(multiply_add).parameters(multiply_add)
     library = compile_library(multiply_add, parameters, "an_entry", host_isa())

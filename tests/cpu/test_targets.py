@@ -86,7 +86,7 @@ def test_code_for_another_machine_is_made_but_not_run() -> None:
     isa = replace(isa_named("portable"), name="elsewhere")
     fn = lc.compile(block(), target=lc.CpuTarget(isa))
     assert fn.plan({"x": (1, 5, 7, 7)}).program.calls
-    with pytest.raises(lc.LayerccError, match=r"compiled for cpu \(elsewhere\), which this machine"):
+    with pytest.raises(lc.LayerccError, match=r"for cpu \(elsewhere\), which this machine"):
         fn(np.zeros((1, 5, 7, 7), np.float32))
 
 
@@ -111,5 +111,5 @@ def test_targets_that_are_none(target: object, error: type[Exception], words: st
 
 
 def test_an_unknown_instruction_set() -> None:
-    with pytest.raises(ValueError, match="no instruction set 'mmx'; .*portable are known"):
+    with pytest.raises(ValueError, match=r"no instruction set 'mmx'; .*portable are known"):
         lc.CpuTarget("mmx")

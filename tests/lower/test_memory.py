@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import layercc as lc
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import KernelKey
+from layercc.kernels.declaration import KernelKey
 from layercc.lower import Weights, lower
 from layercc.lower.memory import ALIGNMENT, plan_memory
 from layercc.passes import run_passes

@@ -22,7 +22,7 @@ from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType, dtype_of
 from ir.graph import Graph, Node, Value
 from ir.interpreter import interpret
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import KernelKey
+from layercc.kernels.declaration import KernelKey
 from layercc.lower import Weights, lower
 from layercc.passes import run_passes
 from layercc.runtime.native import default_kernels

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from layercc.cpu.functions import is_digested, name_of, resolve
+from layercc.kernels.functions import is_digested, name_of, resolve
 
 PROGRAM = """
 import numpy as np

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layercc.cpu.isa import host_isa
 from layercc.cpu.kernels.copy import copy
 from layercc.program import Address, Buffer, KernelCall, Port, Program
 from layercc.runtime.native import default_kernels
@@ -44,7 +45,7 @@ def program(
 @pytest.mark.parametrize("through_arena", [False, True])
 @pytest.mark.parametrize("source", ["input", "constant"])
 def test_what_stays_inside_runs(source: str, through_arena: bool) -> None:
-    plan = GuardedPlan(program(5, 0, source, through_arena), default_kernels())
+    plan = GuardedPlan(program(5, 0, source, through_arena), default_kernels(host_isa()))
     for _ in range(2):
         (y,) = plan.run([X], threads=1)
         np.testing.assert_array_equal(y, X)
@@ -52,7 +53,7 @@ def test_what_stays_inside_runs(source: str, through_arena: bool) -> None:
 
 @pytest.mark.parametrize("through_arena", [False, True])
 def test_results_of_memory_that_nobody_wrote(through_arena: bool) -> None:
-    plan = GuardedPlan(program(4, 0, "input", through_arena), default_kernels())
+    plan = GuardedPlan(program(4, 0, "input", through_arena), default_kernels(host_isa()))
     with pytest.raises(OutsideAccess, match="memory that nobody wrote"):
         plan.run([X], threads=1)
 
@@ -66,7 +67,7 @@ def test_results_of_memory_that_nobody_wrote(through_arena: bool) -> None:
 )
 def test_writes_beside_a_buffer(edge: Edge, count: int, first: int, what: str) -> None:
     """Within its pages, on the side that no guard page touches."""
-    plan = EdgePlan(program(count, first), default_kernels(), edge)
+    plan = EdgePlan(program(count, first), default_kernels(host_isa()), edge)
     with pytest.raises(OutsideAccess, match=what):
         plan.run([X], threads=1)
 
@@ -85,7 +86,8 @@ FAULTS = {
 def test_accesses_outside_are_faults(arguments: str, edge: Edge) -> None:
     text = (
         "from tests.runtime.test_guarded import *\n"
-        f"EdgePlan(program({arguments}), default_kernels(), {edge!r}).run([X], threads=1)\n"
+        f"plan = EdgePlan(program({arguments}), default_kernels(host_isa()), {edge!r})\n"
+        "plan.run([X], threads=1)\n"
     )
     made = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, check=False)
     assert made.returncode == -signal.SIGSEGV, made.stderr.decode()

@@ -137,9 +137,14 @@ def test_names_depend_on_all_that_matters(monkeypatch):
 def test_sources_are_followed():
     from layercc.cpu import executor
 
-    files = {os.path.basename(path) for path in kernel_cache._closure(executor.__file__)}
-    assert {"executor.py", "atomics.py", "kernel.py", "numba_target.py", "isa.py", "objects.py"} <= files
-    assert {"codegen.py", "wrapper.py", "numba_types.py"} <= files
+    def followed(path):
+        return {os.path.basename(file) for file in kernel_cache._closure(path)}
+
+    files = followed(executor.__file__)
+    assert {"executor.py", "atomics.py", "declaration.py", "helper.py"} <= files
+    files = followed(kernel_cache._target_file())
+    assert {"numba_target.py", "codegen.py", "wrapper.py", "isa.py", "objects.py"} <= files
+    assert {"declaration.py", "helper.py", "numba_types.py"} <= files
 
 
 def test_sources_edited_since_the_start_are_not_cached(monkeypatch):
@@ -251,7 +256,7 @@ PREPARE = """
 import sys
 from layercc.cpu.kernels.copy import copy
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import *
+from layercc.kernels.declaration import *
 from layercc.runtime.native import default_kernels
 
 @kernel_family

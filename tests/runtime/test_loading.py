@@ -13,9 +13,9 @@ import pytest
 
 from layercc.cpu import executor
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import INT, kernel_family, pointer
 from layercc.cpu.kernels.copy import copy
 from layercc.cpu.objects import ObjectFile
+from layercc.kernels.declaration import INT, kernel_family, pointer
 from layercc.runtime import loading
 from layercc.runtime.linking import NotLinkableError, link
 from layercc.runtime.loading import CodeMemory, load_object, load_with_llvm

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 from layercc.runtime import threads
 from layercc.runtime.cores import cgroup_limit
 from layercc.runtime.native import default_kernels

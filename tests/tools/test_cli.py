@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import ir
-from layercc.cpu.kernel import KernelKey
+from layercc.kernels.declaration import KernelKey
 from layercc.passes import PIPELINE
 from layercc.program import KernelCall, Program
 from layercc.tools.cli import main

@@ -14,7 +14,7 @@ microkernel of `contraction`; K' and V are packed in panels (`layercc.lower.cont
 keys that no query of the block may see are not read.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, optional, pointer, record
+from layercc.kernels.declaration import F64, INT, kernel_family, optional, pointer, record
 
 #: Register tiles of a block of queries.
 BLOCK_TILES = 4
@@ -41,12 +41,12 @@ def attention(dtype: str, key_vectors: int, value_vectors: int, *, isa):
     import numpy as np
 
     from layercc.cpu.fold import make_fold
-    from layercc.cpu.intrinsics import address, offset, stack_array
-    from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.math_intrinsics import select
     from layercc.cpu.microkernel import make_accumulate
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.tiles import ITEMSIZE, lanes, tile_rows
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import address, offset, stack_array
+    from layercc.kernels.math import SCALAR, primitive
+    from layercc.kernels.math_intrinsics import select
 
     itemsize = ITEMSIZE[dtype]
     scalar = SCALAR[dtype]

@@ -9,7 +9,7 @@ the output in place, sums in a fixed order and writes each element once. A task 
 the output by a block of a group's channels.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 #: Taps that a window may have.
 MOST_TAPS = 4096
@@ -25,10 +25,10 @@ def col2im(dtype: str, expression: tuple, columns: tuple):
     group, and these for each `chunk` of rows.
     """
     from layercc.cpu.epilogues import make_epilogue
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.strided import strided
     from layercc.cpu.windows import WINDOW, count_taps, pixel_number, split_row
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset, stack_array
 
     epilogue = make_epilogue(expression, columns)
     rows_of, finish = epilogue.rows_of, epilogue.finish

@@ -16,7 +16,7 @@ Bound by multiply-adds where depth is 64 or more; `python -m benchmarks.run` pri
 machine's peak that whole networks reach.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 #: Register tiles of a block: its scratch is BLOCK_TILES · rows · width elements on the stack.
 BLOCK_TILES = 8
@@ -35,7 +35,6 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *
     `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel.
     """
     from layercc.cpu.epilogues import make_epilogue
-    from layercc.cpu.intrinsics import address, offset, stack_array
     from layercc.cpu.microkernel import make_accumulate
     from layercc.cpu.strided import row_of, strided
     from layercc.cpu.tiles import ITEMSIZE, WORDS, lanes, tile_rows
@@ -48,6 +47,7 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *
         pixel_number,
         split_row,
     )
+    from layercc.kernels.intrinsics import address, offset, stack_array
 
     dtype = WORDS.get(element, element)
     itemsize = ITEMSIZE[element]

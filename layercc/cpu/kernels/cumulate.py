@@ -6,7 +6,7 @@ Totals run one element after the other, columns side by side: of f16 and bf16 in
 floats in f64. Each is rounded where it is stored, and the next goes on from what it was before.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, optional, pointer
+from layercc.kernels.declaration import INT, kernel_family, optional, pointer
 
 COLUMNS = 256
 
@@ -18,10 +18,10 @@ def cumulate(dtype: str, accumulator: str, product: bool, exclusive: bool):
     Where the axis is known only at run time there is a call for each axis, with the tensor's
     `rank` and the number `only` of the axis that the call is for; otherwise `rank` is 0.
     """
-    from layercc.cpu.expressions import load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math import SCALAR
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import load, store
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math import SCALAR
 
     scalar = SCALAR[accumulator]
     start = scalar(1 if product else 0)

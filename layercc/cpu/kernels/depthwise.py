@@ -10,7 +10,7 @@ output by a block of channels. Pixels whose window is cut off at the left or rig
 by one, from the taps that remain; rows of the window outside the input are left out for all.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 #: Taps that a window may have.
 MOST_TAPS = 4096
@@ -28,11 +28,11 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
     """
     from layercc.cpu.depthwise_tile import make_depthwise
     from layercc.cpu.epilogues import make_epilogue
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.strided import strided
     from layercc.cpu.tiles import lanes
     from layercc.cpu.windows import WINDOW, first_met, is_inside, pixel_number, split_row
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset, stack_array
 
     # All input pixels of a row may be loaded before they are used, so count them in.
     vectors, pixels = (2, 4) if isa.vector_registers >= 32 and run <= 3 else (1, 6)

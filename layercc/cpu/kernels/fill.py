@@ -4,7 +4,7 @@
 Bound by memory: writes ``n`` elements once.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 
 @kernel_family

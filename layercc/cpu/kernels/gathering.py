@@ -8,7 +8,7 @@ Bound by memory, but for small slices by the latency of reading the index.
 """
 
 from layercc.cpu.faults import FAULT, index_checker, reporter
-from layercc.cpu.kernel import INT, kernel_family, optional, pointer
+from layercc.kernels.declaration import INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -16,7 +16,7 @@ def gather(dtype: str, index: str):
     """y[o, i, :] = x[o, indices[i], :]; slices of `inner` elements; tasks: (o, i) in chunks."""
     import numpy as np
 
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     checked = index_checker()
 
@@ -69,7 +69,7 @@ def gather_elements(dtype: str, index: str):
     """
     import numpy as np
 
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
 
     row_start = jit(_row_start)
 
@@ -109,7 +109,7 @@ def gather_nd(dtype: str):
     `tuples` belong to each batch element, which takes `batch_stride` elements of x. Tasks: `count`
     tuples in chunks.
     """
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     checked = index_checker()
 
@@ -142,9 +142,9 @@ def gather_nd(dtype: str):
 
 def _joiner(dtype, reduction):
     """The helper `join(y, at, value)`: stores the value, or combines it with what is there."""
-    from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.math import primitive
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.helper import jit
+    from layercc.kernels.math import primitive
 
     if reduction == "none":
 
@@ -186,8 +186,8 @@ def scatter_elements(dtype: str, index: str, reduction: str):
     """
     import numpy as np
 
-    from layercc.cpu.expressions import load
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import load
+    from layercc.kernels.helper import jit
 
     row_start = jit(_row_start)
     checked = index_checker()
@@ -221,8 +221,8 @@ def scatter_elements(dtype: str, index: str, reduction: str):
 @kernel_family
 def scatter_nd(dtype: str, reduction: str):
     """y[indices[t], :] = updates[t, :], in order; arguments as for `gather_nd`. One task."""
-    from layercc.cpu.expressions import load
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.expressions import load
+    from layercc.kernels.intrinsics import offset
 
     checked = index_checker()
     join = _joiner(dtype, reduction)
@@ -259,7 +259,7 @@ def write_sequence(dtype: str):
     Positions beyond `size` are taken modulo it where `circular` (1), else there are none. Tasks:
     batch · `rows` (the extent of o).
     """
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     def body(
         task: INT,
@@ -320,7 +320,7 @@ def one_hot(dtype: str, index: str):
     """
     import numpy as np
 
-    from layercc.cpu.expressions import load
+    from layercc.kernels.expressions import load
 
     load_index = load(index)
 
@@ -355,7 +355,7 @@ def reverse_sequence(dtype: str):
     Dims 1 and 3 are time and batch, or with `batch_first` (1) batch and time. Tasks: positions of
     the first four dims in chunks.
     """
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     def body(
         task: INT,

@@ -3,7 +3,7 @@
 Bound by memory: each element is read and written once.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -13,7 +13,7 @@ def strided_copy(dtype: str, dense: bool):
     `n0`…`n4` outer sizes, `n` the innermost; `dense`: both innermost strides are 1. Tasks: outer
     positions in chunks of `chunk`.
     """
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     def body(
         task: INT,
@@ -71,9 +71,9 @@ def transpose(dtype: str, *, isa):
     `n0`…`n3` are outer sizes with strides `s0`… in x and `t0`… in y. Tasks: outer positions in
     chunks of `chunk`, and for each `row_blocks` · `column_blocks` blocks of the matrices.
     """
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.transpose_tile import make_transpose_tile, tile_side
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset
 
     itemsize = int(dtype[1:]) // 8
     transpose_tile, side = make_transpose_tile(isa, itemsize), tile_side(isa, itemsize)
@@ -158,7 +158,7 @@ def pad_rows(dtype: str):
     A row is one (image, depth, height): its width · channels elements are contiguous. `before`
     and `inside` are the elements of a row in front of and from the input.
     """
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     def body(
         task: INT,

@@ -7,7 +7,7 @@ Mean and variance are taken in two passes over the row, summed in f64, in an ord
 n only. Rows are read three times, from cache if they fit.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, optional, pointer
+from layercc.kernels.declaration import F64, INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -20,10 +20,10 @@ def normalize_rows(dtype: str, scale_dtype: str, centered: bool, biased: bool, s
     import numpy as np
 
     from layercc.cpu.accumulate import add
-    from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.math import SCALAR
-    from layercc.cpu.math_intrinsics import sqrt
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.intrinsics import offset
+    from layercc.kernels.math import SCALAR
+    from layercc.kernels.math_intrinsics import sqrt
 
     scalar = SCALAR[compute_dtype(dtype)]
     load_x, store_y, load_scale = load(dtype), store(scale_dtype), load(scale_dtype)

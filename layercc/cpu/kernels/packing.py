@@ -5,7 +5,7 @@
 Bound by memory: reads and writes B once.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 
 @kernel_family(noalias=("packed",))
@@ -14,9 +14,9 @@ def pack_panels(dtype: str, *, isa):
 
     Where the matrix is given transposed (`row` is 1), squares are turned in registers.
     """
-    from layercc.cpu.intrinsics import offset
     from layercc.cpu.tiles import ITEMSIZE
     from layercc.cpu.transpose_tile import make_transpose_tile, tile_side
+    from layercc.kernels.intrinsics import offset
 
     itemsize = ITEMSIZE[dtype]
     transpose_tile, side = make_transpose_tile(isa, itemsize), tile_side(isa, itemsize)

@@ -10,12 +10,12 @@ Bound by memory but for expressions of several transcendental functions; see
 `python -m benchmarks.elementwise`.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 
 @kernel_family(noalias=("y0",))
 def pointwise(expression: tuple, inner_strides: tuple, outer_rank: int):
-    """The kernel of an expression (see `layercc.cpu.expressions`).
+    """The kernel of an expression (see `layercc.kernels.expressions`).
 
     Arguments: pointers `x0 ...` and `y0 ...`; `rows`, `row_block`, `inner`, `inner_block`; for each
     outer dimension d its `size{d}` and the strides `x{k}_stride{d}` of the operands. Outputs are
@@ -25,8 +25,8 @@ def pointwise(expression: tuple, inner_strides: tuple, outer_rank: int):
     is written, and no other is read from its place. So the freedom that `noalias` gives to
     reorder loads and stores of different elements does no harm.
     """
-    from layercc.cpu.expressions import build, load, storage_dtype, store
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.expressions import build, load, storage_dtype, store
+    from layercc.kernels.intrinsics import offset
 
     inputs, steps, outputs = expression
     dtypes = (*inputs, *(step[-1] for step in steps))

@@ -11,7 +11,7 @@ taps is written once. A task is `chunk` rows of the output by a block of channel
 """
 
 from layercc.cpu.faults import FAULT, reporter
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 #: Taps that a window may have.
 MOST_TAPS = 1 << 14
@@ -26,10 +26,6 @@ def pool(kind: str, dtype: str, group: int, power: int):
     With `include_pad` (1) an average counts taps in the padding too, which ends `ends` elements
     beyond the input. Tasks: `channel_blocks` for each `chunk` of the `rows`.
     """
-    from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math import SCALAR
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.windows import (
         SPATIAL,
         WINDOW,
@@ -40,6 +36,10 @@ def pool(kind: str, dtype: str, group: int, power: int):
         list_taps,
         split_row,
     )
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math import SCALAR
 
     kept = compute_dtype(dtype)
     start, term, join, finish, combine = _operations(kind, kept, load(dtype), group, power)
@@ -134,9 +134,9 @@ def _operations(kind, kept, load, group, power):
     import numpy as np
 
     from layercc.cpu.accumulate import step
-    from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.math_intrinsics import select
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
+    from layercc.kernels.math import SCALAR, primitive
+    from layercc.kernels.math_intrinsics import select
 
     scalar = SCALAR[kept]
     floating = kept[0] == "f"
@@ -219,8 +219,6 @@ def max_pool_indices(dtype: str):
     `places` are the pixels between neighbours in depth, height and width. Tasks: the `rows` in
     chunks.
     """
-    from layercc.cpu.expressions import load
-    from layercc.cpu.intrinsics import offset, stack_array
     from layercc.cpu.windows import (
         SPATIAL,
         WINDOW,
@@ -230,6 +228,8 @@ def max_pool_indices(dtype: str):
         list_taps,
         split_row,
     )
+    from layercc.kernels.expressions import load
+    from layercc.kernels.intrinsics import offset, stack_array
 
     load_x = load(dtype)
 

@@ -11,20 +11,20 @@ A row is one sample in one direction; tasks are blocks of rows (`layercc.cpu.rec
 are [directions, time, batch, columns]; those without a time have stride 0 there. Their columns are
 gates * hidden of `projected` and `sums` (x and s), and hidden of `y` and of the states, which are
 updated in place. Samples shorter than `step` keep their states and give zeros. Each gate's function
-is an expression of one input (`layercc.cpu.expressions`), clipping included.
+is an expression of one input (`layercc.kernels.expressions`), clipping included.
 
 Bound by the recurrent product's weights, which are read once a step; a cell reads a few rows.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, optional
+from layercc.kernels.declaration import INT, kernel_family, optional
 
 
 @kernel_family(noalias=("y.data", "h.data"))
 def rnn_cell(dtype: str, activation: tuple):
     """Tasks: ceil(directions * batch / row_block)."""
-    from layercc.cpu.expressions import build
     from layercc.cpu.recurrence import LAYER, clear, place_of, rows_of_task
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.expressions import build
 
     f = build(activation, contract=True)
     tensor = strided(dtype)
@@ -111,9 +111,9 @@ def gru_gates(dtype: str, activation: tuple, biased: bool):
     `sums`, of two gates, holds the products of z and r, and afterwards z and r * h. `bias` is Rb, a
     row for each direction. Tasks as in `gru_cell`.
     """
-    from layercc.cpu.expressions import build
     from layercc.cpu.recurrence import LAYER, place_of, rows_of_task, three_gates
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.expressions import build
 
     f = build(activation, contract=True)
     tensor = strided(dtype)
@@ -153,10 +153,10 @@ def gru_cell(dtype: str, activations: tuple, biased: bool, linear: bool):
 
     Tasks: ceil(directions * batch / row_block).
     """
-    from layercc.cpu.expressions import build
-    from layercc.cpu.math import SCALAR
     from layercc.cpu.recurrence import LAYER, clear, place_of, rows_of_task, three_gates
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.expressions import build
+    from layercc.kernels.math import SCALAR
 
     f, g = (build(activation, contract=True) for activation in activations)
     one = SCALAR[dtype](1)

@@ -9,7 +9,7 @@ by `quantize_rows`.
 Bound by the recurrent product's weights, which are read once a step; a cell reads a few rows.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, optional, pointer
+from layercc.kernels.declaration import INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("q.data", "totals", "scale", "zero"))
@@ -19,9 +19,9 @@ def quantize_rows():
 
     With a NaN in x, the scale is NaN. Tasks: groups, the outer dim of x and q.
     """
-    from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.math_intrinsics import maximum, minimum, select
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.math import SCALAR, primitive
+    from layercc.kernels.math_intrinsics import maximum, minimum, select
 
     rint, f32, i32, u8 = primitive("rint", "f32"), SCALAR["f32"], SCALAR["i32"], SCALAR["u8"]
     nothing, one, most = f32(0), f32(1), f32(255)
@@ -67,8 +67,6 @@ def quantized_lstm_cell(activations: tuple, peeping: bool, coupled: bool, biased
 
     Tasks: ceil(directions * batch / row_block).
     """
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.numba_target import jit
     from layercc.cpu.quantized import PRODUCT, product_row, real
     from layercc.cpu.recurrence import (
         LAYER,
@@ -79,6 +77,8 @@ def quantized_lstm_cell(activations: tuple, peeping: bool, coupled: bool, biased
         three_gates,
     )
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset
 
     update = make_lstm_update("f32", activations, peeping, coupled)
     tensor = strided("f32")

@@ -2,16 +2,16 @@
 
     y[o, b, i] = post( combine_{r in block b} pre(x[o, r, i], shift[o, i]), count, shift[o, i] )
 
-`pre` and `post` are expressions (`layercc.cpu.expressions`), `combine` is sum, product, minimum or
-maximum in the accumulators' type. Long reductions are done in blocks, whose results a second call
-combines: the order of operations depends on shapes only.
+`pre` and `post` are expressions (`layercc.kernels.expressions`), `combine` is sum, product, minimum
+or maximum in the accumulators' type. Long reductions are done in blocks, whose results a second
+call combines: the order of operations depends on shapes only.
 
 `reduce_columns` keeps an accumulator for each of `COLUMNS` values of i and runs over r;
 `reduce_rows` is for inner = 1, with accumulators in vector registers.
 Both are bound by memory beyond the second-level cache.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, optional, pointer
+from layercc.kernels.declaration import F64, INT, kernel_family, optional, pointer
 
 #: Accumulators of a block of columns, on the stack.
 COLUMNS = 512
@@ -20,8 +20,8 @@ COLUMNS = 512
 def _helpers(pre: tuple, post: tuple, combine: str):
     """(load_pre, finish, join, start, accumulator type) as helpers of the kernels."""
     from layercc.cpu.accumulate import step
-    from layercc.cpu.expressions import build, compute_dtype, load, store
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import build, compute_dtype, load, store
+    from layercc.kernels.helper import jit
 
     accumulator = compute_dtype(post[0][0])
     before, after = build(pre, contract=True), build(post, contract=True)
@@ -68,7 +68,7 @@ def _shift_dtype(pre: tuple, post: tuple) -> str:
 @kernel_family(noalias=("y",))
 def reduce_columns(pre: tuple, post: tuple, combine: str):
     """For inner > 1. Tasks: outer blocks * blocks of r * blocks of COLUMNS elements of i."""
-    from layercc.cpu.intrinsics import offset, stack_array
+    from layercc.kernels.intrinsics import offset, stack_array
 
     element, finish, join, start, accumulator = _helpers(pre, post, combine)
     columns = COLUMNS
@@ -126,7 +126,7 @@ def reduce_columns(pre: tuple, post: tuple, combine: str):
 @kernel_family(noalias=("y",))
 def reduce_rows(pre: tuple, post: tuple, combine: str):
     """For inner = 1. Tasks: outer blocks * blocks of r."""
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     element, finish, join, start, _ = _helpers(pre, post, combine)
 

@@ -8,7 +8,7 @@ pixels or rows of them. Rows i whose first position is negative lie outside and 
 Bound by memory.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+from layercc.kernels.declaration import F64, INT, kernel_family, pointer
 
 #: Elements of j that are summed up at a time where there are many taps.
 _BLOCK = 512
@@ -22,10 +22,10 @@ def resample(source: str, target: str, compute: str, taps: int):
     """
     import numpy as np
 
-    from layercc.cpu.expressions import load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import load, store
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math import SCALAR, primitive
 
     scalar = SCALAR[compute]
     load_x, store_y = load(source), store(target)

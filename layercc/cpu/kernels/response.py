@@ -7,7 +7,7 @@ first all pixels of one image. Either way neighbours are `step` apart, and each 
 vector loop over the elements that have such a neighbour.
 """
 
-from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+from layercc.kernels.declaration import F64, INT, kernel_family, pointer
 
 #: Elements of a block, whose sums of squares are on the stack.
 BLOCK = 2048
@@ -16,9 +16,9 @@ BLOCK = 2048
 @kernel_family(noalias=("y",))
 def local_response(dtype: str, beta: float):
     """Tasks: ceil(planes / plane_block) * ceil(channels * step / BLOCK)."""
-    from layercc.cpu.expressions import build, compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math import SCALAR
+    from layercc.kernels.expressions import build, compute_dtype, load, store
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math import SCALAR
 
     kind = compute_dtype(dtype)
     scalar = SCALAR[kind]

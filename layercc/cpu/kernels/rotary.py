@@ -5,7 +5,7 @@
 where (a, b) are neighbours if interleaved, else half the turned part apart. Bound by memory.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, optional, pointer
+from layercc.kernels.declaration import INT, kernel_family, optional, pointer
 
 
 @kernel_family(noalias=("y",))
@@ -16,7 +16,7 @@ def rotary(dtype: str, interleaved: bool):
     (a negative one counts from the end; none is outside); else they are [batch, length, half]. A
     task is `chunk` of the rows (batch, position, head).
     """
-    from layercc.cpu.intrinsics import offset
+    from layercc.kernels.intrinsics import offset
 
     data = pointer(dtype)
 

@@ -8,7 +8,7 @@ Up to three spatial dims; those that an image does not have come first, with siz
 f64.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 #: Positions of a cubic sample in three dims.
 _MOST_TAPS = 64
@@ -24,10 +24,10 @@ def grid_sample(dtype: str, grid: str, mode: str, padding: str, corners: bool):
     """
     import numpy as np
 
-    from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math import SCALAR, primitive
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math import SCALAR, primitive
 
     load_x, load_grid, store_y = load(dtype), load(grid), store(dtype)
     rint, floor, fmod = (primitive(name, "f64") for name in ("rint", "floor", "fmod"))

@@ -5,7 +5,7 @@ Of equal elements the first counts (or the last); NaN beats every number, as in 
 their winners being compared in the end.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 COLUMNS = 256
 LANES = 64
@@ -13,7 +13,7 @@ LANES = 64
 
 def _comparison(dtype: str, largest: bool, last: bool):
     """A helper: whether element b, which comes after a, takes its place."""
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
 
     def first_largest(a, b):
         return (b > a) | ((b != b) & (a == a))
@@ -37,9 +37,9 @@ def search_columns(dtype: str, largest: bool, last: bool):
     """Indices as i64; tasks: outer * ceil(inner / COLUMNS). There is at least one element."""
     import numpy as np
 
-    from layercc.cpu.expressions import compute_dtype, load
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math_intrinsics import select
+    from layercc.kernels.expressions import compute_dtype, load
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math_intrinsics import select
 
     load_x = load(dtype)
     beats = _comparison(dtype, largest, last)
@@ -77,9 +77,9 @@ def search_rows(dtype: str, largest: bool, last: bool):
     """The same for inner = 1; tasks: ceil(outer / outer_block)."""
     import numpy as np
 
-    from layercc.cpu.expressions import compute_dtype, load
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math_intrinsics import select
+    from layercc.kernels.expressions import compute_dtype, load
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math_intrinsics import select
 
     load_x = load(dtype)
     beats = _comparison(dtype, largest, last)
@@ -130,10 +130,10 @@ def search_rows(dtype: str, largest: bool, last: bool):
 @kernel_family(noalias=("y",))
 def one_hot_rows(dtype: str):
     """``y[o, k, i] = 1 where k == index[o, i] else 0``; tasks: outer."""
-    from layercc.cpu.expressions import compute_dtype, store
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.math import SCALAR
-    from layercc.cpu.math_intrinsics import select
+    from layercc.kernels.expressions import compute_dtype, store
+    from layercc.kernels.intrinsics import offset
+    from layercc.kernels.math import SCALAR
+    from layercc.kernels.math_intrinsics import select
 
     scalar = SCALAR[compute_dtype(dtype)]
     zero, one = scalar(0), scalar(1)

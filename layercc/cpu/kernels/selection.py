@@ -5,7 +5,7 @@ A heap of the k best elements seen so far, the worst on top, is kept in the outp
 sort then puts it in order (Williams, "Algorithm 232: heapsort", 1964): O(n log k) a row.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 
 @kernel_family
@@ -15,9 +15,9 @@ def top_k(dtype: str, largest: bool):
     Of equal elements the one with the lower index comes first; NaN counts as the largest. Tasks:
     rows (o, i) in chunks.
     """
-    from layercc.cpu.expressions import load
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.expressions import load
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset
 
     load_x = load(dtype)
     is_float = dtype in ("f16", "bf16", "f32", "f64")

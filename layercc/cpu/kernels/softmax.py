@@ -10,7 +10,7 @@ Where y cannot hold the powers until their sum is known, they are computed twice
 would be denormal are 0.
 """
 
-from layercc.cpu.kernel import INT, kernel_family, pointer
+from layercc.kernels.declaration import INT, kernel_family, pointer
 
 STRETCH = 1024
 #: Elements of i that a task of `softmax_columns` takes.
@@ -23,9 +23,9 @@ def softmax_rows(dtype: str, logarithm: bool):
     import numpy as np
 
     from layercc.cpu.accumulate import add, largest
-    from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset
-    from layercc.cpu.math import SCALAR, primitive
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.intrinsics import offset
+    from layercc.kernels.math import SCALAR, primitive
 
     kind = compute_dtype(dtype)
     scalar = SCALAR[kind]
@@ -76,9 +76,9 @@ def softmax_columns(dtype: str, logarithm: bool):
     import numpy as np
 
     from layercc.cpu.accumulate import largest
-    from layercc.cpu.expressions import compute_dtype, load, store
-    from layercc.cpu.intrinsics import offset, stack_array
-    from layercc.cpu.math import SCALAR, primitive
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.intrinsics import offset, stack_array
+    from layercc.kernels.math import SCALAR, primitive
 
     kind = compute_dtype(dtype)
     scalar = SCALAR[kind]

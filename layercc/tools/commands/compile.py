@@ -61,7 +61,7 @@ def command(
 
 def describe(plan: Any) -> dict[str, Any]:
     """Kernels and memory of a plan, or what stands apart in one in stages, as JSON data."""
-    from layercc.cpu.expressions import readable
+    from layercc.kernels.expressions import readable
     from layercc.runtime.staged import StagedPlan
 
     if isinstance(plan, StagedPlan):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ir import primitives
-from layercc.cpu.math import FLOATS, SCALAR, primitive
+from layercc.kernels.math import FLOATS, SCALAR, primitive
 
 _NUMPY = {name: np.dtype(scalar) for name, scalar in SCALAR.items()}
 _SHORT = {dtype: name for name, dtype in _NUMPY.items()}

@@ -1,4 +1,4 @@
-"""The Numba types of what kernels take: annotations of `layercc.cpu.kernel`.
+"""The Numba types of what kernels take: annotations of `layercc.kernels.declaration`.
 
 Importing this module imports Numba.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from numba.core import types as _types
 
-from layercc.cpu.kernel import Annotation, Record
+from layercc.kernels.declaration import Annotation, Record
 
 #: Numba's module of types, most names of which type checkers cannot see.
 types: Any = _types

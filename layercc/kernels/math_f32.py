@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu.math_intrinsics import (
+from layercc.kernels.helper import jit
+from layercc.kernels.math_intrinsics import (
     absolute,
     add_i32,
     and_i32,
@@ -26,7 +27,6 @@ from layercc.cpu.math_intrinsics import (
     shift_right_i32,
     subtract_i32,
 )
-from layercc.cpu.numba_target import jit
 
 _F = np.float32
 _ZERO, _HALF, _ONE, _TWO = _F(0), _F(0.5), _F(1), _F(2)

@@ -8,8 +8,8 @@ An expression is a nested tuple, so that it can be part of a kernel's key::
     outputs = (3,)
     expression = (inputs, steps, outputs)
 
-A step is the name of a scalar function (`layercc.cpu.functions`), the values it takes (inputs are
-numbered first, then steps; `ABSENT` for an optional operand that is not given), its keyword
+A step is the name of a scalar function (`layercc.kernels.functions`), the values it takes (inputs
+are numbered first, then steps; `ABSENT` for an optional operand that is not given), its keyword
 arguments, and the data type of the result, to which it is converted. Numbers written in a function
 take the data type of what they meet, so that f32 stays f32; so does the number made by the step
 `("constant", (), (("value", 2.0),), dtype)`.
@@ -27,8 +27,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from layercc.cpu.functions import resolve, short_name
-from layercc.cpu.kernel import POINTER_DTYPES, KernelKey
+from layercc.kernels.declaration import POINTER_DTYPES, KernelKey
+from layercc.kernels.functions import resolve, short_name
 
 Step = tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...], str]
 Expression = tuple[tuple[str, ...], tuple[Step, ...], tuple[int, ...]]
@@ -97,8 +97,8 @@ def build(expression: Expression, contract: bool = False) -> Callable[..., Any]:
     Raises AttributeError for a function that does not exist, and TypeError where one cannot be
     applied to its operands.
     """
-    from layercc.cpu.numba_target import jit
-    from layercc.cpu.tracing import Symbol, Trace, as_symbol
+    from layercc.kernels.helper import jit
+    from layercc.kernels.tracing import Symbol, Trace, as_symbol
 
     inputs, steps, outputs = expression
     trace = Trace()
@@ -142,8 +142,8 @@ def _apply(
     trace: Any, name: str, operands: list[Any], attributes: dict[str, Any], dtype: str
 ) -> Any:
     """The function on symbols: traced, or where it branches on values, compiled by Numba."""
-    from layercc.cpu.numba_target import jit
-    from layercc.cpu.tracing import BranchOnValue, replacement
+    from layercc.kernels.helper import jit
+    from layercc.kernels.tracing import BranchOnValue, replacement
 
     function = resolve(name)
     try:
@@ -159,8 +159,8 @@ def _apply(
 
 def _single(trace: Any, value: Any) -> Any:
     """A symbol or literal as f32, from where one more rounding gives the right f16 or bf16."""
-    from layercc.cpu.narrowing import TO_ODD
-    from layercc.cpu.tracing import Symbol, as_symbol
+    from layercc.kernels.narrowing import TO_ODD
+    from layercc.kernels.tracing import Symbol, as_symbol
 
     helper = TO_ODD.get(value.dtype) if isinstance(value, Symbol) else None
     if helper is None:
@@ -169,7 +169,7 @@ def _single(trace: Any, value: Any) -> Any:
 
 
 def _rounded(trace: Any, value: Any, dtype: str) -> Any:
-    from layercc.cpu import intrinsics
+    from layercc.kernels import intrinsics
 
     to_bits = trace.name(f"{dtype}_from_f32", getattr(intrinsics, f"{dtype}_from_f32"))
     from_bits = trace.name(f"f32_from_{dtype}", getattr(intrinsics, f"f32_from_{dtype}"))
@@ -187,8 +187,8 @@ def _low_bits(value: Any, dtype: str) -> Any:
 @functools.cache
 def load(dtype: str) -> Callable[..., Any]:
     """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
-    from layercc.cpu.intrinsics import load_bf16, load_f16
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import load_bf16, load_f16
 
     if dtype in _HALF_TYPES:
         return load_f16 if dtype == "f16" else load_bf16
@@ -213,8 +213,8 @@ def load(dtype: str) -> Callable[..., Any]:
 @functools.cache
 def store(dtype: str) -> Callable[..., Any]:
     """A helper `store(pointer, index, value)`: rounds a compute value to an element of `dtype`."""
-    from layercc.cpu.intrinsics import store_bf16, store_f16
-    from layercc.cpu.numba_target import jit
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import store_bf16, store_f16
 
     if dtype in _HALF_TYPES:
         return store_f16 if dtype == "f16" else store_bf16

@@ -3,11 +3,11 @@
 A kernel is a serial function over one task. A *family* builds kernels from compile-time
 parameters (data types, tile sizes, expressions; never shapes, which are arguments)::
 
-    from layercc.cpu.kernel import F64, INT, kernel_family, pointer
+    from layercc.kernels.declaration import F64, INT, kernel_family, pointer
 
     @kernel_family
     def scale(dtype: str):                       # plain hashable data: str, int, float, bool, tuple
-        from layercc.cpu.numba_target import jit  # imports Numba, so only where a kernel is built
+        from layercc.kernels.helper import jit  # imports Numba, so only where a kernel is built
 
         @jit                                     # a helper, inlined into the kernel
         def scaled(value, factor):
@@ -48,8 +48,8 @@ a sequence. Among the words, a record is its fields in order; their names are ``
 those annotated ``optional(...)``: words of these that are left out are 0.
 
 Pointer types are f32 f64 i8 u8 i16 u16 i32 u32 i64 u64, and three that are stored as integers:
-bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.cpu.intrinsics``).
-``layercc.cpu.intrinsics`` also has pointer arithmetic, scratch on the stack and prefetch.
+bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.kernels.intrinsics``).
+``layercc.kernels.intrinsics`` also has pointer arithmetic, scratch on the stack and prefetch.
 
 What a kernel file must keep to:
 
@@ -61,10 +61,10 @@ What a kernel file must keep to:
   library is refused;
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
   says ``@jit(contract=False)``, as the expressions of a model's own ops do. No other
-  floating-point law is relaxed, but in the steps of reductions that ``layercc.cpu.accumulate``
+  floating-point law is relaxed, but in the steps of reductions that `layercc.cpu.accumulate`
   marks;
 - a family whose kernels differ between instruction sets, beyond what LLVM makes of them, takes the
-  keyword ``isa`` (`layercc.cpu.isa.Isa`), which is no part of the key;
+  keyword ``isa``, which is no part of the key;
 - pointers may alias. ``@kernel_family(noalias=("y",))`` promises that nothing else reaches what
   ``y`` points to, and saves the checks at run time.
 """
@@ -76,8 +76,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
-
-from layercc.cpu.isa import Isa
 
 POINTER_DTYPES: Final = (
     "f32", "f64", "f16", "bf16", "bool",
@@ -266,7 +264,7 @@ class KernelFamily:
             _require_plain(value, self.name)
         return KernelKey(self.name, params)
 
-    def body(self, key: KernelKey, isa: Isa) -> Callable[..., None]:
+    def body(self, key: KernelKey, isa: object) -> Callable[..., None]:
         """Build the Python body of ``key`` for ``isa``; imports Numba where the family does."""
         return self.build(*key.params, **({"isa": isa} if self._wants_isa else {}))
 
@@ -346,8 +344,6 @@ def kernel_family(
 
 def family_of(key: KernelKey) -> KernelFamily:
     """The family ``key`` belongs to; raises KeyError where its module was never imported."""
-    if key.family not in _families:
-        import layercc.cpu.kernels  # noqa: F401  registers the families of layercc
     try:
         return _families[key.family]
     except KeyError:

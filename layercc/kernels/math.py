@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu import math_f32, math_f32_wide, math_f64, math_int
-from layercc.cpu import math_intrinsics as base
-from layercc.cpu.math_intrinsics import select
-from layercc.cpu.numba_target import jit
+from layercc.kernels import math_f32, math_f32_wide, math_f64, math_int
+from layercc.kernels import math_intrinsics as base
+from layercc.kernels.helper import jit
+from layercc.kernels.math_intrinsics import select
 
 #: Numba's scalar type of each compute type (`np.float32`, ..., as kernels may call them).
 SCALAR: dict[str, Any] = {

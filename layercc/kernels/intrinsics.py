@@ -14,8 +14,8 @@ from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from layercc.cpu.numba_target import jit
-from layercc.cpu.numba_types import storage_type
+from layercc.kernels.helper import jit
+from layercc.kernels.numba_types import storage_type
 
 _I16 = ir.IntType(16)
 _I32 = ir.IntType(32)

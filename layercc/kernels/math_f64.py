@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu.math_intrinsics import absolute, c_function, select
-from layercc.cpu.numba_target import jit
+from layercc.kernels.helper import jit
+from layercc.kernels.math_intrinsics import absolute, c_function, select
 
 exp, expm1, log, log1p, tanh, erf, sin, cos, tan = (
     c_function(name)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu.math_intrinsics import (
+from layercc.kernels.helper import jit
+from layercc.kernels.math_intrinsics import (
     absolute,
     add_i32,
     and_i32,
@@ -21,7 +22,6 @@ from layercc.cpu.math_intrinsics import (
     shift_right_i32,
     subtract_i32,
 )
-from layercc.cpu.numba_target import jit
 
 _F, _D = np.float32, np.float64
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable
 
 import numpy as np
-
-from layercc.program import ALIGNMENT
 
 
 class Weights:
@@ -29,20 +26,3 @@ class Weights:
             self._packed[key] = made
             weakref.finalize(array, self._packed.pop, key, None).atexit = False
         return self._packed[key]
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy of it, dense and aligned as kernels want it."""
-    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
-        return array
-    result = aligned_zeros(array.shape, array.dtype)
-    result[...] = array
-    return result
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros at an aligned address, to be packed into: `aligned` need not copy them."""
-    nbytes = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + nbytes].view(dtype).reshape(shape)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from layercc.cpu.math_intrinsics import as_bits, select
-from layercc.cpu.numba_target import jit
+from layercc.kernels.helper import jit
+from layercc.kernels.math_intrinsics import as_bits, select
 
 _F32, _F64, _U64 = np.float32, np.float64, np.uint64
 #: Bits of a float64's fraction that are cut: 14 of its 53 digits stay, three more than f16 has. The

@@ -1,0 +1,2 @@
+"""How kernels are declared and become typed code, for any target: keys, records, expressions,
+tracing, scalar maths."""
