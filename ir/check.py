@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TypeAlias
 
+import numpy as np
+
+from ir.arguments import described, expect_graph, expect_mapping
+from ir.declared import contradictions
 from ir.defaults import bind_defaults
 from ir.diagnostics import Diagnostic
 from ir.dims import Dim, DimLike, as_dim, may_equal, substitute, symbols
@@ -14,7 +18,7 @@ from ir.inference import Inference, infer
 from ir.report import Report
 from ir.totals import layers, totals
 from ir.trace import Trace, fitting_input, toward_declared, trace, with_advice
-from ir.types import TensorType, format_shape
+from ir.types import format_shape
 from ir.verifier import problems
 
 Shapes: TypeAlias = dict[str, tuple[Dim, ...]]
@@ -25,6 +29,8 @@ INPUT_FAULTS = frozenset({"unknown-input", "wrong-rank", "bad-dim", "conflicting
 def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -> Report:
     """Finds every problem of `graph`; raises nothing for them (see `Report.raise_for_errors`).
 
+    TypeError if `graph` is none, or `inputs` no mapping.
+
     What only running can tell, a rank that hangs on values or on a branch, makes notes, no errors:
     such a model compiles, and is planned or run in stages once the values are there.
 
@@ -33,6 +39,9 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
     shares with other inputs is replaced there too. Inputs that are not named and have a default
     count as constants.
     """
+    expect_graph(graph)
+    if inputs is not None:
+        expect_mapping(inputs, "inputs", "dims by input name")
     found = problems(graph)
     malformed = bool(found)
     shapes, declared_shapes, faults = input_shapes(graph, inputs or {})
@@ -92,13 +101,16 @@ def input_shapes(
         if name not in declared:
             from difflib import get_close_matches  # takes 1 ms, and only this error needs it
 
-            near = get_close_matches(name, declared, 1)
+            near = get_close_matches(str(name), declared, 1)
             hint = f"; did you mean {near[0]!r}" if near else ""
             names = ", ".join(declared) or "none"
             fault("unknown-input", f"there is no input {name!r}{hint}. The inputs are: {names}")
             continue
+        if isinstance(dims, (str, bytes, Mapping, Set)) or not isinstance(dims, Iterable):
+            fault("bad-dim", f"input {name!r}: {described(dims)} given; dims in a tuple would fit")
+            continue
         try:
-            shape = tuple(map(as_dim, dims))
+            shape = tuple(map(_given_dim, dims))
         except (TypeError, ValueError) as error:
             fault("bad-dim", f"input {name!r}: {error}")
             continue
@@ -135,32 +147,10 @@ def input_shapes(
     return shapes, replaced, faults
 
 
-def contradictions(graph: Graph, declared: Inference) -> Iterator[Diagnostic]:
-    """Declared types of values and outputs that differ from what inference finds."""
-    makers = graph.producers()
-    claims: dict[str, TensorType] = dict(graph.types)
-    claims.update((value.name, value.type) for value in graph.outputs)
-    for name, claim in claims.items():
-        found = declared.types.get(name)
-        if found is None or _agree(claim, found):
-            continue
-        node = makers.get(name)
-        what = "output" if name in graph.output_names else "value"
-        yield Diagnostic(
-            "declared-shape",
-            f"{what} {name!r} is declared as {claim}, but is {found}",
-            node.name if node else graph.name,
-            node.op if node else "graph",
-            node.source if node else None,
-        )
-
-
-def _agree(claim: TensorType, found: TensorType) -> bool:
-    return (
-        claim.dtype is found.dtype
-        and (not claim.ranked or claim.rank == found.rank)
-        and (not claim.ranked or all(map(may_equal, claim.shape, found.shape)))
-    )
+def _given_dim(dim: DimLike) -> Dim:
+    if isinstance(dim, (bool, np.bool_)) or (isinstance(dim, str) and not dim):
+        raise TypeError(f"{dim!r} is no dim; an integer, or the name of a symbol, would fit")
+    return as_dim(dim)
 
 
 def _notes(inference: Inference) -> Iterator[Diagnostic]:

@@ -83,7 +83,13 @@ class Node:
         return self._reads  # type: ignore[return-value]
 
     def __str__(self) -> str:
-        return f"{self.op} {self.name!r}"
+        return f"{self.own_op} {self.name!r}"
+
+    @property
+    def own_op(self) -> str:
+        """The op as the model has it: of a fused group, that of the node it is named after."""
+        last = next((g.nodes[-1] for g in self.subgraphs() if self.op == "layercc.Fused"), self)
+        return last.op
 
 
 @dataclass(eq=False)

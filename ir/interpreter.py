@@ -6,9 +6,11 @@ Slow and simple on purpose. Every kernel and every pass is compared with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
+from ir.arguments import expect, expect_mapping
 from ir.diagnostics import InputError, LayerccError, UnsupportedError
 from ir.dims import symbol
 from ir.dtypes import dtype_of
@@ -35,13 +37,26 @@ def interpret(
     a definition, and LayerccError naming the node when its reference refuses the inputs (InputError
     if it is for a value that is out of range).
     """
-    inputs = {**graph.defaults, **inputs}
+    expect(isinstance(graph, Graph), "graph", graph, "a Graph")
+    expect_mapping(inputs, "inputs", "arrays by input name")
+    inputs = {**graph.defaults, **{name: _as_array(name, a) for name, a in inputs.items()}}
     missing = [name for name in graph.input_names if name not in inputs]
     if missing:
         raise InputError(f"graph {graph.name!r}: no array given for input(s) {', '.join(missing)}")
     with np.errstate(all="ignore"):
         scope = _run(graph, dict(inputs), {}, observe)
     return {name: scope[name] for name in graph.output_names}
+
+
+def _as_array(name: str, given: Any) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+        dtype_of(array)
+    except Exception as error:  # whatever the conversion of a foreign object raises
+        raise InputError(
+            f"input {name!r}: a {type(given).__name__} does not become a tensor: {error}"
+        ) from error
+    return array
 
 
 def _run(

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.arguments import expect, expect_mapping
 from ir.diagnostics import InvalidModelError, Source
 from ir.dims import Dim, parse
 from ir.dtypes import DType, dtype_of
@@ -57,6 +58,9 @@ def parse_graph(
     there. Types left out are inferred, where they can be, unless `infer` is false.
     Raises InvalidModelError with line and column, and what would fit there.
     """
+    expect(isinstance(text, str), "text", text, "the text form of a graph, a str,")
+    if weights is not None:
+        expect_mapping(weights, "weights", "arrays by key")
     parser = _Parser(text, weights or {}, file)
     graph = parser.module()
     if infer:
@@ -283,6 +287,7 @@ class _Parser(Scanner):
         if key not in self.weights:
             self.fail(f"no weights are given under the key {key!r}", start)
         array = self.weights[key]
+        expect(isinstance(array, np.ndarray), f"weights {key!r}", array, "a NumPy array")
         found = TensorType(dtype_of(array), array.shape)
         if found != kind:
             self.fail(f"weights {key!r} are {found}, not {kind}", start)

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.arguments import expect
 from ir.diagnostics import InvalidModelError
 from ir.dtypes import DType, dtype_of
 from ir.graph import Graph, Node, Value
@@ -39,6 +40,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z_/][A-Za-z0-9_./]*")
 
 def print_graph(graph: Graph, *, sources: bool = False) -> str:
     """The text of `graph`; with `sources`, where each node came from is added as a comment."""
+    expect(isinstance(graph, Graph), "graph", graph, "a Graph")
     return _Printer(sources).whole(graph)
 
 

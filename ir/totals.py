@@ -143,5 +143,5 @@ def _flops(node: Node, inference: Inference) -> Dim | None:
     try:
         call = call_for(node, inference.types, inference.values)
         return call.op.cost(call).flops
-    except (KeyError, OpError, ValueError):  # unknown op; no cost for these dims; a huge expression
-        return None
+    except (LookupError, OpError, ValueError):
+        return None  # unknown op or output; no cost for these dims; a huge expression

@@ -14,8 +14,8 @@ from ir.types import TensorType
 def verify(graph: Graph) -> None:
     """Raises InvalidModelError that lists every broken rule of graph structure.
 
-    Rules: a name is defined once; every name read is defined before it is read; outputs exist;
-    defaults fit inputs, behind which no input is without one.
+    Rules: a name is defined once; every name read is defined before it is read; outputs exist, of
+    every node at least one; defaults fit inputs, behind which no input is without one.
     Types and arities are the business of `ir.inference`.
     """
     found = problems(graph)
@@ -49,6 +49,9 @@ def problems(graph: Graph, outer: frozenset[str] = frozenset()) -> list[Diagnost
                 )
         for subgraph in node.subgraphs():
             found.extend(problems(subgraph, outer | frozenset(defined)))
+        if not any(node.outputs):
+            message = "makes no value: it has no output with a name"
+            found.append(Diagnostic("no-output", message, node.name, node.op, node.source))
         for name in node.outputs:
             if name:
                 define(name, node.name, node.op)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
+from ir.arguments import expect_graph
+from ir.declared import contradictions
 from ir.defaults import bind_defaults
+from ir.diagnostics import InvalidModelError
 from ir.graph import Graph
 from ir.inference import infer
+from ir.verifier import verify
 from layercc.cpu.target import CpuTarget
 from layercc.options import Options, Precision, target_of
 from layercc.runtime.model import CompiledModel
@@ -30,22 +35,31 @@ def compile(
     errors no larger than plain float32 arithmetic has.
 
     NumPy runs nodes that have no kernel, or whose results' shapes depend on values; a
-    RuntimeWarning names them.
+    RuntimeWarning names them. Another tells of a value whose declared shape is not its own.
 
-    Raises InvalidModelError for a malformed model, ShapeError when shapes do not fit, and
-    UnsupportedError for ops that are not known, all of them listed, or another `target`.
+    Raises InvalidModelError for a malformed model, or a value declared with another dtype than its
+    own; ShapeError when shapes do not fit; UnsupportedError for ops that are not known, all of them
+    listed, or another `target`; TypeError for a model or a number of threads that is none,
+    ValueError for fewer than one thread.
     """
     options = Options(target_of(target), precision, threads)
     graph = as_graph(model)
-    inference = infer(bind_defaults(graph))
+    bound = bind_defaults(graph)
+    inference = infer(bound)
     inference.diagnostics = inference.faults
     inference.raise_for_errors(f"graph {graph.name!r}")
+    for problem in contradictions(bound, inference):
+        if problem.severity == "error":
+            raise InvalidModelError(f"graph {graph.name!r}: {problem}")
+        warnings.warn(f"graph {graph.name!r}: {problem}", RuntimeWarning, stacklevel=2)
     return CompiledModel(graph, options)
 
 
 def as_graph(model: Any) -> Graph:
     """The IR of a model: a graph itself, a path to an ONNX file, or a ModelProto."""
     if isinstance(model, Graph):
+        expect_graph(model, "model")
+        verify(model)
         return model
     if isinstance(model, str | os.PathLike | bytes) or type(model).__name__ == "ModelProto":
         from layercc.frontends.onnx import from_onnx

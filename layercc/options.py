@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from ir.diagnostics import UnsupportedError
@@ -16,7 +17,8 @@ class Options:
     """`threads`: how many a run may use, all usable cores if None. `precision`: the least that
     results must keep, as in `torch.set_float32_matmul_precision`.
 
-    Raises ValueError for a value that none of these can have.
+    Raises ValueError for a value that none of these can have, TypeError for a number of threads
+    that is none.
     """
 
     target: CpuTarget = field(default_factory=CpuTarget)
@@ -25,10 +27,14 @@ class Options:
 
     def __post_init__(self) -> None:
         known = get_args(Precision)
-        if self.precision not in known:
+        if not isinstance(self.precision, str) or self.precision not in known:
             raise ValueError(f"precision is one of {', '.join(known)}, not {self.precision!r}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1 or None, not {self.threads}")
+        if self.threads is not None:
+            if isinstance(self.threads, bool) or not isinstance(self.threads, Integral):
+                raise TypeError(f"threads is an integer or None, not {self.threads!r}")
+            if self.threads < 1:
+                raise ValueError(f"threads must be at least 1 or None, not {self.threads}")
+            object.__setattr__(self, "threads", int(self.threads))
 
 
 def target_of(given: Any) -> CpuTarget:

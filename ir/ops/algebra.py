@@ -53,6 +53,21 @@ def parse_equation(call: Call) -> tuple[list[list[str]], list[str]]:
     """
     left, arrow, right = call.equation.replace(" ", "").partition("->")
     parts = left.split(",")
+    for term in [*parts, right]:
+        letters = term.replace(_ELLIPSIS, "", 1)
+        if not (letters.isascii() and letters.isalpha()) and letters:
+            call.fail(
+                f"{call.equation!r}: term {term!r} is malformed; letters from a to z and A to Z"
+                " and one ellipsis would fit",
+                "bad-attribute",
+            )
+    if len(set(right.replace(_ELLIPSIS, ""))) < len(right.replace(_ELLIPSIS, "")):
+        twice = next(index for index in right if index != "." and right.count(index) > 1)
+        call.fail(f"{call.equation!r}: output index {twice!r} is there twice", "bad-attribute")
+    if arrow and _ELLIPSIS in left and _ELLIPSIS not in right:
+        call.fail(
+            f"{call.equation!r}: the inputs have an ellipsis, the output none", "bad-attribute"
+        )
     if len(parts) != len(call.types):
         call.fail(f"{call.equation!r} has {len(parts)} terms for {len(call.types)} inputs")
     terms = [_indices(call, part, call.rank(i)) for i, part in enumerate(parts)]

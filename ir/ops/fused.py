@@ -55,5 +55,5 @@ def _infer_body(call: Call) -> Inference:
             values[name] = value
     result = infer(call.body, shapes, values)
     for problem in result.errors:
-        call.fail(f"in the group: {problem}", problem.code)
+        call.fail(f"{problem.op} {problem.node!r} of it: {problem.message}", problem.code)
     return result

@@ -266,10 +266,15 @@ def _check_padding(call: Call, axis: int, before: int, after: int) -> None:
     added = max(before, after)
     if left < 0:
         call.fail(f"pads {before} and {after} take more than dim {axis} of {kind} has")
-    if added > 0 and call.mode != "constant" and left == 0:
-        call.fail(f"dim {axis} of {kind} has no element left to repeat")
-    if added > 0 and call.mode == "reflect" and added >= left:
-        call.fail(f"reflection by {added} in dim {axis} of {kind} needs {added + 1} elements there")
+    if added <= 0 or call.mode == "constant":
+        return
+    where = f"dim {axis} of {kind}"
+    if min(before, after) < 0:
+        where += f", of which pads {before} and {after} leave {left}"
+    if left == 0:
+        call.fail(f"mode {call.mode!r} has no element to repeat in {where}")
+    if call.mode == "reflect" and added >= left:
+        call.fail(f"reflection by {added} needs {added + 1} elements in {where}")
 
 
 @register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ class Inputs:
 
         Raises InputError for arrays too many, missing, given twice, or of unknown name.
         """
-        if not arrays and named.keys() == self._known:
+        if not arrays and type(named) is dict and named.keys() == self._known:
             return [named[name] for name in self.names]
         if len(arrays) > len(self.names):
             raise InputError(f"{len(arrays)} arrays given; the inputs are {self}")
@@ -72,6 +73,26 @@ class Inputs:
                     f"input {value.name!r} is {format_shape(shape)}, "
                     f"{format_shape(value.shape)} would fit: {error}"
                 ) from None
+
+
+def by_name(given: Any, what: str = "arrays") -> dict[str, Any]:
+    """What a caller gives by input name. Raises InputError if it is no mapping."""
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"a {type(given).__name__} was given; {what} by input name, {{name: ...}}, would fit"
+        )
+    return dict(given)
+
+
+def check_sizes(name: str, shape: Any) -> None:
+    """Raises InputError unless `shape` is a sequence of integers that are no less than 0."""
+    fits = isinstance(shape, (tuple, list)) and all(
+        isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0
+        for size in shape
+    )
+    fits = fits and math.prod(map(int, shape)) < 1 << 48  # more than an address space holds
+    if not fits:
+        raise InputError(f"input {name!r}: {shape!r} is no shape; a tuple of integers would fit")
 
 
 def as_dense(given: Any, value: Value) -> np.ndarray:

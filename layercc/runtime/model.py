@@ -12,7 +12,7 @@ from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from layercc.options import Options
 from layercc.runtime.cores import usable_cores
-from layercc.runtime.inputs import DENSE
+from layercc.runtime.inputs import DENSE, by_name, check_sizes
 from layercc.runtime.plan import Plan
 from layercc.runtime.planner import Planner
 from layercc.runtime.staged import StagedPlan
@@ -61,7 +61,12 @@ class CompiledModel:
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Runs the model on arrays by input name; returns arrays by output name."""
+        """Runs the model on arrays by input name; returns arrays by output name.
+
+        Raises InputError when `inputs` is no mapping, or its arrays do not fit.
+        """
+        if type(inputs) is not dict:
+            inputs = by_name(inputs)
         outputs = self._run_given((), inputs)
         return dict(zip(self.graph.output_names, outputs, strict=True))
 
@@ -74,7 +79,10 @@ class CompiledModel:
         `values`: arrays of inputs, for models in which values decide shapes; the others count as
         zeros. Raises as a call does.
         """
-        model = self._for_inputs((), {**shapes, **(values or {})})
+        shapes, values = by_name(shapes, "shapes"), by_name({} if values is None else values)
+        for name, shape in shapes.items():
+            check_sizes(name, shape)
+        model = self._for_inputs((), {**shapes, **values})
         if model is not self:
             return model.plan(shapes, values)
         zeros = {
@@ -83,7 +91,7 @@ class CompiledModel:
                 self._inputs.names, self._inputs.in_order((), shapes), self._dtypes, strict=True
             )
         }
-        given = self._inputs.in_order((), {**zeros, **(values or {})})
+        given = self._inputs.in_order((), {**zeros, **values})
         return self._planner.plan_for(self._inputs.converted(given))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ from ir.diagnostics import (
 from ir.dims import evaluate, symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Value
+from ir.inference import infer
 from ir.renaming import rename
 from layercc.cpu.target import CpuTarget
 from layercc.lower import Weights, check_supported, concrete_inference, lower
@@ -94,12 +95,31 @@ class Planner:
                 except LayerccError as error:
                     if self._find_selectors(arrays, known, _undecided(error)):
                         continue
-                    if known and isinstance(error, ShapeError) and not _only_unknown(error):
-                        named = ", ".join(f"{n} = {a.tolist()}" for n, a in known.items())
-                        raise InputError(f"with {named}: {error}") from None
+                    self._blame_own_nodes(error, arrays, known)
                     plan = self._in_stages(error)
                 self._keep_plan((*shapes, *values), plan)
                 return plan
+
+    def _blame_own_nodes(
+        self, error: LayerccError, arrays: Sequence[np.ndarray], known: Mapping[str, np.ndarray]
+    ) -> None:
+        """Raises on the model's own nodes where shapes do not fit in it as it is given: InputError
+        where values decide some of them, else ShapeError.
+
+        What passes made of the nodes has other names, ops and layouts.
+        """
+        if isinstance(error, ShapeError):
+            shapes = {name: a.shape for name, a in zip(self.inputs.names, arrays, strict=True)}
+            found = infer(specialized(self.graph, known), shapes)
+            found.diagnostics = found.faults
+            where = f"graph {self.graph.name!r} at these input shapes"
+            if found.diagnostics and known:
+                where += " with " + ", ".join(f"{n} = {a.tolist()}" for n, a in known.items())
+                try:
+                    found.raise_for_errors(where)
+                except ShapeError as error:
+                    raise InputError(str(error)) from None
+            found.raise_for_errors(where)
 
     def plan_ahead(self) -> None:
         """Makes a plan for the declared shapes, all symbols standing for 1, or for more if 1 is

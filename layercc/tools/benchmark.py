@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ir.diagnostics import InputError
+from ir.graph import Graph
 from ir.units import align
 from ir.units import seconds as readable
 from layercc.tools.arrays import make_inputs
@@ -92,6 +93,8 @@ def benchmark(
     unknown = [name for name in against if name not in PEERS]
     if unknown:
         raise ValueError(f"unknown runtime {unknown[0]!r}; there are {', '.join(PEERS)}")
+    if not isinstance(getattr(fn, "graph", None), Graph):
+        raise TypeError(f"fn: a compiled model would fit; a {type(fn).__name__} was given")
     arrays = _by_name(fn, inputs)
     names = fn.graph.output_names
 
@@ -170,12 +173,19 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return error / scale if scale else error
 
 
+def _as_array(name: str, given: Any) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except Exception as error:  # whatever the conversion of a foreign object raises
+        raise InputError(f"input {name!r} does not become an array: {error}") from error
+
+
 def _by_name(fn: Any, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
     if len(inputs) == 1 and isinstance(inputs[0], Mapping):
         given = dict(inputs[0])
     else:
         given = dict(zip(fn.graph.input_names, inputs, strict=False))
-    arrays = {name: np.asarray(array) for name, array in given.items()}
+    arrays = {name: _as_array(name, array) for name, array in given.items()}
     optional = fn.graph.defaults
     missing = [n for n in fn.graph.input_names if n not in arrays and n not in optional]
     if missing or len(inputs) > max(len(given), 1):

@@ -12,6 +12,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 import ir.ops  # noqa: F401  # fills the registry
+from ir.arguments import expect, expect_graph
 from ir.diagnostics import LayerccError, UnsupportedError
 from ir.dtypes import dtype_of
 from ir.graph import Graph, Node
@@ -55,8 +56,15 @@ def to_onnx(
     `opset=None` takes the oldest opset, from 21 on, that can express the graph.
 
     Raises UnsupportedError listing everything that ONNX, or the `opset`, cannot express, and
-    LayerccError when the model is over 2 GB and no path is given.
+    LayerccError when the model is over 2 GB and no path is given; TypeError for what is no graph.
     """
+    expect_graph(graph)
+    if opset is not None:
+        integer = isinstance(opset, (int, np.integer)) and not isinstance(opset, bool)
+        expect(integer, "opset", opset, "an integer or None")
+        opset = int(opset)
+    if path is not None:
+        expect(isinstance(path, (str, os.PathLike)), "path", path, "a str or path")
     flat = to_onnx_ops(graph)
     types = infer(flat).types
     version = choose_opset(flat, types) if opset is None else opset

@@ -14,6 +14,7 @@ import onnx
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 import ir.ops  # noqa: F401  # fills the registry
+from ir.arguments import expect
 from ir.diagnostics import InvalidModelError, Source, UnsupportedError
 from ir.graph import Graph, Node
 from ir.registry import find_op
@@ -63,6 +64,8 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
     if isinstance(model, ModelProto):
         check_header(model, "the model")
         return _imported(model, "the model", TensorReader(None))
+    fits = isinstance(model, (str, bytes, os.PathLike))
+    expect(fits, "model", model, "the path of an ONNX file or a ModelProto")
     where = os.fsdecode(model)
     with open_model(model) as (proto, weights):
         return _imported(proto, where, TensorReader(ExternalData(where), weights))
@@ -110,6 +113,8 @@ class _Importer:
         graph = self.graph(self.model.graph, Frame(opsets))
         if self.unknown:
             raise unsupported_ops(self.where, self.unknown)
+        if not graph.outputs:
+            raise InvalidModelError(f"{self.where}: the graph has no outputs")
         verify(graph)
         return graph
 

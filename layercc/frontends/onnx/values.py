@@ -82,6 +82,9 @@ class ValueReader:
         if tensor.elem_type and tensor.HasField("shape"):
             return Value(name, self._type(tensor, proto.name, "output"))
         inferred = scope.type_of(name)
+        if inferred is not None and tensor.elem_type:
+            declared = element_type(tensor.elem_type, f"output {proto.name!r}")
+            return Value(name, inferred.with_dtype(declared))
         if inferred is None:
             dtype = (
                 element_type(tensor.elem_type, f"output {proto.name!r}")
