@@ -38,6 +38,20 @@ def find_schema(op_type: str, version: int, domain: str) -> OpSchema | None:
         return None
 
 
+def first_version(op_type: str, domain: str) -> int | None:
+    """The opset in which an op came into ONNX; None for ops it never had."""
+    return _first_versions().get((op_type, domain))
+
+
+@lru_cache(1)
+def _first_versions() -> dict[tuple[str, str], int]:
+    first: dict[tuple[str, str], int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        key = schema.name, schema.domain
+        first[key] = min(schema.since_version, first.get(key, schema.since_version))
+    return first
+
+
 def attribute_kind(attribute: AttributeProto) -> int:
     """The type of an attribute, found from what is filled in when the file gives none."""
     if attribute.type != AttributeProto.UNDEFINED:

@@ -10,6 +10,7 @@ import onnx
 from onnx import NodeProto
 
 from ir.diagnostics import InvalidModelError, UnsupportedError
+from layercc.frontends.onnx.attributes import find_schema, first_version
 from layercc.frontends.onnx.functions import FunctionTable, Key, enter_call, function_key, is_known
 from layercc.frontends.onnx.limits import MAX_NODES, MAX_SUBGRAPH_DEPTH
 from layercc.frontends.onnx.reader import op_name, opset_versions, plain_domain
@@ -20,7 +21,8 @@ class Survey:
     """Walks all nodes of a model, those in subgraphs and in functions that are called included.
 
     `unknown` counts the ops without a definition; `names` are all value names in use. Raises
-    InvalidModelError for models that would be too large or too deep once functions are inlined,
+    InvalidModelError for models that would be too large or too deep once functions are inlined, for
+    ops newer than the opset that is imported (onnxruntime refuses these too: "No Op registered"),
     for functions that call themselves, and for names that are no text.
     """
 
@@ -68,6 +70,7 @@ class Survey:
     def _op(self, node: NodeProto, place: _Place) -> int:
         function = self.functions.find(node)
         if function is None:
+            self._check_opset(node, place)
             known = is_known(node, place.opsets.get(plain_domain(node.domain), 1))
             if not known and not is_followed(op_name(node)):
                 self.unknown[op_name(node)] += 1
@@ -79,6 +82,19 @@ class Survey:
             opsets = opset_versions(function.opset_import, self.where, place.opsets)
             self._sizes[key] = self._nodes(function.node, _Place(opsets, place.depth, calls))
         return self._sizes[key] + 1
+
+    def _check_opset(self, node: NodeProto, place: _Place) -> None:
+        """Raises InvalidModelError for an op that came into ONNX after the opset of its model."""
+        domain = plain_domain(node.domain)
+        version = place.opsets.get(domain)
+        if version is None or find_schema(node.op_type, version, domain) is not None:
+            return
+        since = first_version(node.op_type, domain)
+        if since is not None and since > version:
+            raise InvalidModelError(
+                f"{self.where}: {op_name(node)} {node.name or next(iter(node.output), '')!r}: "
+                f"the op exists since opset {since}; opset {version} is imported"
+            )
 
     def _check_text(self, names: Iterable[object]) -> None:
         """Bytes that are no UTF-8 come out of protocol buffers as bytes."""
