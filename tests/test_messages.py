@@ -312,6 +312,25 @@ def test_errors_name_the_authors_node_and_sizes(name):
     assert [f"{found.op} {found.node!r}" for found in raised.value.diagnostics] == [node]
 
 
+@pytest.mark.filterwarnings("ignore:.*NumPy runs what cannot be compiled")
+def test_errors_between_nodes_that_stand_apart():
+    """Sections of a model have no names that its author would know."""
+    fn = lc.compile(
+        lc.parse_graph(
+            """graph g(x: f32[N], y: f32[M]) -> (z: f32[A, B]) {
+  k = NonZero(x)
+  f = Cast(k) {to=1}
+  s = Add(f, y)
+  z = Exp(s)
+}"""
+        ),
+        threads=1,
+    )
+    x, y = np.ones(3, np.float32), np.ones(4, np.float32)
+    with pytest.raises(lc.ShapeError, match=r"^graph 'g' has 1 error.*\n.*Add 's'.*3 against 4"):
+        fn(x, y)
+
+
 @pytest.mark.parametrize(
     ("mode", "pads", "said"),
     [

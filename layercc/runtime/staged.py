@@ -127,8 +127,7 @@ def cut(graph: Graph, apart: Collection[str]) -> list[Part | Node]:
         if nodes := together[at]:
             makes = [name for node in nodes for name in node.outputs if name in read]
             if makes:
-                name = f"{graph.name}.{at}"
-                order.append(part_of(name, nodes, makes, {}, graph.constants))
+                order.append(part_of(graph.name, nodes, makes, {}, graph.constants))
         order += alone[at]
     return order
 
