@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import layercc as lc
 from layercc.cpu.isa import host_isa
 from layercc.kernels.declaration import KernelKey
-from layercc.lower import Weights, lower
+from layercc.lower import Weights, lower, memory
 from layercc.lower.memory import ALIGNMENT, plan_memory
 from layercc.passes import run_passes
 from layercc.program import Address, Buffer, KernelCall, Program
@@ -78,6 +78,28 @@ def test_no_two_live_buffers_overlap(lifetimes):
     plan_memory(program)
     check_plan(program)
     assert program.arena_bytes >= least_bytes(program)
+
+
+@settings(max_examples=300, deadline=None)
+@given(LIFETIMES)
+def test_no_two_live_buffers_overlap_where_there_are_too_many_to_compare_orders(lifetimes):
+    program, _ = program_of(lifetimes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "_FEW_PAIRS", -1)
+        patch.setattr(memory, "_MOST_OTHERS", -1)
+        plan_memory(program)
+    check_plan(program)
+    least = least_bytes(program)
+    assert least <= program.arena_bytes <= 2 * least + 4096
+
+
+def test_thousands_of_buffers_at_once():
+    """All are alive until the last call; and a stack, where the first is needed last."""
+    for lasts in ([5000] * 5000, list(range(10_000, 5000, -1))):
+        sizes = [64 * (1 + i % 7) for i in range(5000)]
+        program, _ = program_of(list(zip(sizes, range(5000), lasts, strict=True)))
+        plan_memory(program)
+        assert program.arena_bytes == sum(sizes)
 
 
 def test_random_programs_waste_little():

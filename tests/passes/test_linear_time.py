@@ -1,0 +1,117 @@
+"""Work grows no faster than the graph, whatever its shape.
+
+Work is counted, not timed: executed lines of Python, here and in `ir`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import layercc as lc
+from benchmarks.compile_time import node_count
+from benchmarks.graph_shapes import SHAPES, UNITS
+from ir.diagnostics import LayerccError
+from ir.graph import Graph, Node
+from ir.inference import _Inferrer, infer
+from layercc.lower import Weights, lower, memory
+from layercc.passes import run_passes
+from layercc.passes.clean_imports import clean_imports
+from layercc.runtime.staged import cut
+
+#: Units in the smaller graph, how many times as many are in the larger one, and how many times the
+#: work that may take: what is quadratic takes nearly the square.
+SMALL, FACTOR, MOST = 12, 4, 4.7
+
+#: Levels of nests, each of them with a few units.
+DEPTH = 3
+
+#: Every shape with a unit that passes leave alone, one that they replace and one that they rename;
+#: every unit in a fan.
+CASES = sorted(
+    {(shape, unit) for shape in SHAPES for unit in ("relu", "identity", "matmul")}
+    | {("fan", unit) for unit in UNITS}
+)
+
+
+def lines(run: Callable[[], object]) -> int:
+    """How many lines of Python are executed."""
+    count = 0
+
+    def step(frame, event, argument):
+        nonlocal count
+        count += 1
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        run()
+    except LayerccError:
+        pass  # a graph that is run in stages: the way there counts, too
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def lowered(graph: Graph) -> object:
+    shapes = {value.name: value.shape for value in graph.inputs}
+    return lower(graph, shapes, {}, Weights())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shape", "unit"), CASES)
+def test_work_is_linear_in_the_size_of_the_graph(shape, unit, monkeypatch):
+    monkeypatch.setattr(memory, "_FEW_PAIRS", 0)
+    monkeypatch.setattr(memory, "_MOST_OTHERS", 8)
+    work: dict[str, list[int]] = {"infer": [], "check": [], "passes": [], "lower": []}
+    for size in (SMALL, FACTOR * SMALL):
+        graph = SHAPES[shape](size, UNITS[unit], *([DEPTH] if shape.startswith("nested") else ()))
+        optimized = run_passes(graph)
+        lc.check(graph)  # fills caches of arithmetic on dims
+        work["infer"].append(lines(lambda: infer(graph)))  # noqa: B023
+        work["check"].append(lines(lambda: lc.check(graph)))  # noqa: B023
+        work["passes"].append(lines(lambda: run_passes(graph)))  # noqa: B023
+        work["lower"].append(lines(lambda: lowered(optimized)))  # noqa: B023
+    grown = {phase: large / small for phase, (small, large) in work.items()}
+    assert all(ratio <= MOST for ratio in grown.values()), grown
+
+
+@pytest.mark.parametrize("depth", [2, 20])
+@pytest.mark.parametrize("shape", ["nested_ifs", "nested_loops"])
+def test_inference_visits_each_node_of_a_nest_once(shape, depth, monkeypatch):
+    graph = SHAPES[shape](40, UNITS["add"], depth)
+    visited = []
+    visit = _Inferrer.node
+    monkeypatch.setattr(_Inferrer, "node", lambda self, n: visited.append(n.name) or visit(self, n))
+    infer(graph)
+    assert len(visited) == node_count(graph)
+
+
+def test_sections_are_cut_in_linear_time():
+    """A part behind each node that stands apart."""
+    work = []
+    for size in (SMALL, FACTOR * SMALL):
+        graph = SHAPES["chain"](size, UNITS["undecided"])
+        apart = {node.name for node in graph.nodes if node.op == "NonZero"}
+        order = []
+        work.append(lines(lambda: order.extend(cut(graph, apart))))  # noqa: B023
+        assert len(order) == 2 * size + 1
+    assert work[1] <= MOST * work[0]
+
+
+def test_a_node_that_reads_many_replaced_values_is_written_once(monkeypatch):
+    """A thousand Identities into one Concat."""
+    graph = SHAPES["fan"](1000, UNITS["identity"])
+    written = []
+    post_init = Node.__post_init__
+
+    def count(self):
+        written.append(len(self.inputs))
+        post_init(self)
+
+    monkeypatch.setattr(Node, "__post_init__", count)
+    clean_imports.run(graph)
+    assert written.count(1000) == 1
+    assert len(written) <= 3000
