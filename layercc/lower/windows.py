@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ir.diagnostics import UnsupportedError
@@ -56,7 +56,7 @@ class Axes:
 
     def words(self) -> dict[str, Any]:
         """The record `layercc.cpu.windows.WINDOW`."""
-        return asdict(self)
+        return {name: vars(axis) for name, axis in vars(self).items()}
 
 
 def axes_of(spatial: Sequence[int], window: Window) -> Axes:
