@@ -6,6 +6,10 @@ before the If; its own values get names that nothing else has.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from ir.graph import Graph, Node
 from ir.inference import infer, infer_types
 from layercc.passes.infrastructure import graph_pass
@@ -18,6 +22,17 @@ def inline_branches(graph: Graph) -> Graph:
     if not any(node.op == "If" for node in graph.nodes):
         return graph
     values = infer(graph).values
+    while True:  # a branch may hold another If
+        result = _inlined(graph, values)
+        if result is graph:
+            return graph
+        found = infer_types(result)
+        found.raise_for_errors(f"graph {graph.name!r}")
+        graph, values = result, found.values
+
+
+def _inlined(graph: Graph, values: Mapping[str, np.ndarray]) -> Graph:
+    """The graph with Ifs on known `values` replaced; itself if there are none."""
     result = graph.copy()
     result.nodes = []
     taken = graph.value_names()
@@ -31,7 +46,4 @@ def inline_branches(graph: Graph) -> Graph:
         for outer, inner in zip(node.outputs, made, strict=False):
             if outer:
                 result.nodes.append(Node("Identity", (inner,), (outer,)))
-    if len(result.nodes) == len(graph.nodes) and result.nodes == graph.nodes:
-        return graph
-    infer_types(result).raise_for_errors(f"graph {graph.name!r}")
-    return result
+    return graph if result.nodes == graph.nodes else result

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import layercc as lc
@@ -19,6 +20,7 @@ from ir.inference import _Inferrer, infer
 from layercc.lower import Weights, lower, memory
 from layercc.passes import run_passes
 from layercc.passes.clean_imports import clean_imports
+from layercc.passes.inline_branches import inline_branches
 from layercc.runtime.staged import cut
 
 #: Units in the smaller graph, how many times as many are in the larger one, and how many times the
@@ -115,3 +117,15 @@ def test_a_node_that_reads_many_replaced_values_is_written_once(monkeypatch):
     clean_imports.run(graph)
     assert written.count(1000) == 1
     assert len(written) <= 3000
+
+
+def test_known_branches_of_a_deep_nest_are_taken_at_once():
+    """Each level is inferred once more, and no level is left for a run in stages."""
+    depth = 20
+    graph = SHAPES["nested_ifs"](2 * depth, UNITS["add"], depth)
+    for level in range(depth):
+        graph.inputs = [value for value in graph.inputs if value.name != f"flag{level}"]
+        graph.constants[f"flag{level}"] = np.array(True)
+    after = inline_branches.run(graph)
+    assert not any(node.op == "If" for node in after.nodes)
+    assert sum(node.op == "Add" for node in after.nodes) == depth + 1
