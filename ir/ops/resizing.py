@@ -268,7 +268,13 @@ class Resize(Op):
     ) -> np.ndarray:
         y = channels_first(call, x if call.mode == "nearest" else widened(x))
         crop = call.coordinate_transformation_mode == "tf_crop_and_resize"
-        for part in resize_plan(call):
+        plan = resize_plan(call)
+        shape = list(y.shape)
+        for part in plan:
+            shape[part.axis] = part.output
+        if 0 in shape:  # tables of the other axes may be of any length
+            return as_asked(call, np.zeros(shape, x.dtype))
+        for part in plan:
             indices, weights = interpolation_taps(call, part)
             trailing = [1] * (y.ndim - part.axis - 1)
             if call.mode == "nearest":
