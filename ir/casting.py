@@ -7,7 +7,8 @@ import numpy as np
 
 from ir.dtypes import FLOAT8, DType, dtype_of
 
-_MADE_FROM_F32 = {DType.bf16, DType.f8e8m0fnu, DType.f4e2m1fn, *FLOAT8}
+#: ml_dtypes makes these from float32.
+_MADE_FROM_F32 = {DType.bf16, DType.f4e2m1fn, *FLOAT8}
 _SUB_BYTE_BITS = {DType.i4: 4, DType.u4: 4, DType.i2: 2, DType.u2: 2}
 
 
@@ -45,7 +46,7 @@ def _is_small(array: np.ndarray) -> bool:
 def _to_odd(array: np.ndarray) -> np.ndarray:
     """float64 and wide integers as the float32 that rounds as they do; anything else as it is.
 
-    ml_dtypes makes its types from float32, and so rounds twice. A number that does not fit into 14
+    Made float32 to nearest, they would be rounded twice. A number that does not fit into 14
     binary digits is cut to the neighbour whose last digit is 1, which the rounding that follows
     never takes for halfway (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded
     sums: proved algorithms using rounding to odd", 2008).

@@ -84,6 +84,8 @@ def dtype_of(value: object) -> DType:
     return found
 
 
+#: Computed in float32, and rounded once at the end of an op.
+HALVES = frozenset({DType.f16, DType.bf16})
 FLOAT8 = frozenset(
     {DType.f8e4m3fn, DType.f8e4m3fnuz, DType.f8e5m2, DType.f8e5m2fnuz, DType.f8e8m0fnu}
 )

@@ -11,13 +11,12 @@ import numpy as np
 from ir import scalar, symbolic
 from ir.broadcasting import broadcast_shapes
 from ir.dims import Dim, product
-from ir.dtypes import DType
+from ir.dtypes import HALVES, DType
 from ir.registry import Attr, Call, Op, register
 from ir.symbolic import as_object_array
 from ir.types import TensorType
 
-#: Computed in float32, and rounded once at the end.
-HALF_TYPES = (DType.f16.value, DType.bf16.value)
+_HALF_TYPES = tuple(dtype.value for dtype in HALVES)
 
 
 class Pointwise(Op):
@@ -73,7 +72,7 @@ class Pointwise(Op):
 
 def widen(array: np.ndarray) -> np.ndarray:
     """float16 and bfloat16 as float32; anything else as it is."""
-    return array.astype(np.float32) if array.dtype in HALF_TYPES else array
+    return array.astype(np.float32) if array.dtype in _HALF_TYPES else array
 
 
 def pointwise(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from ir.dtypes import DType
+from ir.dtypes import HALVES, DType
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import emit_pointwise
-
-#: The element types that are computed in f32.
-HALVES = (DType.f16, DType.bf16)
 
 
 def cast(context: Context, x: Tensor, y: Tensor) -> None:

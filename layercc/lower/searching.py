@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ir.dtypes import DType
+from ir.dtypes import HALVES, DType
 from ir.graph import Node
 from layercc.cpu.kernels.cumulate import COLUMNS as CUMULATE_COLUMNS
 from layercc.cpu.kernels.cumulate import cumulate
 from layercc.cpu.kernels.search import COLUMNS, one_hot_rows, search_columns, search_rows
-from layercc.lower.casting import HALVES
 from layercc.lower.context import Context, Tensor
 from layercc.lower.gathering import in_range
 from layercc.lower.pointwise import ExpressionBuilder

@@ -6,12 +6,11 @@ op.
 
 from __future__ import annotations
 
-from ir.dtypes import ONNX_DTYPES, DType
+from ir.dtypes import HALVES, ONNX_DTYPES, DType
 from ir.graph import Node
 from layercc.passes.editor import GraphEditor
 
-HALVES = (DType.f16, DType.bf16)
-CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
+_CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 
 
 def is_half(editor: GraphEditor, name: str) -> bool:
@@ -27,7 +26,7 @@ def in_type(editor: GraphEditor, name: str, dtype: DType, like: Node | None = No
     array = editor.constant(name)
     if array is not None:
         return editor.add_constant(array.astype(dtype.value), f"{name}.{dtype}")
-    return editor.emit("Cast", (name,), {"to": CODES[dtype]}, like=like)
+    return editor.emit("Cast", (name,), {"to": _CODES[dtype]}, like=like)
 
 
 def in_f32(editor: GraphEditor, name: str) -> str:

@@ -11,11 +11,11 @@ Casts are pointwise and fuse with what surrounds them.
 
 from __future__ import annotations
 
-from ir.dtypes import DType
+from ir.dtypes import HALVES, DType
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
-from layercc.passes.precision import HALVES, in_type, in_type_of
+from layercc.passes.precision import in_type, in_type_of
 
 _OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT", "AffineGrid")
 _WIDER = {
