@@ -102,7 +102,9 @@ DTYPE_SETS: dict[str, frozenset[DType]] = {
     "quantized": FLOAT8 | {DType.i8, DType.u8},
 }
 DTYPE_SETS["int"] = DTYPE_SETS["signed"] | DTYPE_SETS["unsigned"]
+DTYPE_SETS["levels"] = DTYPE_SETS["int"] | DTYPE_SETS["small"]
 DTYPE_SETS["numeric"] = DTYPE_SETS["int"] | DTYPE_SETS["float"]
+DTYPE_SETS["ordered"] = DTYPE_SETS["numeric"] | {DType.bool}
 DTYPE_SETS["signed_numeric"] = DTYPE_SETS["signed"] | DTYPE_SETS["float"]
 DTYPE_SETS["real"] = DTYPE_SETS["numeric"] | DTYPE_SETS["small"]
 DTYPE_SETS["any_float"] = DTYPE_SETS["float"] | FLOAT8 | {DType.f4e2m1fn}

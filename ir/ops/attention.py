@@ -148,7 +148,7 @@ class Attention(Op):
         "nonpad_kv_seqlen: i64?",
     )
     outputs = ("Y: T1", "present_key: T1", "present_value: T2", "qk_matmul_output: T1")
-    constraints = {"T1": "float", "T2": "float", "U": "any"}
+    constraints = {"T1": "float", "T2": "float", "U": "ordered"}
     attributes = {
         "fully_masked": Attr("string", "zeros"),
         "is_causal": Attr("int", 0),

@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.casting import cast
 from ir.dims import Dim, ceil_div, may_equal, product
-from ir.dtypes import FLOAT8, DType
+from ir.dtypes import DTYPE_SETS, FLOAT8, DType
 from ir.registry import Attr, Call, Op, register
 from ir.types import TensorType, format_shape
 
@@ -61,7 +61,7 @@ class QuantizeLinear(Op):
 
     inputs = ("x: T1", "y_scale: T2", "y_zero_point: T3?")
     outputs = ("y: T3",)
-    constraints = {"T1": "real", "T2": "real", "T3": "real"}
+    constraints = {"T1": "real", "T2": "real", "T3": "levels"}
     attributes = {
         "axis": Attr("int", 1),
         "block_size": Attr("int", 0),
@@ -84,7 +84,7 @@ class QuantizeLinear(Op):
     ) -> np.ndarray:
         dtype = _quantized_dtype(call)
         precision = call.element_type("precision", call.dtype(1)).value
-        if precision.kind in "iu" or call.dtype(1) is DType.f8e8m0fnu:
+        if call.dtype(1) not in DTYPE_SETS["float"]:
             precision = np.dtype(np.float32)
         quotient = x.astype(precision) / _spread(call, scale, x.shape).astype(precision)
         if dtype in _FLOATS:
@@ -111,7 +111,7 @@ class DequantizeLinear(Op):
 
     inputs = ("x: T1", "x_scale: T2", "x_zero_point: T1?")
     outputs = ("y: any_float",)
-    constraints = {"T1": "real", "T2": "any_float"}
+    constraints = {"T1": "levels", "T2": "any_float"}
     attributes = {
         "axis": Attr("int", 1),
         "block_size": Attr("int", 0),

@@ -109,7 +109,7 @@ class ReduceMean(Reduction):
 class ReduceMax(Reduction):
     """Largest element; NaN if there is one; the lowest value of the type if there is none."""
 
-    constraints = {"T": "any"}
+    constraints = {"T": "ordered"}
     combine = staticmethod(np.max)
     has_identity = False
 
@@ -122,7 +122,7 @@ class ReduceMax(Reduction):
 class ReduceMin(Reduction):
     """Smallest element; NaN if there is one; the highest value of the type if there is none."""
 
-    constraints = {"T": "any"}
+    constraints = {"T": "ordered"}
     combine = staticmethod(np.min)
     has_identity = False
 
@@ -141,9 +141,11 @@ class ReduceL1(Reduction):
 
 @register
 class ReduceL2(Reduction):
-    """Square root of the sum of squares."""
+    """Square root of the sum of squares, which is taken in float64 for integers too."""
 
-    combine = staticmethod(lambda x, **where: np.sqrt(np.sum(np.square(x), **where)))
+    combine = staticmethod(
+        lambda x, **where: np.sqrt(np.sum(np.square(x, dtype=np.float64), **where))
+    )
     flops_per_element = 2
 
 

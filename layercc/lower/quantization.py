@@ -43,6 +43,12 @@ def _parameters(context: Context, node: Node, call: Call) -> list[Tensor]:
     return [spread[0][0], *(parameter for _, parameter in spread)]
 
 
+def _require_computable(node: Node, tensors: list[Tensor]) -> None:
+    for tensor in tensors:
+        if str(tensor.dtype) not in ELEMENT_TYPES:
+            raise UnsupportedError(f"{node}: elements of type {tensor.dtype} are not compiled")
+
+
 def _limits(dtype: DType) -> tuple[int, int]:
     info = ml_dtypes.iinfo(dtype.value)
     return int(info.min), int(info.max)
@@ -56,6 +62,7 @@ def quantize(context: Context, node: Node) -> None:
     y = context.output(node.outputs[0])
     if str(y.dtype) not in _INTEGERS:
         raise UnsupportedError(f"{node}: quantizing to {y.dtype} is not compiled")
+    _require_computable(node, inputs)
     precision = call.element_type("precision", inputs[1].dtype)
     kind = "f64" if precision is DType.f64 else "f32"
     # sums that float32 would round are made in float64
@@ -80,9 +87,7 @@ def dequantize(context: Context, node: Node) -> None:
     call = context.call_of(node)
     inputs = _parameters(context, node, call)
     y = context.output(node.outputs[0])
-    for tensor in (*inputs, y):
-        if str(tensor.dtype) not in ELEMENT_TYPES:
-            raise UnsupportedError(f"{node}: elements of type {tensor.dtype} are not compiled")
+    _require_computable(node, [*inputs, y])
     wide = "f64" if inputs[0].dtype.itemsize > 2 else "f32"
     steps = ExpressionBuilder(len(inputs))
     value = steps("identity", 0, dtype=wide)

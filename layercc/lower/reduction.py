@@ -194,7 +194,7 @@ def recipe_of(op: str, dtype: DType) -> Recipe:
         "ReduceMax": Recipe("max", kind),
         "ReduceMin": Recipe("min", kind),
         "ReduceL1": Recipe("sum", wide, (("absolute", (0,), (), kind),)),
-        "ReduceL2": Recipe("sum", wide, _square(wide), _in_f64("sqrt")),
+        "ReduceL2": Recipe("sum", "f64", _square("f64"), _in_f64("sqrt")),
         "ReduceSumSquare": Recipe("sum", wide, _square(wide)),
         "ReduceLogSum": Recipe("sum", wide, (), _in_f64("log")),
     }

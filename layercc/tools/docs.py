@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ir.registry import Attr, Op, all_ops, find_op
+from layercc.tools.left_to_numpy import LEFT_TO_NUMPY, Left
 
 COMMAND = "python -m layercc.tools.docs"
 FOLDER = Path(__file__).parents[2] / "docs"
@@ -69,6 +70,13 @@ def ops_page() -> str:
         ]
         names = ["op", "inputs", "attributes", "shapes", "values", "reference", "CPU"]
         lines += _table(names, rows)
+    lines += ["", "## Left to NumPy", ""]
+    lines += [
+        "Element types that the definitions allow, and that have no kernels. A model with them",
+        "runs, with a warning. Everything else compiles; a test runs every op at every type.",
+        "",
+    ]
+    lines += _table(["ops", "element types", "why"], map(_left, LEFT_TO_NUMPY))
     return "\n".join(lines) + "\n"
 
 
@@ -114,6 +122,12 @@ def decomposed_ops() -> set[str]:
                 keys = [key.value for key in rules.keys if isinstance(key, ast.Constant)]
                 found.update(key for key in keys if isinstance(key, str) and find_op(key))
     return found
+
+
+def _left(row: Left) -> list[str]:
+    types = "all" if row.types is None else _code(" ".join(sorted(map(str, row.types))))
+    of = f" for {_code(row.variable)}" if row.variable else ""
+    return [_code(", ".join(row.ops)), types + of, row.why]
 
 
 def _lowered() -> set[str]:
