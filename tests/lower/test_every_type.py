@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings(
 each_op = pytest.mark.parametrize("op", OTHERS, ids=lambda op: op.name)
 
 
+@pytest.mark.slow
 @each_op
 def test_op(op: type[Op]) -> None:
     assert not differences(typed_cases(op))

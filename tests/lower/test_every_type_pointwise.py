@@ -14,6 +14,7 @@ from tests.lower.typed_cases import ops, typed_cases
 CASES = [case for op in ops() if pointwise(op) for case in typed_cases(op)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Casting complex", "ignore:invalid value")
 @pytest.mark.parametrize("dtype", sorted({case.dtype for case in CASES}, key=str), ids=str)
 def test_pointwise_ops(dtype: DType) -> None:

@@ -19,6 +19,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_op(op: type[Op]) -> None:
     cases = [case for case in typed_cases(op) if (op.name, case.dtype) not in FAULTS]
