@@ -14,6 +14,7 @@ from ir.dtypes import DType, dtype_of
 from ir.graph import Graph
 from ir.interpreter import interpret
 from ir.registry import Op, find_op
+from layercc.cpu.isa import host_isa
 from layercc.lower import Weights, lower
 from layercc.passes import run_passes
 from layercc.passes.fusion import group
@@ -61,7 +62,7 @@ def _program(graph: Graph, cases: Sequence[Case], known: Form) -> Program:
     if known is Form.SIZES:
         values = {f"{name}_{i}": case.arrays[name] for i, case in enumerate(cases)
                   for name in _sizes(case)}  # fmt: skip
-    return lower(run_passes(graph), shapes, values, Weights())
+    return lower(run_passes(graph), shapes, values, Weights(), host_isa())
 
 
 def _sizes(case: Case) -> list[str]:
@@ -98,7 +99,8 @@ def differences(cases: Sequence[Case], fused: bool = False) -> list[str]:
         graph, arrays = graph_of_cases(chosen, known is Form.CONSTANTS), arrays_of(chosen)
         with np.errstate(all="ignore"):
             wanted = interpret(graph, arrays)
-        plan = Plan(_program(_grouped(graph) if fused else graph, chosen, known), default_kernels())
+        program = _program(_grouped(graph) if fused else graph, chosen, known)
+        plan = Plan(program, default_kernels(host_isa()))
         results = plan.run([np.ascontiguousarray(arrays[name]) for name in graph.input_names], 2)
         made = dict(zip(graph.output_names, results, strict=True))
         for number, case in enumerate(chosen):
