@@ -21,13 +21,19 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 VARIANTS = 3
+#: Ops whose integer inputs say what memory is read or written.
+OPS = (
+    "Attention", "CumProd", "CumSum", "Gather", "GatherElements", "GatherND", "GRU", "LSTM",
+    "MaxUnpool", "OneHot", "Resize", "ReverseSequence", "RNN", "RoiAlign", "RotaryEmbedding",
+    "ScatterElements", "ScatterND", "TensorScatter", "Trilu",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[str]]:
     """Outcome → the variants that came to it, and what was said."""
     made = subprocess.run(
-        [sys.executable, "-m", "tests.onnx.wild_values", "--variants", str(VARIANTS)],
+        [sys.executable, "-m", "tests.onnx.wild_values", *OPS, "--variants", str(VARIANTS)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -49,5 +55,5 @@ def test_nothing(outcomes: dict[str, list[str]], outcome: str) -> None:
 
 def test_both_happen(outcomes: dict[str, list[str]]) -> None:
     """Values in range run, others are refused."""
-    assert len(outcomes["ran"]) > 500
-    assert len(outcomes["refused"]) > 200
+    assert len(outcomes["ran"]) > 100
+    assert len(outcomes["refused"]) > 100
