@@ -45,7 +45,8 @@ def target_of(given: Any) -> CpuTarget:
     if isinstance(given, CpuTarget):
         return given
     if not isinstance(given, str):
-        raise TypeError(f"a target is a name or a CpuTarget, not a {type(given).__name__}")
+        kind = type(given).__name__
+        raise TypeError(f"target: a name or a CpuTarget would fit; a {kind} was given")
     if given != "cpu":
         raise UnsupportedError(f"target {given!r} is not there yet; 'cpu' is")
     return CpuTarget()

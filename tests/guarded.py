@@ -27,8 +27,9 @@ import numpy as np
 from ir.diagnostics import LayerccError
 from layercc.program import Buffer, Program
 from layercc.runtime import plan as plans
+from layercc.runtime.arenas import Arena, Arenas, address_of
 from layercc.runtime.native import Kernels
-from layercc.runtime.plan import Arena, Plan, address_of
+from layercc.runtime.plan import Plan
 
 Edge = Literal["end", "start"]
 _PAGE = mmap.PAGESIZE
@@ -121,6 +122,7 @@ class _GuardedArena(Arena):
         self.nbytes = len(pages.bytes)
         self.start = pages.start
         self.instances = {}
+        self.needed = [True]
 
 
 class EdgePlan(Plan):
@@ -139,13 +141,15 @@ class EdgePlan(Plan):
         self.given = program.constants
         constants = [self.constants.copy(array) for array in program.constants]
         guarded = replace(program, constants=constants, arena_bytes=self.arena.nbytes)
-        super().__init__(guarded, kernels, [self.arena])
+        arenas = Arenas()
+        arenas.append(self.arena)
+        super().__init__(guarded, kernels, arenas)
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         ports = _Guard(self.edge)
         given = [ports.copy(array) for array in inputs]
         self.arena.pages.fill(_GARBAGE[self.edge])
-        self._idle[:] = [self.arena]  # a run that fails does not give it back
+        self._arenas[:] = [self.arena]  # a run that fails does not give it back
         try:
             with patch.object(plans, "_empty", ports.empty):
                 outputs = super().run(given, threads)
@@ -170,10 +174,14 @@ class EdgePlan(Plan):
 class GuardedPlan(Plan):
     """Runs a program at both edges, and compares what comes out: results, or errors."""
 
-    def __init__(self, program: Program, kernels: Kernels, idle: list[Arena] | None = None) -> None:
+    def __init__(self, program: Program, kernels: Kernels, arenas: Arenas | None = None) -> None:
         self.program = program
         self._edges = [EdgePlan(program, kernels, edge) for edge in ("end", "start")]
         self.loaded = self._edges[0].loaded
+
+    @property
+    def nbytes(self) -> int:
+        return sum(plan.nbytes for plan in self._edges)
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         (one, error), (other, other_error) = (

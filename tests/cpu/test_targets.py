@@ -102,7 +102,7 @@ def test_options_are_pickled_with_the_model() -> None:
     ("target", "error", "words"),
     [
         ("tpu", lc.UnsupportedError, "target 'tpu' is not there yet"),
-        (5, TypeError, "a target is a name or a CpuTarget, not a int"),
+        (5, TypeError, "a name or a CpuTarget would fit; a int was given"),
     ],
 )
 def test_targets_that_are_none(target: object, error: type[Exception], words: str) -> None:

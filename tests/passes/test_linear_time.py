@@ -17,6 +17,7 @@ from benchmarks.graph_shapes import SHAPES, UNITS
 from ir.diagnostics import LayerccError
 from ir.graph import Graph, Node
 from ir.inference import _Inferrer, infer
+from layercc.cpu.isa import host_isa
 from layercc.lower import Weights, lower, memory
 from layercc.passes import run_passes
 from layercc.passes.clean_imports import clean_imports
@@ -60,7 +61,7 @@ def lines(run: Callable[[], object]) -> int:
 
 def lowered(graph: Graph) -> object:
     shapes = {value.name: value.shape for value in graph.inputs}
-    return lower(graph, shapes, {}, Weights())  # type: ignore[arg-type]
+    return lower(graph, shapes, {}, Weights(), host_isa())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("shape", "unit"), CASES)

@@ -43,6 +43,7 @@ def moved_as(dtype: DType) -> str:
 @emitter(Move)
 def move(builder: Builder, job: Move) -> None:
     """A copy, squares turned in registers, or rows copied with strides."""
+    moved_as(job.source.dtype)  # elements that cannot be moved, however few
     if 0 in job.shape:
         return
     itemsize = job.source.dtype.itemsize
