@@ -29,6 +29,7 @@ class KernelCall:
     node: str = ""
     flops: int = 0
     alone: bool = False  # too little work to share: all tasks run on the calling thread
+    algorithm: str = ""  # which of several it is part of, if there was a choice
 
     def buffers(self) -> list[Buffer]:
         """Every buffer that the call reads or writes."""

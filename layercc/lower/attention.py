@@ -9,6 +9,7 @@ from typing import Any
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.attention import AttentionDims, attention_dims
+from layercc.cpu.algorithms.panels import pack_at_run_time
 from layercc.cpu.emit.movement import CHUNK
 from layercc.cpu.kernels.attention import (
     ADDED,
@@ -24,7 +25,6 @@ from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
 from layercc.jobs.movement import strides_of
 from layercc.lower.casting import cast, computable, result, rounded
 from layercc.lower.context import Context, Tensor
-from layercc.lower.contraction import pack_at_run_time
 from layercc.lower.gathering import in_range
 from layercc.lower.movement import strided_copy
 from layercc.lower.registry import lowering
@@ -71,10 +71,11 @@ def attention(context: Context, node: Node) -> None:
     key_vectors, value_vectors = widest(context.isa), choose_vectors(context.isa, value_size, kind)
     groups = (batch, kv_heads)
     packed_keys = pack_at_run_time(
-        context, k.tensor, groups, (k.batch, k.head, 1, k.row), size, keys, key_vectors
+        context.builder, k.tensor, groups, (k.batch, k.head, 1, k.row), size, keys, key_vectors
     )
+    steps = (v.batch, v.head, v.row, 1)
     packed_values = pack_at_run_time(
-        context, v.tensor, groups, (v.batch, v.head, v.row, 1), keys, value_size, value_vectors
+        context.builder, v.tensor, groups, steps, keys, value_size, value_vectors
     )
     y = result(context, wanted[0], q.dtype)
     q_at, y_at = Heads.of(q, dims.packed, heads), Heads.of(y, dims.packed, heads)

@@ -111,11 +111,14 @@ class Context:
         """Memory that lives from the first to the last job that is given it."""
         return scratch(dtype, shape)
 
-    def constant(self, array: np.ndarray) -> Tensor:
-        """A constant that is none of the graph's; the same tensor for the same array."""
+    def constant(self, array: np.ndarray, shared: bool = False) -> Tensor:
+        """A constant that is none of the graph's; the same tensor for the same array.
+
+        What is made of a `shared` one, which outlives the plan, is kept for other plans.
+        """
         if id(array) not in self._constants:
             dense = np.ascontiguousarray(array)
-            buffer = Buffer("constant", dense.nbytes, array=dense)
+            buffer = Buffer("constant", dense.nbytes, array=dense, shared=shared)
             self._constants[id(array)] = (array, Tensor(buffer, dtype_of(dense), dense.shape))
         return self._constants[id(array)][1]
 

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from ir.diagnostics import UnsupportedError
-from layercc.lower.context import Context, Tensor
+from layercc.buffers import Tensor
+from layercc.jobs.contraction import Epilogue, Operand
+from layercc.lower.context import Context
 from layercc.lower.expressions import expression_of
 from layercc.lower.group import Group
-from layercc.lower.strided import Strided
-
-
-@dataclass(frozen=True)
-class Operand(Strided):
-    """A tensor that an epilogue reads besides the sum, over the groups, rows and columns of the
-    output. A stride of 0 is for the same element throughout; `column` is 0 or 1."""
-
-    column: int
-
-
-@dataclass(frozen=True)
-class Epilogue:
-    """A scalar expression of the sum and the operands; the plain sum if there is none."""
-
-    steps: tuple = ()  # an expression; see `layercc.kernels.expressions`
-    operands: tuple[Operand, ...] = ()
-
-    @property
-    def columns(self) -> tuple[int, ...]:
-        """Whether the operands vary along the columns, for the kernel's key."""
-        return tuple(operand.column for operand in self.operands)
-
-    def words(self) -> list[dict[str, Any]]:
-        """The operands, for the kernel's call."""
-        return [operand.words() for operand in self.operands]
-
-    def expression(self, dtype: str) -> tuple:
-        """The expression, for a sum of `dtype`."""
-        return self.steps or ((dtype,), (), (0,))
 
 
 def epilogue_of(
-    context: Context, group: Group, strides: tuple[int, ...], channels: int = 0
+    context: Context, group: Group, groups: Sequence[int], row: int, channels: int = 0
 ) -> Epilogue:
-    """The epilogue of a group whose output has the element `strides` (outer, inner, row, column).
+    """The epilogue of a group whose output has the element strides `groups` and `row`, dense along
+    the columns.
 
     The strides tell how an element's position in the output is taken apart: an operand that is
-    broadcast is followed with stride 0. `channels`: elements of a channel vector between inner
-    groups, where these divide the channels. Raises UnsupportedError when an operand cannot be
+    broadcast is followed with stride 0. `channels`: elements of a channel vector between the last
+    dim's groups, where these divide the channels. Raises UnsupportedError when an operand cannot be
     followed, or has another element type than the result.
     """
     if not group.rest:
@@ -58,7 +30,7 @@ def epilogue_of(
     shape, kind = context.shape(group.output), group.types[group.output]
     operands = []
     for name in names:
-        operand = _operand(context.tensor(name), shape, strides, channels)
+        operand = _operand(context.tensor(name), shape, tuple(groups), row, channels)
         if operand is None or group.types[name].dtype is not kind.dtype:
             reader = next(node for node in group.rest if name in node.inputs)
             raise UnsupportedError(
@@ -71,13 +43,14 @@ def epilogue_of(
 
 
 def _operand(
-    tensor: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], channels: int
+    tensor: Tensor, shape: tuple[int, ...], groups: tuple[int, ...], row: int, channels: int
 ) -> Operand | None:
     """How the operand is read along the output; None where strides cannot say it."""
     if tensor.shape == shape:
-        return Operand(tensor, *strides)
+        return Operand(tensor, groups, row, 1)
     given = (1,) * (len(shape) - len(tensor.shape)) + tensor.shape
     if all(dim == 1 for dim in given[:-1]):  # one value a column, or a single one
         column = int(given[-1] != 1)
-        return Operand(tensor, 0, channels * column, 0, column)
+        between = (*(0,) * (len(groups) - 1), channels * column) if groups else ()
+        return Operand(tensor, between, 0, column)
     return None

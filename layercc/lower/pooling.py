@@ -9,6 +9,7 @@ from ir.graph import Node
 from ir.ops.pooling import MaxUnpool, pool_window
 from ir.ops.windows import Window
 from layercc.cpu.emit.movement import moved_as
+from layercc.cpu.emit.records import spatial_words, window_words
 from layercc.cpu.kernels.pooling import (
     CHANNEL_BLOCK,
     MOST_TAPS,
@@ -22,7 +23,7 @@ from layercc.lower.layout import channels_last_input, channels_last_output, put_
 from layercc.lower.movement import fill_with, strided_copy
 from layercc.lower.reduction import Recipe, emit_reduction
 from layercc.lower.registry import lowering
-from layercc.lower.windows import axes_of, spatial_words
+from layercc.lower.windows import axes_of
 
 #: Elements that a task reads, about.
 _TASK = 1 << 16
@@ -96,7 +97,7 @@ def _pool(
         channel_blocks=blocks,
         include_pad=int(include_pad),
         ends=spatial_words(window.pads_end, 0),
-        window=axes_of(x.shape[1:-1], window).words(),
+        window=window_words(axes_of(x.shape[1:-1], window)),
     )
     put_back(context, y, target)
 
@@ -121,7 +122,7 @@ def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool
         chunk=chunk,
         channels=x.shape[-1],
         places=spatial_words(places, 0),
-        window=axes_of(spatial, window).words(),
+        window=window_words(axes_of(spatial, window)),
     )
     put_back(context, y, target)
 

@@ -17,26 +17,20 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.recurrent import Recurrent, direction_count, resolve_activations
 from ir.registry import Call
+from layercc.cpu.algorithms.panels import Packed, Product, multiply, pack_at_run_time, pack_weights
 from layercc.cpu.emit.movement import CHUNK, moved_as
+from layercc.cpu.emit.records import Strided
 from layercc.cpu.kernels.fill import fill
 from layercc.cpu.kernels.recurrent import gru_cell, gru_gates, lstm_cell, rnn_cell
 from layercc.cpu.tiles import choose_vectors
+from layercc.jobs.contraction import Epilogue, Operand
 from layercc.kernels.declaration import KernelKey
 from layercc.kernels.expressions import Expression, Step
 from layercc.lower.casting import computable, result, rounded
 from layercc.lower.context import Context, Tensor
-from layercc.lower.contraction import (
-    Contraction,
-    Packed,
-    emit,
-    pack_at_run_time,
-    pack_weights,
-)
-from layercc.lower.epilogue import Epilogue, Operand
 from layercc.lower.gathering import in_range
 from layercc.lower.movement import copy
 from layercc.lower.registry import lowering
-from layercc.lower.strided import Strided
 
 #: Hidden units of a cell's task.
 _CELL_TASK = 1 << 12
@@ -111,7 +105,7 @@ class Layer:
         epilogue = Epilogue()
         if bias is not None:
             parts = [bias, bias.moved(self.rows * self.dtype.itemsize)] if whole else [bias]
-            operands = tuple(Operand(part, 2 * self.rows, 0, 0, 1) for part in parts)
+            operands = tuple(Operand(part, (2 * self.rows, 0), 0, 1) for part in parts)
             kind = str(self.dtype)
             add = [("add", (0, 1), (), kind), ("add", (3, 2), (), kind)]
             inputs = (kind,) * (1 + len(parts))
@@ -141,9 +135,9 @@ class Layer:
         self, x: Strided, w: Packed, y: Strided, sizes: tuple[int, int, int], epilogue: Epilogue
     ) -> None:
         rows, columns, depth = sizes
-        emit(
-            self.context,
-            Contraction(x, w, y, rows, columns, depth, outer=self.directions, epilogue=epilogue),
+        multiply(
+            self.context.builder,
+            Product(x, w, y, rows, columns, depth, outer=self.directions, epilogue=epilogue),
         )
 
     def weights(self, name: str, depth: int, first: int, rows: int) -> Packed:
@@ -161,7 +155,7 @@ class Layer:
             return Packed(packed, vectors, packed.size // self.directions)
         matrix = computable(context, context.tensor(name))
         return pack_at_run_time(
-            context,
+            context.builder,
             matrix.moved(first * depth * self.dtype.itemsize),
             (self.directions, 1),
             (matrix.shape[1] * depth, 0, 1, depth),

@@ -16,10 +16,11 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.recurrent import LSTM, direction_count
+from layercc.cpu.algorithms.panels import BYTES, Packed, Product, multiply, pack_bytes
+from layercc.cpu.emit.records import Strided
 from layercc.cpu.kernels.recurrent_quantized import quantize_rows, quantized_lstm_cell
 from layercc.cpu.tiles import QUADS, choose_vectors
 from layercc.lower.context import Context, Tensor
-from layercc.lower.contraction import BYTES, Contraction, Packed, emit, pack_bytes
 from layercc.lower.gathering import in_range
 from layercc.lower.recurrent import (
     Cells,
@@ -32,7 +33,6 @@ from layercc.lower.recurrent import (
     state_of,
 )
 from layercc.lower.registry import lowering
-from layercc.lower.strided import Strided
 
 #: The gates' functions are approximated as onnxruntime does it: with the same sums, and those are
 #: exact, h is the same to the bit, and so it is quantised the same.
@@ -51,7 +51,7 @@ class Quantized:
 
 
 @dataclass(frozen=True)
-class Product:
+class QuantizedProduct:
     """The record `layercc.cpu.quantized.PRODUCT`."""
 
     sums: Strided
@@ -202,9 +202,9 @@ class _Weights:
         )
 
 
-def _product(layer: Layer, a: Quantized, b: _Weights, sums: Strided, rows: int) -> Product:
+def _product(layer: Layer, a: Quantized, b: _Weights, sums: Strided, rows: int) -> QuantizedProduct:
     """The product of `a` with the weights of each direction; its sums are put into `sums`."""
-    job = Contraction(a.words, b.packed, sums, rows, layer.rows, b.depth, outer=layer.directions)
-    emit(layer.context, job)
+    job = Product(a.words, b.packed, sums, rows, layer.rows, b.depth, outer=layer.directions)
+    multiply(layer.context.builder, job)
     of_weights = (Strided(tensor, layer.rows, 0, 0) for tensor in (b.scale, b.zero, b.sums))
-    return Product(sums, a.totals, a.scale, a.zero, *of_weights)
+    return QuantizedProduct(sums, a.totals, a.scale, a.zero, *of_weights)

@@ -9,12 +9,11 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.sampling import affine_points
 from layercc.cpu.kernels.sampling import grid_sample as kernel
+from layercc.jobs.contraction import Contraction, GroupDim, Matrices
+from layercc.jobs.windows import three
 from layercc.lower.context import Context
-from layercc.lower.contraction import Contraction, emit, pack_at_run_time
 from layercc.lower.movement import fill_with
 from layercc.lower.registry import lowering
-from layercc.lower.strided import Strided
-from layercc.lower.windows import three
 
 #: Elements that a task reads, about.
 _TASK = 1 << 13
@@ -64,16 +63,16 @@ def affine_grid(context: Context, node: Node) -> None:
     batch, *spatial, rank = y.shape
     points = affine_points(spatial, bool(call.align_corners)).astype(theta.dtype.value)
     matrix = rank * (rank + 1)
-    strides = (0, matrix, 1, rank + 1)
-    emit(
-        context,
+    context.emit(
         Contraction(
-            x=Strided(context.constant(points), 0, 0, rank + 1),
-            weights=pack_at_run_time(context, theta, (1, batch), strides, rank + 1, rank),
-            y=Strided(y, 0, len(points) * rank, rank),
+            x=context.constant(points),
+            x_row=rank + 1,
+            weights=Matrices(theta, 1, ((rank, rank + 1),)),
+            y=y,
+            y_row=rank,
             rows=len(points),
             columns=rank,
             depth=rank + 1,
-            inner=batch,
-        ),
+            groups=(GroupDim(batch, 0, matrix, len(points) * rank),),
+        )
     )

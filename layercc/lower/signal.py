@@ -17,13 +17,10 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.signal import dft_axis
-from layercc.cpu.isa import Isa
-from layercc.cpu.tiles import choose_vectors
+from layercc.jobs.contraction import Contraction, GroupDim, Matrices
 from layercc.lower.context import Context
-from layercc.lower.contraction import Contraction, Packed, emit, pack_weights
 from layercc.lower.movement import transposed
 from layercc.lower.registry import lowering
-from layercc.lower.strided import Strided
 
 #: Elements of the largest matrix: a transform of 1448 complex points, or half of that of 2896 real
 #: ones. NumPy runs longer ones, by a fast Fourier transform.
@@ -98,16 +95,17 @@ def dft(context: Context, node: Node) -> None:
         x = turned
     target = context.scratch(y.dtype, tuple(y.shape[a] for a in order)) if moved else y
     columns = target.shape[-2] * target.shape[-1]
-    emit(
-        context,
+    context.emit(
         Contraction(
-            x=Strided(x, 0, 0, transform.given * transform.parts),
-            weights=_packed(context, node, transform, x.dtype),
-            y=Strided(target, 0, 0, columns),
+            x=x,
+            x_row=transform.given * transform.parts,
+            weights=_matrix(context, node, transform, x.dtype),
+            y=target,
+            y_row=columns,
             rows=math.prod(x.shape[:-2]),
             columns=columns,
             depth=transform.given * transform.parts,
-        ),
+        )
     )
     if moved:
         transposed(context, target, np.argsort(order).tolist(), y)
@@ -134,27 +132,28 @@ def stft(context: Context, node: Node) -> None:
     batch, samples, parts = signal.shape
     transform = Transform(length, length, parts, False, bool(call.onesided))
     columns = y.shape[2] * y.shape[3]
-    emit(
-        context,
+    context.emit(
         Contraction(
-            x=Strided(signal, 0, samples * parts, step * parts),
-            weights=_packed(context, node, transform, signal.dtype, window),
-            y=Strided(y, 0, y.shape[1] * columns, columns),
+            x=signal,
+            x_row=step * parts,
+            weights=_matrix(context, node, transform, signal.dtype, window),
+            y=y,
+            y_row=columns,
             rows=y.shape[1],
             columns=columns,
             depth=length * parts,
-            inner=batch,
-        ),
+            groups=(GroupDim(batch, samples * parts, 0, y.shape[1] * columns),),
+        )
     )
 
 
-def _packed(
+def _matrix(
     context: Context,
     node: Node,
     transform: Transform,
     dtype: DType,
     window: np.ndarray | None = None,
-) -> Packed:
+) -> Matrices:
     if dtype not in (DType.f32, DType.f64):
         raise UnsupportedError(f"{node}: elements of type {dtype}; f32 or f64 would fit")
     if math.prod(transform.shape) > _MOST_ELEMENTS:
@@ -163,19 +162,17 @@ def _packed(
             f"{math.prod(transform.shape)} elements; {_MOST_ELEMENTS} at most would fit"
         )
     factors = None if window is None else tuple(window.astype(np.float64).tolist())
-    vectors = choose_vectors(context.isa, math.prod(transform.shape[2:]), str(dtype))
-    panels = _panels(context.isa, transform, factors, str(dtype), vectors)
-    return Packed(context.constant(panels), vectors)
+    matrix = context.constant(_elements(transform, factors, str(dtype)), shared=True)
+    columns = matrix.shape[1]
+    return Matrices(matrix, columns, ((columns, 1),))
 
 
 @functools.lru_cache(8)
-def _panels(
-    isa: Isa, transform: Transform, window: tuple[float, ...] | None, dtype: str, vectors: int
-) -> np.ndarray:
-    """The matrix in panels; layers that transform alike share it."""
+def _elements(transform: Transform, window: tuple[float, ...] | None, dtype: str) -> np.ndarray:
+    """The matrix, `[points * parts, results * parts]`; layers that transform alike share it."""
     matrix = transform.matrix()
     if window is not None:
         matrix *= np.array(window).reshape(-1, 1, 1, 1)
     points, parts, results, made = transform.shape
-    flat = matrix.reshape(1, 1, points * parts, results * made)
-    return pack_weights(isa, flat.astype(DType[dtype].value), vectors)
+    flat = matrix.reshape(points * parts, results * made)
+    return np.ascontiguousarray(flat, DType[dtype].value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ir.dtypes import DType, dtype_of
 from layercc.buffers import Address, Buffer, Tensor, aligned, scratch
 from layercc.cpu.emit.registry import emitter_of
 from layercc.cpu.isa import Isa
+from layercc.cpu.limits import estimated
 from layercc.cpu.weights import Weights
 from layercc.jobs.job import Check, Job
 from layercc.kernels.declaration import KernelKey
@@ -27,13 +29,28 @@ Given = Argument | Tensor | Mapping[str, Any] | Sequence[Any]
 
 
 class Builder:
-    """Jobs → calls of a `Program`, for an instruction set. `node` is the one whose job it is."""
+    """Jobs → calls of a `Program`, for an instruction set, at a precision.
 
-    def __init__(self, program: Program, weights: Weights, isa: Isa) -> None:
+    `node` is the one whose job it is. `limits` tell what things cost, and `choices` overrule the
+    algorithms that follow from that: class of shapes (`layercc.cpu.algorithms.choice`) → name.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        weights: Weights,
+        isa: Isa,
+        precision: str = "highest",
+        choices: Mapping[str, str] | None = None,
+    ) -> None:
         self.program = program
         self.weights = weights
         self.isa = isa
+        self.precision = precision
+        self.limits = estimated(isa)
+        self.choices = choices or {}
         self.node = ""
+        self._algorithm = ""
         self._faults = Buffer("faults", 0)
         self._copies: dict[int, tuple[np.ndarray, Tensor]] = {}  # by id of the array given
 
@@ -43,6 +60,15 @@ class Builder:
         if emit is None:
             raise UnsupportedError(f"no kernels for {type(job).__name__}")
         emit(self, job)
+
+    @contextmanager
+    def by(self, algorithm: str) -> Iterator[None]:
+        """The calls appended inside are those of an algorithm."""
+        before, self._algorithm = self._algorithm, algorithm
+        try:
+            yield
+        finally:
+            self._algorithm = before
 
     # Tensors
 
@@ -123,7 +149,9 @@ class Builder:
                 word = word.address
             words[name] = word
         alone = moved / BYTES_PER_SECOND + flops / FLOPS_PER_SECOND < WORTH_SHARING
-        self.program.calls.append(KernelCall(key, tasks, words, self.node, flops, alone))
+        self.program.calls.append(
+            KernelCall(key, tasks, words, self.node, flops, alone, self._algorithm)
+        )
 
 
 def _words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:
