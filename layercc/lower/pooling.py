@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ir.diagnostics import UnsupportedError
 from ir.graph import Node
 from ir.ops.pooling import MaxUnpool, pool_window
 from ir.ops.windows import Window
-from layercc.cpu.emit.movement import moved_as
-from layercc.cpu.emit.records import spatial_words, window_words
-from layercc.cpu.kernels.pooling import (
-    CHANNEL_BLOCK,
-    MOST_TAPS,
-    max_pool_indices,
-    max_unpool,
-    pool,
-)
 from layercc.jobs.movement import strides_of
+from layercc.jobs.pooling import Pool, PoolIndices, PoolKind, Unpool
+from layercc.jobs.windows import three
 from layercc.lower.context import Context, Tensor
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import fill_with, strided_copy
@@ -25,15 +17,10 @@ from layercc.lower.reduction import Recipe, emit_reduction
 from layercc.lower.registry import lowering
 from layercc.lower.windows import axes_of
 
-#: Elements that a task reads, about.
-_TASK = 1 << 16
-#: Groups of taps that have a kernel: 2×2 windows and 3×3 windows; larger ones take several.
-_SMALL_GROUP, _LARGE_GROUP = 4, 9
-
 
 @lowering("MaxPool")
 def max_pool(context: Context, node: Node) -> None:
-    """MaxPool; Indices come from a kernel of their own."""
+    """MaxPool; Indices are a job of their own."""
     window, x, last = _start(context, node)
     if node.outputs[0]:
         _pool(context, node, x, window, "max")
@@ -58,12 +45,9 @@ def lp_pool(context: Context, node: Node) -> None:
 
 def _start(context: Context, node: Node) -> tuple[Window, Tensor, bool]:
     call = context.call_of(node)
-    window = pool_window(call)
-    taps = math.prod(map(int, window.kernel))
-    if taps > MOST_TAPS:
-        raise UnsupportedError(f"{node}: a window of {taps} taps; {MOST_TAPS} at most fit")
     last = bool(call.channels_last)
-    return window, channels_last_input(context, context.tensor(node.inputs[0]), last), last
+    x = channels_last_input(context, context.tensor(node.inputs[0]), last)
+    return pool_window(call), x, last
 
 
 def _pool(
@@ -71,34 +55,15 @@ def _pool(
     node: Node,
     x: Tensor,
     window: Window,
-    kind: str,
+    kind: PoolKind,
     *,
     power: int = 0,
     include_pad: bool = False,
 ) -> None:
     target = context.output(node.outputs[0])
     y = channels_last_output(context, target, bool(context.call_of(node).channels_last))
-    taps = math.prod(map(int, window.kernel))
-    channels = x.shape[-1]
-    block = min(CHANNEL_BLOCK, channels)
-    rows = math.prod(y.shape[:-2])
-    chunk = max(_TASK // max(taps * y.shape[-2] * block, 1), 1)
-    blocks = -(-channels // max(block, 1))
-    context.call(
-        pool.key(kind, str(x.dtype), _SMALL_GROUP if taps <= _SMALL_GROUP else _LARGE_GROUP, power),
-        tasks=-(-rows // chunk) * blocks if y.size else 0,
-        flops=taps * y.size,
-        x=x,
-        y=y,
-        rows=rows,
-        chunk=chunk,
-        channels=channels,
-        channel_block=block,
-        channel_blocks=blocks,
-        include_pad=int(include_pad),
-        ends=spatial_words(window.pads_end, 0),
-        window=window_words(axes_of(x.shape[1:-1], window)),
-    )
+    axes = axes_of(x.shape[1:-1], window)
+    context.emit(Pool(kind, x, y, axes, power, include_pad, three(window.pads_end, 0)))
     put_back(context, y, target)
 
 
@@ -109,21 +74,7 @@ def _indices(context: Context, node: Node, x: Tensor, window: Window, last: bool
     places = strides_of(spatial)
     if context.call_of(node).storage_order:
         places = strides_of(spatial[::-1])[::-1]
-    rows = math.prod(y.shape[:-2])
-    taps = math.prod(map(int, window.kernel))
-    chunk = max(_TASK // max(taps * y.shape[-2] * x.shape[-1], 1), 1)
-    context.call(
-        max_pool_indices.key(str(x.dtype)),
-        tasks=-(-rows // chunk) if y.size else 0,
-        flops=4 * taps * y.size,
-        x=x,
-        y=y,
-        rows=rows,
-        chunk=chunk,
-        channels=x.shape[-1],
-        places=spatial_words(places, 0),
-        window=window_words(axes_of(spatial, window)),
-    )
+    context.emit(PoolIndices(x, y, axes_of(spatial, window), three(places, 0)))
     put_back(context, y, target)
 
 
@@ -158,16 +109,7 @@ def unpool(context: Context, node: Node) -> None:
     direct = math.prod(inner) == target.size
     y = target if direct else context.scratch(x.dtype, inner)
     fill_with(context, y)
-    context.call(
-        max_unpool.key(moved_as(x.dtype)),
-        tasks=int(x.size > 0),
-        x=x,
-        indices=indices,
-        y=y,
-        n=x.size,
-        size=y.size,
-        fault=context.builder.check(context.check(1)),
-    )
+    context.emit(Unpool(x, indices, y, context.check(1)))
     if not direct:
         fill_with(context, target)
         common = [min(a, b) for a, b in zip(inner, target.shape, strict=True)]
