@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ir.diagnostics import UnsupportedError
@@ -11,13 +9,10 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.resizing import AxisResize, interpolation_taps, resize_plan, source_positions
 from ir.registry import Call
-from layercc.cpu.emit.movement import CHUNK
-from layercc.cpu.kernels.resampling import resample
+from layercc.jobs.resampling import Resample
 from layercc.lower.context import Context, Tensor
 from layercc.lower.gathering import take
 from layercc.lower.registry import lowering
-
-_SPECIAL_TAPS = (2, 4)
 
 
 @lowering("Resize")
@@ -73,24 +68,6 @@ def _resample(
     weights: np.ndarray,
     outside: float,
 ) -> None:
-    count, taps = positions.shape
-    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    compute = _sums_of(x.dtype)
-    chunk = max(CHUNK // max(inner * taps, 1), 1)
-    special = taps if taps in _SPECIAL_TAPS else 0
-    context.call(
-        resample.key(str(x.dtype), str(y.dtype), str(compute), special),
-        tasks=-(-outer * count // chunk) if y.size else 0,
-        flops=2 * taps * y.size,
-        x=x,
-        positions=context.constant(np.ascontiguousarray(positions)),
-        weights=context.constant(np.ascontiguousarray(weights.astype(compute.dtype))),
-        y=y,
-        outside=float(outside),
-        outer=outer,
-        size=x.shape[axis],
-        count=count,
-        inner=inner,
-        count_taps=taps,
-        chunk=chunk,
-    )
+    sums = _sums_of(x.dtype)
+    tables = context.constant(positions), context.constant(weights.astype(sums.dtype))
+    context.emit(Resample(x, *tables, y, axis, float(outside)))
