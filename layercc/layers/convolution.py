@@ -10,9 +10,9 @@ import numpy as np
 from ir.dims import Dim
 from layercc.layers.activations import Activation, activate
 from layercc.layers.initializers import Initializer
+from layercc.layers.spatial import Sizes, Spatial, padding_attributes
 from layercc.layers.tensor import Tensor, emit
 from layercc.layers.weight import Layout, transposed
-from layercc.layers.windows import Sizes, Spatial, padding_attributes
 
 
 def kernel_layout(rank: int) -> Layout:

@@ -7,9 +7,9 @@ from typing import Any
 from layercc.layers.activations import Activation, activate
 from layercc.layers.convolution import Convolution
 from layercc.layers.initializers import Initializer
+from layercc.layers.spatial import Sizes
 from layercc.layers.tensor import Tensor, emit
 from layercc.layers.weight import transposed
-from layercc.layers.windows import Sizes
 
 
 class ConvTranspose(Convolution):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from layercc.layers.spatial import Sizes, Spatial, padding_attributes
 from layercc.layers.tensor import Tensor, emit, ints
-from layercc.layers.windows import Sizes, Spatial, padding_attributes
 
 
 class Pooling(Spatial):

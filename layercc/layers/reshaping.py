@@ -7,8 +7,8 @@ from typing import Any
 
 from ir.dims import product
 from layercc.layers.layer import Layer
+from layercc.layers.spatial import Spatial
 from layercc.layers.tensor import Tensor, emit, ints
-from layercc.layers.windows import Spatial
 
 
 class Flatten(Spatial):

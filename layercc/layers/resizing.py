@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from layercc.layers.layer import unsupported
+from layercc.layers.spatial import Sizes, Spatial
 from layercc.layers.tensor import Tensor, emit, ints
-from layercc.layers.windows import Sizes, Spatial
 
 #: Keras interpolation → attributes of Resize, with pixel centres at half integers.
 _MODES: dict[str, dict[str, Any]] = {

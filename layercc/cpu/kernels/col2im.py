@@ -26,7 +26,7 @@ def col2im(dtype: str, expression: tuple, columns: tuple):
     """
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.strided import strided
-    from layercc.cpu.windows import WINDOW, count_taps, pixel_number, split_row
+    from layercc.cpu.window_taps import WINDOW, count_taps, pixel_number, split_row
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset, stack_array
 

@@ -38,7 +38,7 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *
     from layercc.cpu.microkernel import make_accumulate
     from layercc.cpu.strided import row_of, strided
     from layercc.cpu.tiles import ITEMSIZE, WORDS, lanes, tile_rows
-    from layercc.cpu.windows import (
+    from layercc.cpu.window_taps import (
         WINDOW,
         count_pixels,
         count_taps,

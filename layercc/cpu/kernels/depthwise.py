@@ -30,7 +30,7 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.strided import strided
     from layercc.cpu.tiles import lanes
-    from layercc.cpu.windows import WINDOW, first_met, is_inside, pixel_number, split_row
+    from layercc.cpu.window_taps import WINDOW, first_met, is_inside, pixel_number, split_row
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset, stack_array
 

@@ -26,7 +26,7 @@ def pool(kind: str, dtype: str, group: int, power: int):
     With `include_pad` (1) an average counts taps in the padding too, which ends `ends` elements
     beyond the input. Tasks: `channel_blocks` for each `chunk` of the `rows`.
     """
-    from layercc.cpu.windows import (
+    from layercc.cpu.window_taps import (
         SPATIAL,
         WINDOW,
         channel_steps,
@@ -219,7 +219,7 @@ def max_pool_indices(dtype: str):
     `places` are the pixels between neighbours in depth, height and width. Tasks: the `rows` in
     chunks.
     """
-    from layercc.cpu.windows import (
+    from layercc.cpu.window_taps import (
         SPATIAL,
         WINDOW,
         channel_steps,
