@@ -92,6 +92,32 @@ def test_help_of_a_command_has_an_example(name: str) -> None:
     assert "--json" in result.output
 
 
+def examples(command: str) -> list[list[str]]:
+    """The command lines that the help of a command shows, without `layercc`."""
+    shown = invoke(command, "--help").output.partition("Example")[2].splitlines()
+    return [line.split()[1:] for line in shown if line.startswith(f"    layercc {command}")]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bench", "demo")])
+def test_examples_in_help_work(
+    reference: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """All but those that take their time."""
+    monkeypatch.chdir(tmp_path)
+    dims = ("N", "C", "H", "W")
+    given, made = (onnx.helper.make_tensor_value_info(n, 1, dims) for n in "xy")
+    relu = onnx.helper.make_node("Relu", ["x"], ["y"])
+    for file in ("lenet.onnx", "resnet50.onnx"):
+        onnx.save(
+            onnx.helper.make_model(onnx.helper.make_graph([relu], "g", [given], [made])), file
+        )
+    np.save("digit.npy", np.zeros((1, 1, 28, 28), np.float32))
+    assert examples(name)
+    for words in examples(name):
+        result = invoke(*words)
+        assert result.exit_code == 0, f"layercc {' '.join(words)}: {result.output}"
+
+
 def test_help_imports_nothing_heavy() -> None:
     heavy = ("numpy", "numba", "onnx", "networkx", "rich")
     code = (

@@ -23,7 +23,7 @@ def command(
     \b
     Examples:
       layercc inspect lenet.onnx
-      layercc inspect lenet.onnx --after fold_batch_normalization
+      layercc inspect lenet.onnx --after fuse_epilogues
       layercc inspect --passes
     """
     if list_passes:
