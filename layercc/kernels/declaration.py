@@ -228,7 +228,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-Builder = Callable[..., Callable[..., None]]
+BodyBuilder = Callable[..., Callable[..., None]]
 
 
 class KernelFamily:
@@ -236,7 +236,7 @@ class KernelFamily:
 
     def __init__(
         self,
-        build: Builder,
+        build: BodyBuilder,
         noalias: tuple[str, ...] = (),
         abi: Abi = "words",
         unroll: bool = True,
@@ -313,7 +313,7 @@ _families: dict[str, KernelFamily] = {}
 
 
 def kernel_family(
-    build: Builder | None = None,
+    build: BodyBuilder | None = None,
     *,
     noalias: tuple[str, ...] = (),
     abi: Abi = "words",
@@ -329,7 +329,7 @@ def kernel_family(
     Raises ValueError where another module has a family of that name.
     """
 
-    def register(build: Builder) -> KernelFamily:
+    def register(build: BodyBuilder) -> KernelFamily:
         family = KernelFamily(build, noalias, abi, unroll)
         known = _families.get(family.name)
         if known is not None and known.module != family.module:

@@ -98,13 +98,13 @@ def build(expression: Expression, contract: bool = False) -> Callable[..., Any]:
     applied to its operands.
     """
     from layercc.kernels.helper import jit
-    from layercc.kernels.tracing import Symbol, Trace, as_symbol
+    from layercc.kernels.tracing import Tape, Tracer, as_tracer
 
     inputs, steps, outputs = expression
-    trace = Trace()
+    tape = Tape()
     dtypes = list(inputs)
     values: list[Any] = [
-        Symbol(trace, compute_dtype(dtype), f"x{i}") for i, dtype in enumerate(inputs)
+        Tracer(tape, compute_dtype(dtype), f"x{i}") for i, dtype in enumerate(inputs)
     ]
     unrounded: set[int] = set()  # values of f16 and bf16; those that are stored are rounded there
     for name, operands, attributes, dtype in steps:
@@ -113,35 +113,35 @@ def build(expression: Expression, contract: bool = False) -> Callable[..., Any]:
             dtypes.append(dtype)
             continue
         for index in unrounded.intersection(operands):
-            values[index] = _rounded(trace, values[index], dtypes[index])
+            values[index] = _rounded(tape, values[index], dtypes[index])
             unrounded.remove(index)
         given = [None if index == ABSENT else values[index] for index in operands]
-        made = _apply(trace, name, given, dict(attributes), dtype)
+        made = _apply(tape, name, given, dict(attributes), dtype)
         if dtype in _HALF_TYPES:
-            value = _single(trace, made)
+            value = _single(tape, made)
             same = all(dtypes[index] in (dtype, "bool") for index in operands if index != ABSENT)
             if not (same and (name in _EXACT or name == "identity")):
                 unrounded.add(len(values))
         else:
-            value = as_symbol(made, trace, compute_dtype(dtype))
+            value = as_tracer(made, tape, compute_dtype(dtype))
         if dtype in _SUB_BYTE_TYPES:
             value = _low_bits(value, dtype)
         values.append(value)
         dtypes.append(dtype)
     results = ", ".join(
-        as_symbol(values[index], trace, compute_dtype(dtypes[index])).name for index in outputs
+        as_tracer(values[index], tape, compute_dtype(dtypes[index])).name for index in outputs
     )
     arguments = ", ".join(f"x{i}" for i in range(len(inputs)))
-    lines = [f"def expression({arguments}):", *(f"    {line}" for line in trace.lines)]
+    lines = [f"def expression({arguments}):", *(f"    {line}" for line in tape.lines)]
     lines.append(f"    return {results}")
-    exec("\n".join(lines), trace.names)
-    return jit(trace.names["expression"], contract=contract)
+    exec("\n".join(lines), tape.names)
+    return jit(tape.names["expression"], contract=contract)
 
 
 def _apply(
-    trace: Any, name: str, operands: list[Any], attributes: dict[str, Any], dtype: str
+    tape: Any, name: str, operands: list[Any], attributes: dict[str, Any], dtype: str
 ) -> Any:
-    """The function on symbols: traced, or where it branches on values, compiled by Numba."""
+    """The function on tracers: recorded, or where it branches on values, compiled by Numba."""
     from layercc.kernels.helper import jit
     from layercc.kernels.tracing import BranchOnValue, replacement
 
@@ -152,28 +152,28 @@ def _apply(
         if attributes or any(operand is None for operand in operands):
             raise
         compiled = jit(getattr(function, "py_func", function), contract=False)  # a user's own
-        helper = trace.name(short_name(name), compiled)
+        helper = tape.name(short_name(name), compiled)
         call = f"{helper}({', '.join(operand.name for operand in operands)})"
-        return trace.convert(compute_dtype(dtype), call)
+        return tape.convert(compute_dtype(dtype), call)
 
 
-def _single(trace: Any, value: Any) -> Any:
-    """A symbol or literal as f32, from where one more rounding gives the right f16 or bf16."""
+def _single(tape: Any, value: Any) -> Any:
+    """A tracer or literal as f32, from where one more rounding gives the right f16 or bf16."""
     from layercc.kernels.narrowing import TO_ODD
-    from layercc.kernels.tracing import Symbol, as_symbol
+    from layercc.kernels.tracing import Tracer, as_tracer
 
-    helper = TO_ODD.get(value.dtype) if isinstance(value, Symbol) else None
+    helper = TO_ODD.get(value.dtype) if isinstance(value, Tracer) else None
     if helper is None:
-        return as_symbol(value, trace, "f32")
-    return trace.emit("f32", f"{trace.name(helper.__name__, helper)}({value.name})")
+        return as_tracer(value, tape, "f32")
+    return tape.emit("f32", f"{tape.name(helper.__name__, helper)}({value.name})")
 
 
-def _rounded(trace: Any, value: Any, dtype: str) -> Any:
+def _rounded(tape: Any, value: Any, dtype: str) -> Any:
     from layercc.kernels import intrinsics
 
-    to_bits = trace.name(f"{dtype}_from_f32", getattr(intrinsics, f"{dtype}_from_f32"))
-    from_bits = trace.name(f"f32_from_{dtype}", getattr(intrinsics, f"f32_from_{dtype}"))
-    return trace.emit("f32", f"{from_bits}({to_bits}({value.name}))")
+    to_bits = tape.name(f"{dtype}_from_f32", getattr(intrinsics, f"{dtype}_from_f32"))
+    from_bits = tape.name(f"f32_from_{dtype}", getattr(intrinsics, f"f32_from_{dtype}"))
+    return tape.emit("f32", f"{from_bits}({to_bits}({value.name}))")
 
 
 def _low_bits(value: Any, dtype: str) -> Any:
