@@ -34,12 +34,12 @@ class Strided:
 
 
 def window_words(window: Axes) -> dict[str, Any]:
-    """The record `layercc.cpu.windows.WINDOW`."""
+    """The record `layercc.cpu.window_taps.WINDOW`."""
     return {name: vars(axis) for name, axis in vars(window).items()}
 
 
 def spatial_words(values: Sequence[Any], fill: int) -> dict[str, int]:
-    """What `three` gives, as the record `layercc.cpu.windows.SPATIAL`."""
+    """What `three` gives, as the record `layercc.cpu.window_taps.SPATIAL`."""
     return dict(zip("dhw", three(values, fill), strict=True))
 
 
