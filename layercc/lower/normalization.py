@@ -12,24 +12,23 @@ from ir.graph import Node
 from layercc.cpu.kernels.normalize import normalize_rows
 from layercc.cpu.kernels.response import BLOCK as RESPONSE_BLOCK
 from layercc.cpu.kernels.response import local_response
+from layercc.jobs.reductions import Recipe, Reduction
 from layercc.lower.context import Context, Tensor
-from layercc.lower.pointwise import ExpressionBuilder, emit_pointwise
-from layercc.lower.reduction import Recipe, Steps, recipe_of, reduce_middle, stages
+from layercc.lower.pointwise import ExpressionBuilder
+from layercc.lower.reduction import recipe_of, stages
 from layercc.lower.registry import lowering
 
 #: Elements of a task.
 _TASK = 1 << 14
-_MEAN_OF_SQUARES = Recipe(
-    "sum",
-    "f64",
-    before=(
-        ("identity", (0,), (), "f64"),
-        ("subtract", (2, 1), (), "f64"),
-        ("multiply", (3, 3), (), "f64"),
-    ),
-    after=(("divide", (0, 1), (), "f64"),),
-    shift="f64",
-)
+
+
+def _mean_of_squares() -> Recipe:
+    """The mean of (x - shift)^2."""
+    before, after = ExpressionBuilder(2), ExpressionBuilder(3)
+    apart = before("subtract", before("identity", 0, dtype="f64"), 1, dtype="f64")
+    before("multiply", apart, apart, dtype="f64")
+    after("divide", 0, 1, dtype="f64")
+    return Recipe("sum", "f64", before.steps, after.steps, shift="f64")
 
 
 def moments(context: Context, x: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -44,16 +43,15 @@ def moments(context: Context, x: Tensor, axes: Sequence[int]) -> tuple[Tensor, T
     for stage in stages(x.shape, axes):
         kept = (stage[0], stage[2])
         mean, spread = context.scratch(DType.f64, kept), context.scratch(DType.f64, kept)
-        reduce_middle(context, x, mean, stage, recipe_of("ReduceMean", x.dtype), stage[1])
-        reduce_middle(context, x, spread, stage, _MEAN_OF_SQUARES, stage[1], shift=mean)
+        context.emit(Reduction(x, mean, stage, recipe_of("ReduceMean", x.dtype), stage[1]))
+        context.emit(Reduction(x, spread, stage, _mean_of_squares(), stage[1], shift=mean))
         if variance is not None:
             within = context.scratch(DType.f64, kept)
             recipe = recipe_of("ReduceMean", DType.f64)
-            reduce_middle(context, variance, within, stage, recipe, stage[1])
+            context.emit(Reduction(variance, within, stage, recipe, stage[1]))
             total = context.scratch(DType.f64, kept)
-            steps: Steps = (("add", (0, 1), (), "f64"),)
-            add = (("f64", "f64"), steps, (2,))
-            emit_pointwise(context, add, [within, spread], [total], kept)
+            add = ExpressionBuilder(2)
+            add.emit(context, [within, spread], [total], [add("add", 0, 1, dtype="f64")])
             spread = total
         x, variance = mean, spread
     assert variance is not None
@@ -235,17 +233,13 @@ def mean_variance_normalization(context: Context, node: Node) -> None:
     axes = [call.axis_of(axis, len(x.shape)) for axis in call.axes]
     mean, variance = moments(context, x, axes)
     y = context.output(node.outputs[0])
-    steps: Steps = (
-        ("identity", (0,), (), "f64"),
-        ("subtract", (3, 1), (), "f64"),
-        ("sqrt", (2,), (), "f64"),
-        ("constant", (), (("value", 1e-9),), "f64"),
-        ("add", (5, 6), (), "f64"),
-        ("divide", (4, 7), (), "f64"),
-        ("identity", (8,), (), str(y.dtype)),
-    )
-    expression = ((str(x.dtype), "f64", "f64"), steps, (9,))
-    emit_pointwise(context, expression, [x, mean, variance], [y], y.shape, flops=5)
+    steps = ExpressionBuilder(3)
+    apart = steps("subtract", steps("identity", 0, dtype="f64"), 1, dtype="f64")
+    deviation = steps("sqrt", 2, dtype="f64")
+    deviation = steps("add", deviation, steps.constant(1e-9, "f64"), dtype="f64")
+    made = steps("divide", apart, deviation, dtype="f64")
+    made = steps("identity", made, dtype=str(y.dtype))
+    steps.emit(context, [x, mean, variance], [y], [made])
 
 
 @lowering("LpNormalization")
@@ -260,18 +254,15 @@ def lp_normalization(context: Context, node: Node) -> None:
     norm = context.scratch(DType.f64, shape)
     recipe = recipe_of("ReduceL1" if call.p == 1 else "ReduceL2", x.dtype)
     (stage,) = stages(x.shape, [axis])
-    reduce_middle(context, x, norm, stage, recipe, 1)
+    context.emit(Reduction(x, norm, stage, recipe, 1))
     y = context.output(node.outputs[0])
-    steps: Steps = (
-        ("constant", (), (("value", 0.0),), "f64"),
-        ("equal", (1, 2), (), "bool"),
-        ("identity", (0,), (), "f64"),
-        ("divide", (4, 1), (), "f64"),
-        ("select", (3, 2, 5), (), "f64"),
-        ("identity", (6,), (), str(y.dtype)),
-    )
-    expression = ((str(x.dtype), "f64"), steps, (7,))
-    emit_pointwise(context, expression, [x, norm], [y], y.shape, flops=3)
+    steps = ExpressionBuilder(2)
+    zero = steps.constant(0.0, "f64")
+    empty = steps("equal", 1, zero, dtype="bool")
+    part = steps("divide", steps("identity", 0, dtype="f64"), 1, dtype="f64")
+    made = steps("select", empty, zero, part, dtype="f64")
+    made = steps("identity", made, dtype=str(y.dtype))
+    steps.emit(context, [x, norm], [y], [made])
 
 
 @lowering("LRN")

@@ -47,6 +47,11 @@ class ExpressionBuilder:
         """A number; its value's number."""
         return self("constant", dtype=dtype, value=value)
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps so far."""
+        return tuple(self._steps)
+
     def emit(
         self,
         context: Context,
@@ -56,7 +61,7 @@ class ExpressionBuilder:
     ) -> None:
         """Appends the call that writes `values`, of broadcast operands, to dense outputs."""
         expression: Expression = (
-            tuple(str(tensor.dtype) for tensor in operands), tuple(self._steps), tuple(values),
+            tuple(str(tensor.dtype) for tensor in operands), self.steps, tuple(values),
         )  # fmt: skip
         flops = sum(name not in ("identity", "constant") for name, *_ in self._steps)
         emit_pointwise(context, expression, operands, outputs, outputs[0].shape, flops)
