@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ir.dtypes import DType
@@ -79,3 +81,10 @@ class Reduction(Job):
     recipe: Recipe
     count: int
     shift: Tensor | None = None
+
+
+def along_axis(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
+    """The sizes [outer, n, inner] before, along and behind an axis; a scalar has one element."""
+    shape = tuple(shape) or (1,)
+    axis %= len(shape)
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])

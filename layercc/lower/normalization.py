@@ -1,4 +1,4 @@
-"""Lowering of normalizations: rows in one kernel, others as moments and a pointwise expression."""
+"""Lowering of normalizations: rows as one job, others as moments and a pointwise expression."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import numpy as np
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Node
-from layercc.cpu.kernels.normalize import normalize_rows
-from layercc.cpu.kernels.response import BLOCK as RESPONSE_BLOCK
-from layercc.cpu.kernels.response import local_response
+from layercc.buffers import Tensor
+from layercc.jobs.normalization import LocalResponse, NormalizeRows
 from layercc.jobs.reductions import Recipe, Reduction
-from layercc.lower.context import Context, Tensor
+from layercc.lower.context import Context
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import recipe_of, stages
 from layercc.lower.registry import lowering
-
-#: Elements of a task.
-_TASK = 1 << 14
 
 
 def _mean_of_squares() -> Recipe:
@@ -109,7 +105,12 @@ def layer_normalization(context: Context, node: Node) -> None:
     y = context.output(node.outputs[0])
     stats = [context.output(name) for name in node.outputs[1:] if name]
     if all(t is None or _covers(t, x.shape[axis:]) for t in (scale, bias)) and len(stats) != 1:
-        _rows(context, x, y, axis, call.epsilon, scale, bias, stats, centered=True)
+        means, inverses = stats or (None, None)
+        rows = NormalizeRows(
+            x, scale, bias, y, axis, float(call.epsilon),
+            centered=True, means=means, inverses=inverses,
+        )  # fmt: skip
+        context.emit(rows)
         return
     if stats:
         raise UnsupportedError(f"{node}: mean and deviation with scale {list(scale.shape)}")
@@ -129,51 +130,13 @@ def rms_normalization(context: Context, node: Node) -> None:
         raise UnsupportedError(
             f"{node}: scale is {list(scale.shape)}; only {list(x.shape[axis:])} is supported"
         )
-    _rows(context, x, y, axis, call.epsilon, scale, None, [], centered=False)
+    context.emit(NormalizeRows(x, scale, None, y, axis, float(call.epsilon), centered=False))
 
 
 def _covers(parameter: Tensor, dims: tuple[int, ...]) -> bool:
     """Whether a parameter has an element for each of the normalized elements."""
     rest = parameter.shape[: -len(dims)]
     return parameter.shape[-len(dims) :] == dims and all(size == 1 for size in rest)
-
-
-def _rows(
-    context: Context,
-    x: Tensor,
-    y: Tensor,
-    axis: int,
-    epsilon: float,
-    scale: Tensor,
-    bias: Tensor | None,
-    stats: Sequence[Tensor],
-    *,
-    centered: bool,
-) -> None:
-    n = x.reshaped(x.shape[axis:]).size
-    outer = x.reshaped(x.shape[:axis]).size
-    outer_block = max(1, _TASK // max(n, 1))
-    family_key = normalize_rows.key(
-        str(x.dtype),
-        str(y.dtype),
-        centered,
-        bias is not None,
-        str(stats[0].dtype) if stats else "",
-    )
-    context.call(
-        family_key,
-        tasks=-(-outer // outer_block),
-        flops=7 * x.size,
-        x=x,
-        scale=scale,
-        y=y,
-        outer=outer,
-        outer_block=outer_block,
-        n=n,
-        epsilon=float(epsilon),
-        **({} if bias is None else {"bias": bias}),
-        **dict(zip(("means", "inverses"), stats, strict=False)),
-    )
 
 
 @lowering("BatchNormalization")
@@ -270,27 +233,17 @@ def local_response_normalization(context: Context, node: Node) -> None:
     """Across neighbouring channels, in either layout."""
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
-    channels = x.shape[-1] if call.channels_last else x.shape[1]
-    planes = x.size // max(channels, 1) if call.channels_last else x.shape[0]
-    plane = x.size // max(planes, 1)
     y = context.output(node.outputs[0])
+    axis = len(x.shape) - 1 if call.channels_last else 1
+    before = (call.size - 1) // 2
     if x.size == 0:
         return
-    plane_block = max(1, _TASK // plane)
-    before = min((call.size - 1) // 2, channels)
-    after = min(call.size - 1 - (call.size - 1) // 2, channels)
-    context.call(
-        local_response.key(str(x.dtype), float(call.beta)),
-        tasks=-(-planes // plane_block) * -(-plane // RESPONSE_BLOCK),
-        flops=x.size * (2 * (before + after) + 14),
-        x=x,
-        y=y,
-        planes=planes,
-        plane_block=plane_block,
-        channels=channels,
-        step=plane // channels,
+    job = LocalResponse(
+        x, y, axis,
         before=before,
-        after=after,
+        after=call.size - 1 - before,
         alpha=call.alpha / call.size,
+        beta=float(call.beta),
         bias=float(call.bias),
-    )
+    )  # fmt: skip
+    context.emit(job)

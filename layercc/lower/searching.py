@@ -7,12 +7,12 @@ from ir.graph import Node
 from layercc.cpu.kernels.cumulate import COLUMNS as CUMULATE_COLUMNS
 from layercc.cpu.kernels.cumulate import cumulate
 from layercc.cpu.kernels.search import COLUMNS, one_hot_rows, search_columns, search_rows
+from layercc.jobs.reductions import along_axis
 from layercc.lower.context import Context, Tensor
 from layercc.lower.gathering import in_range
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import accumulator_of
 from layercc.lower.registry import lowering
-from layercc.lower.softmax import along_axis
 
 #: Elements of a task.
 _TASK = 1 << 15
@@ -22,7 +22,7 @@ def emit_search(
     context: Context, x: Tensor, y: Tensor, axis: int, *, largest: bool, last: bool = False
 ) -> None:
     """Appends the call that finds the extreme element along `axis`; `y` takes i64 indices."""
-    outer, n, inner = along_axis(x, axis)
+    outer, n, inner = along_axis(x.shape, axis)
     params = (str(x.dtype), largest, last)
     if x.size == 0:
         return
@@ -59,7 +59,7 @@ def hardmax(context: Context, node: Node) -> None:
     """1 at the first largest element along an axis."""
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
-    outer, n, inner = along_axis(x, call.axis)
+    outer, n, inner = along_axis(x.shape, call.axis)
     places = context.scratch(DType.i64, (outer, inner))
     emit_search(context, x, places, call.axis, largest=True)
     y = context.output(node.outputs[0])
@@ -88,7 +88,7 @@ def cumulative(context: Context, node: Node) -> None:
         convert.emit(context, [given], [axis], [convert("identity", 0, dtype="i64")])
         asked = {"axis": axis, "rank": rank}
     for only in chosen:
-        outer, n, inner = along_axis(x, only)
+        outer, n, inner = along_axis(x.shape, only)
         context.call(
             key,
             tasks=outer * -(-inner // CUMULATE_COLUMNS),
