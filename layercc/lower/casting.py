@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ir.dtypes import HALVES, DType
-from layercc.lower.context import Context, Tensor
+from layercc.buffers import Tensor
+from layercc.lower.context import Context
 from layercc.lower.pointwise import emit_pointwise
 
 

@@ -125,26 +125,3 @@ def search_rows(dtype: str, largest: bool, last: bool):
             y[row] = place
 
     return body
-
-
-@kernel_family(noalias=("y",))
-def one_hot_rows(dtype: str):
-    """``y[o, k, i] = 1 where k == index[o, i] else 0``; tasks: outer."""
-    from layercc.kernels.expressions import compute_dtype, store
-    from layercc.kernels.intrinsics import offset
-    from layercc.kernels.math import SCALAR
-    from layercc.kernels.math_intrinsics import select
-
-    scalar = SCALAR[compute_dtype(dtype)]
-    zero, one = scalar(0), scalar(1)
-    store_y = store(dtype)
-
-    def body(task: INT, index: pointer("i64"), y: pointer(dtype), n: INT, inner: INT):
-        places = offset(index, task * inner)
-        target = offset(y, task * n * inner)
-        for k in range(n):
-            for i in range(inner):
-                store_y(target, i, select(places[i] == k, one, zero))
-            target = offset(target, inner)
-
-    return body
