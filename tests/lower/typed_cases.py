@@ -247,12 +247,13 @@ def _sources() -> dict[str, list[Case]]:
 
 
 def _rarity(case: Case) -> tuple:
-    """What makes a case a bad start: nothing in it, element types that others cannot be cast from,
-    a single number, attributes, size."""
+    """What makes a case a bad start: nothing in it, or zeros only (which may be the sizes of the
+    result), element types that others cannot be cast from, a single number, attributes, size."""
     sizes = [array.size for array in case.arrays.values()]
     small = sum(dtype_of(array) in DTYPE_SETS["small"] for array in case.arrays.values())
     scalar = bool(sizes) and next(iter(case.arrays.values())).ndim == 0
-    return 0 in sizes, small, scalar, len(case.node.attributes), sum(sizes)
+    nothing = 0 in sizes or not any(array.any() for array in case.arrays.values())
+    return nothing, small, scalar, len(case.node.attributes), sum(sizes)
 
 
 def _own(op: str, *shapes: tuple[int, ...] | np.ndarray, **attributes: object) -> Case:
