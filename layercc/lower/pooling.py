@@ -9,11 +9,13 @@ from ir.ops.pooling import MaxUnpool, pool_window
 from ir.ops.windows import Window
 from layercc.jobs.movement import strides_of
 from layercc.jobs.pooling import Pool, PoolIndices, PoolKind, Unpool
+from layercc.jobs.reductions import Recipe
 from layercc.jobs.windows import three
 from layercc.lower.context import Context, Tensor
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import fill_with, strided_copy
-from layercc.lower.reduction import Recipe, emit_reduction
+from layercc.lower.pointwise import ExpressionBuilder
+from layercc.lower.reduction import emit_reduction
 from layercc.lower.registry import lowering
 from layercc.lower.windows import axes_of
 
@@ -84,19 +86,17 @@ def global_lp_pool(context: Context, node: Node) -> None:
     call = context.call_of(node)
     x = context.tensor(node.inputs[0])
     rank = len(x.shape)
-    powers = Recipe(
-        "sum",
-        "f64",
-        (
-            ("identity", (0,), (), "f64"),
-            ("absolute", (1,), (), "f64"),
-            ("constant", (), (("value", float(call.p)),), "f64"),
-            ("power", (2, 3), (), "f64"),
-        ),
-        (("constant", (), (("value", 1 / call.p),), "f64"), ("power", (0, 2), (), "f64")),
-    )
     axes = range(1, rank - 1) if call.channels_last else range(2, rank)
-    emit_reduction(context, x, context.output(node.outputs[0]), list(axes), powers)
+    emit_reduction(context, x, context.output(node.outputs[0]), list(axes), _norm(call.p))
+
+
+def _norm(p: int) -> Recipe:
+    """(Σ |x|^p)^(1/p)."""
+    before, after = ExpressionBuilder(1), ExpressionBuilder(2)
+    size = before("absolute", before("identity", 0, dtype="f64"), dtype="f64")
+    before("power", size, before.constant(float(p), "f64"), dtype="f64")
+    after("power", 0, after.constant(1 / p, "f64"), dtype="f64")
+    return Recipe("sum", "f64", before.steps, after.steps)
 
 
 @lowering("MaxUnpool")
