@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
     "layercc.buffers": ("ir.dtypes",),
-    "layercc.jobs": ("ir.diagnostics", "ir.dtypes", "layercc.buffers", "layercc.kernels.expressions"),
+    "layercc.jobs": (
+        "ir.diagnostics",
+        "ir.dtypes",
+        "layercc.buffers",
+        "layercc.kernels.expressions",
+    ),
     "layercc.kernels": ("ir.scalar", "ir.primitives"),
     "layercc.program": ("layercc.buffers", "layercc.jobs.job", "layercc.kernels.declaration"),
     "layercc.cpu": ("layercc.kernels",),
