@@ -29,7 +29,7 @@ class NormalizeRows(Job):
         f[r] = 1 / sqrt(mean_k (x[r, k] - m[r])^2 + epsilon)
 
     m is the row's mean with `centered`, else 0. m goes to `means` and f to `inverses`, where they
-    are given. Scale, bias and y are of one type.
+    are given, both in one type. Scale, bias and y are of one type.
     """
 
     x: Tensor

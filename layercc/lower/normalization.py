@@ -103,16 +103,16 @@ def layer_normalization(context: Context, node: Node) -> None:
     scale = context.tensor(node.inputs[1])
     bias = context.tensor(node.inputs[2]) if call.has(2) else None
     y = context.output(node.outputs[0])
-    stats = [context.output(name) for name in node.outputs[1:] if name]
-    if all(t is None or _covers(t, x.shape[axis:]) for t in (scale, bias)) and len(stats) != 1:
-        means, inverses = stats or (None, None)
+    names = (*node.outputs[1:], "", "")[:2]
+    means, inverses = (context.output(name) if name else None for name in names)
+    if all(t is None or _covers(t, x.shape[axis:]) for t in (scale, bias)):
         rows = NormalizeRows(
             x, scale, bias, y, axis, float(call.epsilon),
             centered=True, means=means, inverses=inverses,
         )  # fmt: skip
         context.emit(rows)
         return
-    if stats:
+    if means or inverses:
         raise UnsupportedError(f"{node}: mean and deviation with scale {list(scale.shape)}")
     axes = range(axis, len(x.shape))
     standardize(context, x, y, *moments(context, x, axes), call.epsilon, scale, bias)

@@ -6,7 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.support import reference_node, run_node
+from ir.parser import parse_graph
+from tests.support import reference_node, run_graph, run_node
 
 
 def floats(shape, seed=0, dtype=np.float32):
@@ -66,6 +67,19 @@ def test_mean_and_deviation():
     for a, b in zip(got, want, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("y, m", (0, 1)), ("y, _, d", (0, 2))])
+def test_mean_or_deviation(asked, kept):
+    x, scale = floats((3, 5, 77)), floats(77)
+    graph = parse_graph(f"""
+        graph g(x: f32[3, 5, 77], s: f32[77]) -> ({asked.replace(" _,", "")}) {{
+            {asked} = LayerNormalization(x, s)
+        }}""")
+    got = run_graph(graph, {"x": x, "s": scale}).values()
+    want = reference_node("LayerNormalization", [x, scale], outputs=3)
+    for a, index in zip(got, kept, strict=True):
+        np.testing.assert_allclose(a, want[index], rtol=1e-5, atol=1e-6)
 
 
 def test_not_finite():

@@ -50,15 +50,20 @@ def normalize_rows(builder: Builder, job: NormalizeRows) -> None:
     x = job.x
     outer, n = math.prod(x.shape[: job.axis]), math.prod(x.shape[job.axis :])
     outer_block = max(1, _TASK // max(n, 1))
-    given = {"bias": job.bias, "means": job.means, "inverses": job.inverses}
-    optional: dict[str, Any] = {name: t for name, t in given.items() if t is not None}
+    optional: dict[str, Any] = {}
+    if job.bias is not None:
+        optional["bias"] = job.bias
+    stat = job.means or job.inverses
+    if stat is not None:  # the kernel writes both
+        optional["means"] = job.means or builder.scratch(stat.dtype, stat.shape)
+        optional["inverses"] = job.inverses or builder.scratch(stat.dtype, stat.shape)
     builder.call(
         rows_kernel.key(
             str(x.dtype),
             str(job.y.dtype),
             job.centered,
             job.bias is not None,
-            "" if job.means is None else str(job.means.dtype),
+            "" if stat is None else str(stat.dtype),
         ),
         tasks=-(-outer // outer_block),
         flops=_ROW_FLOPS * x.size,
