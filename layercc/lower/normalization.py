@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from layercc.lower.reduction import recipe_of, stages
 from layercc.lower.registry import lowering
 
 
+@functools.cache
 def _mean_of_squares() -> Recipe:
     """The mean of (x - shift)^2."""
     before, after = ExpressionBuilder(2), ExpressionBuilder(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -81,6 +82,7 @@ def _in_f64(function: str) -> Steps:
     return steps.steps
 
 
+@functools.cache
 def recipe_of(op: str, dtype: DType) -> Recipe:
     """The recipe of the reduction `op` on elements of `dtype`; KeyError where it is none."""
     wide = accumulator_of(dtype)
@@ -132,6 +134,7 @@ def _finite(steps: ExpressionBuilder, shift: int, dtype: str) -> int:
     return steps("select", infinite, steps.constant(0.0, dtype), shift, dtype=dtype)
 
 
+@functools.cache
 def _log_sum_exp(dtype: str) -> Recipe:
     """log(sum(exp(x - shift))) + shift, where the shift is the largest x."""
     kind = dtype if dtype == "f64" else "f32"
