@@ -24,6 +24,7 @@ from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from ir.inference import infer
 from ir.units import align
+from layercc.cpu.isa import host_isa
 from layercc.lower import Weights, lower
 from layercc.passes import run_passes
 
@@ -51,7 +52,7 @@ def measure(graph: Graph) -> list[float]:
     optimized = run_passes(graph)
     shapes = {value.name: value.shape for value in graph.inputs}
     try:
-        found.append(_seconds(lambda: lower(optimized, shapes, {}, Weights())))  # type: ignore[arg-type]
+        found.append(_seconds(lambda: lower(optimized, shapes, {}, Weights(), host_isa())))  # type: ignore[arg-type]
     except LayerccError:
         found.append(math.nan)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Shape inference through the subgraphs of If, Loop and Scan."""
+"""Shape inference through subgraphs: of If, Loop and Scan, and of fused groups."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from ir.types import TensorType
 InferBody: TypeAlias = Callable[
     [Graph, Mapping[str, TensorType], Mapping[str, np.ndarray]], Inference
 ]
+#: Carried value and axis: dims that were found to change from one iteration to the next.
+Changing: TypeAlias = set[tuple[int, int]]
 #: Outputs' types, their values where known, and the inferences that hold for the bodies.
 Outcome: TypeAlias = tuple[tuple[TensorType, ...], Sequence[np.ndarray | None], list[Inference]]
 
 
-def infer_if(call: Call, infer_body: InferBody) -> Outcome:
+def infer_if(call: Call, infer_body: InferBody, _: Changing) -> Outcome:
     """Types of the branch taken where the condition is known, else what both have in common."""
     condition = call.value(0)
     branches: list[Graph] = [call.then_branch, call.else_branch]
@@ -54,11 +56,13 @@ def infer_if(call: Call, infer_body: InferBody) -> Outcome:
     return tuple(merged), values, bodies
 
 
-def infer_loop(call: Call, infer_body: InferBody) -> Outcome:
+def infer_loop(call: Call, infer_body: InferBody, changing: Changing) -> Outcome:
     """Types of a Loop: final values of what is carried along, then one stack for each scan output.
 
     A dim that the body changes becomes a new symbol, and the body is inferred again, until the
-    types that go in are those that come out.
+    types that go in are those that come out. These dims are entered into `changing`. Those that
+    are there already, since the loops around this one had their bodies inferred before, are such
+    symbols from the start: so a nest of loops is not inferred twice at each level.
     """
     body: Graph = call.body
     carried = [call.type(i) for i in range(2, len(call.types))]
@@ -73,7 +77,7 @@ def infer_loop(call: Call, infer_body: InferBody) -> Outcome:
         stacks = [kind.with_shape((0, *kind.shape)) for kind in items]
         return (*carried, *stacks), [call.value(i) for i in range(2, len(call.types))], []
     counter, condition, *names = body.input_names
-    changing: set[Dim] = set()
+    carried, iterating = _with_changing(call, carried, changing)
     while True:
         given = {
             counter: TensorType(DType.i64, ()),
@@ -83,25 +87,45 @@ def infer_loop(call: Call, infer_body: InferBody) -> Outcome:
         # The body only runs while the condition holds.
         inner = infer_body(body, given, {condition: np.array(True)})
         found = _output_types(call, body, inner)
-        settled = _settle(call, carried, found[1 : len(carried) + 1], changing)
+        settled = _settle(call, carried, found[1 : len(carried) + 1], changing, iterating)
         if settled == carried:
             break
         carried = settled
     trips = _trip_count(call, inner.values.get(body.output_names[0]))
     stacks = [
-        kind.with_shape((trips, *_outside(call, kind.shape, changing)))
+        kind.with_shape((trips, *_outside(call, kind.shape, iterating)))
         for kind in found[len(carried) + 1 :]
     ]
     return (*carried, *stacks), (), [inner]
 
 
+def _with_changing(
+    call: Call, carried: Sequence[TensorType], changing: Changing
+) -> tuple[list[TensorType], set[Dim]]:
+    """Types of carried values with new symbols where dims are known to change; these symbols."""
+    iterating: set[Dim] = set()
+    kinds = []
+    for index, kind in enumerate(carried):
+        shape = list(kind.shape)
+        for axis in range(len(shape)):
+            if (index, axis) in changing:
+                shape[axis] = call.fresh_dim("loop")
+                iterating.add(shape[axis])
+        kinds.append(kind.with_shape(shape))
+    return kinds, iterating
+
+
 def _settle(
-    call: Call, before: Sequence[TensorType], after: Sequence[TensorType], changing: set[Dim]
+    call: Call,
+    before: Sequence[TensorType],
+    after: Sequence[TensorType],
+    changing: Changing,
+    iterating: set[Dim],
 ) -> list[TensorType]:
     """Types of carried values that hold before and after the body.
 
-    Dims that differ become new symbols, which are added to `changing`; those already there differ
-    from one iteration to the next and stay as they are.
+    Dims that differ become new symbols, which are added to `iterating`, as they are to `changing`
+    by their places; those already there differ from one iteration to the next and stay as they are.
     """
     settled = []
     for index, (old, new) in enumerate(zip(before, after, strict=True)):
@@ -111,18 +135,19 @@ def _settle(
                 " the same dtype and rank would fit"
             )
         shape = []
-        for a, b in zip(old.shape, new.shape, strict=True):
-            if a != b and a not in changing:
+        for axis, (a, b) in enumerate(zip(old.shape, new.shape, strict=True)):
+            if a != b and a not in iterating:
                 a = call.fresh_dim("loop")
-                changing.add(a)
+                iterating.add(a)
+                changing.add((index, axis))
             shape.append(a)
         settled.append(old.with_shape(shape))
     return settled
 
 
-def _outside(call: Call, shape: Sequence[Dim], changing: set[Dim]) -> list[Dim]:
+def _outside(call: Call, shape: Sequence[Dim], iterating: set[Dim]) -> list[Dim]:
     """A shape made in the body, without the symbols that stand for one iteration only."""
-    names = {str(dim) for dim in changing}
+    names = {str(dim) for dim in iterating}
     return [call.fresh_dim("loop") if symbols(dim) & names else dim for dim in shape]
 
 
@@ -145,8 +170,8 @@ def _trip_count(call: Call, goes_on: np.ndarray | None) -> Dim:
     return call.fresh_dim("trips")
 
 
-def infer_scan(call: Call, infer_body: InferBody) -> Outcome:
-    """Types of a Scan: final states, then one stack for each scan output."""
+def infer_scan(call: Call, infer_body: InferBody, changing: Changing) -> Outcome:
+    """Types of a Scan: final states, then one stack for each scan output; as `infer_loop`."""
     body: Graph = call.body
     states = len(call.types) - call.num_scan_inputs
     if states < 0 or len(body.inputs) != len(call.types) or len(body.outputs) < states:
@@ -160,16 +185,16 @@ def infer_scan(call: Call, infer_body: InferBody) -> Outcome:
     if length == 0:
         stacks = _scan_stacks(call, items_of_scan(call, infer_body), length)
         return (*carried, *stacks), [call.value(i) for i in range(states)], []
-    changing: set[Dim] = set()
+    carried, iterating = _with_changing(call, carried, changing)
     while True:
         given = dict(zip(body.input_names, [*carried, *slices], strict=True))
         inner = infer_body(body, given, {})
         found = _output_types(call, body, inner)
-        settled = _settle(call, carried, found[:states], changing)
+        settled = _settle(call, carried, found[:states], changing, iterating)
         if settled == carried:
             break
         carried = settled
-    items = [kind.with_shape(_outside(call, kind.shape, changing)) for kind in found[states:]]
+    items = [kind.with_shape(_outside(call, kind.shape, iterating)) for kind in found[states:]]
     return (*carried, *_scan_stacks(call, items, length)), (), [inner]
 
 
@@ -254,9 +279,25 @@ def _output_types(call: Call, graph: Graph, inner: Inference) -> list[TensorType
     return [inner.types[name] for name in graph.output_names]
 
 
+def infer_group(call: Call, infer_body: InferBody, _: Changing) -> Outcome:
+    """Types of a fused group: those of its body's outputs, on the inputs of the node."""
+    body: Graph = call.body
+    types, values = {}, {}
+    for name, kind, value in zip(body.input_names, call.types, call.values, strict=True):
+        if kind is None:
+            call.fail(f"input {name!r} of the group is absent", "missing-input")
+        types[name] = kind
+        if value is not None:
+            values[name] = value
+    inner = infer_body(body, types, values)
+    for problem in inner.errors:
+        call.fail(f"{problem.op} {problem.node!r} of it: {problem.message}", problem.code)
+    outputs = body.output_names
+    return tuple(inner.types[name] for name in outputs), (), [inner]
+
+
+ShapeRule: TypeAlias = Callable[[Call, InferBody, Changing], Outcome]
+#: Ops of which values decide which subgraph runs, or how often.
+CONTROL_FLOW: dict[str, ShapeRule] = {"If": infer_if, "Loop": infer_loop, "Scan": infer_scan}
 #: Ops whose shape rule needs the inference of subgraphs.
-CONTROL_FLOW: dict[str, Callable[[Call, InferBody], Outcome]] = {
-    "If": infer_if,
-    "Loop": infer_loop,
-    "Scan": infer_scan,
-}
+WITH_SUBGRAPHS: dict[str, ShapeRule] = {**CONTROL_FLOW, "layercc.Fused": infer_group}

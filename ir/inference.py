@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.control_flow import CONTROL_FLOW
+from ir.control_flow import CONTROL_FLOW, WITH_SUBGRAPHS, Changing
 from ir.diagnostics import Diagnostic
 from ir.dims import Dim, DimTooComplex, SymbolicDim, symbol
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
@@ -91,6 +91,7 @@ class _Inferrer:
     def __init__(self, result: Inference) -> None:
         self.result = result
         self.counter = itertools.count()
+        self.changing: dict[Node, Changing] = {}  # of loops inferred before, in all of the graph
 
     def run(self, graph: Graph) -> None:
         for name, array in graph.constants.items():
@@ -120,7 +121,7 @@ class _Inferrer:
         )
         try:
             check_signature(call)
-            infer_op = self.control_flow if op.name in CONTROL_FLOW else op.infer
+            infer_op = self.through_subgraphs if op.name in WITH_SUBGRAPHS else op.infer
             try:
                 outputs = tuple(infer_op(call))
             except DimTooComplex:
@@ -141,8 +142,10 @@ class _Inferrer:
                 types[name] = found
         self.propagate_values(call, outputs)
 
-    def control_flow(self, call: Call) -> tuple[TensorType, ...]:
-        outputs, known, bodies = CONTROL_FLOW[call.op.name](call, self.body)
+    def through_subgraphs(self, call: Call) -> tuple[TensorType, ...]:
+        changing = self.changing.setdefault(call.node, set())
+        outputs, known, bodies = WITH_SUBGRAPHS[call.op.name](call, self.body, changing)
+        self.result.bodies[call.node] = bodies
         for body in bodies:
             self.result.diagnostics.extend(body.diagnostics)
         for name, value in zip(call.node.outputs, known, strict=False):
@@ -160,7 +163,7 @@ class _Inferrer:
             {name: around.values[name] for name in read if name in around.values} | dict(values),
         )
         nested = _Inferrer(inner)
-        nested.counter = self.counter
+        nested.counter, nested.changing = self.counter, self.changing
         nested.run(graph)
         return inner
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ir.diagnostics import Diagnostic, ShapeError
+from ir.graph import Node
 from ir.types import TensorType
 
 
@@ -15,12 +16,15 @@ class Inference:
     """What is known of a graph before running it.
 
     `types`: every value that could be typed. `values`: known small values; dtype object where an
-    element is a symbolic dim. `diagnostics`: all problems found.
+    element is a symbolic dim. `diagnostics`: all problems found. `bodies`: for nodes with subgraphs
+    (control flow, fused groups), what is known of those that may run, in attribute order; an If
+    whose condition is known has one.
     """
 
     types: dict[str, TensorType] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    bodies: dict[Node, list[Inference]] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Diagnostic]:

@@ -1,16 +1,17 @@
-"""The fused group: several ops that are lowered to one kernel. Made by passes, never imported."""
+"""The fused group: several ops that are lowered to one kernel. Made by passes, never imported.
+
+Its shape rule is in `ir.control_flow`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ir.dims import Dim
-from ir.inference import Inference, infer
+from ir.inference import infer
 from ir.registry import Attr, Call, Op, register
-from ir.types import TensorType
 
 
 @register
@@ -27,11 +28,6 @@ class Fused(Op):
     attributes = {"kind": Attr("string"), "body": Attr("graph")}
 
     @staticmethod
-    def infer(call: Call) -> Sequence[TensorType]:
-        result = _infer_body(call)
-        return [result.types[name] for name in call.body.output_names]
-
-    @staticmethod
     def reference(call: Call, *inputs: Any) -> tuple[np.ndarray, ...]:
         from ir.interpreter import interpret  # above the ops in the import order
 
@@ -42,18 +38,7 @@ class Fused(Op):
     def flops(call: Call) -> Dim:
         from ir.cost import graph_cost  # the cost of a graph is above the ops in the import order
 
-        return graph_cost(call.body, _infer_body(call)).flops
-
-
-def _infer_body(call: Call) -> Inference:
-    shapes, values = {}, {}
-    for name, kind, value in zip(call.body.input_names, call.types, call.values, strict=True):
-        if kind is None:
-            call.fail(f"input {name!r} of the group is absent", "missing-input")
-        shapes[name] = kind.shape
-        if value is not None:
-            values[name] = value
-    result = infer(call.body, shapes, values)
-    for problem in result.errors:
-        call.fail(f"{problem.op} {problem.node!r} of it: {problem.message}", problem.code)
-    return result
+        names = call.body.input_names
+        shapes = {n: kind.shape for n, kind in zip(names, call.types, strict=True) if kind}
+        values = {n: a for n, a in zip(names, call.values, strict=True) if a is not None}
+        return graph_cost(call.body, infer(call.body, shapes, values)).flops

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ir.graph import Graph, Node
-from ir.inference import call_for, infer
+from ir.inference import call_for
+from ir.inlining import open_group
 from ir.registry import Call
 from ir.types import TensorType
 from layercc.lower.context import Context
@@ -36,34 +37,23 @@ class Group:
 
 def group_of(context: Context, node: Node) -> Group:
     """A fused contraction taken apart, or a plain op as a group of one."""
-    types = context.inference.types
     if "body" not in node.attributes:
-        return Group(node, (), types, node.outputs[0])
-    body: Graph = node.attributes["body"]
-    renamed = dict(zip(body.input_names, node.inputs, strict=True))
-    renamed[body.output_names[0]] = node.outputs[0]
-    inner = infer(
-        body,
-        {v.name: context.shape(outer) for v, outer in zip(body.inputs, node.inputs, strict=True)},
-        {
-            v.name: value
-            for v, outer in zip(body.inputs, node.inputs, strict=True)
-            if (value := context.inference.values.get(outer)) is not None
-        },
-    )
-    inner.raise_for_errors(str(node))
-    known = {renamed.get(name, name): kind for name, kind in inner.types.items()}
-    anchor, *rest = (
-        replace(
-            item,
-            inputs=tuple(renamed.get(name, name) for name in item.inputs),
-            outputs=tuple(renamed.get(name, name) for name in item.outputs),
-        )
-        for item in body.nodes
-    )
-    for name, array in body.constants.items():
+        return Group(node, (), context.inference.types, node.outputs[0])
+    (anchor, *rest), types = opened(context, node)
+    return Group(anchor, tuple(rest), types, node.outputs[0])
+
+
+def opened(context: Context, node: Node) -> tuple[list[Node], dict[str, TensorType]]:
+    """The nodes of a fused group, and the types of what they read and make, under names that the
+    graph around does not have; constants of the group become values of the context."""
+    prefix = node.outputs[0]
+    part = Graph()
+    names = open_group(part, node, lambda name: f"{prefix}/{name}")
+    for name, array in part.constants.items():
         context.bind(name, context.constant(array))
-    return Group(anchor, tuple(rest), known, node.outputs[0])
+    (inner,) = context.inference.bodies[node]
+    types = {names[name]: kind for name, kind in inner.types.items()}
+    return part.nodes, types | {name: context.inference.types[name] for name in node.outputs}
 
 
 def with_bias(group: Group, bias: str) -> Group:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from ir.graph import Graph, Node
-from ir.inference import infer
+from ir.graph import Node
 from ir.registry import all_ops, find_op
 from ir.types import TensorType
 from layercc.jobs.pointwise import Pointwise
 from layercc.kernels.expressions import Expression, Step
 from layercc.lower.context import Context, Tensor
 from layercc.lower.expressions import expression_of
+from layercc.lower.group import opened
 from layercc.lower.registry import lowering
 
 
@@ -104,24 +103,7 @@ def _reusable(operands: Sequence[Tensor], context: Context, result: str) -> Tens
 @lowering("layercc.Fused:pointwise")
 def fused(context: Context, node: Node) -> None:
     """A group of pointwise ops: one kernel."""
-    body: Graph = node.attributes["body"]
-    renamed = dict(zip(body.input_names, node.inputs, strict=True))
-    renamed.update(zip(body.output_names, node.outputs, strict=True))
-    prefix = f"{node.outputs[0]}/"  # keeps names of the body apart from the graph's
-
-    def outer(name: str) -> str:
-        return renamed.get(name) or (prefix + name if name else "")
-
-    found = infer(body, {i.name: context.shape(renamed[i.name]) for i in body.inputs})
-    types = {outer(name): kind for name, kind in found.types.items()}
-    for name, array in body.constants.items():
-        context.bind(outer(name), context.constant(array))
-    nodes = [
-        replace(
-            item, inputs=tuple(map(outer, item.inputs)), outputs=tuple(map(outer, item.outputs))
-        )
-        for item in body.nodes
-    ]
+    nodes, types = opened(context, node)
     _lower_nodes(context, nodes, types, node.outputs)
 
 

@@ -128,3 +128,31 @@ def test_scan(backwards: int) -> None:
         state = expected[:, step].sum(axis=0)
     np.testing.assert_array_equal(made["all"], expected)
     np.testing.assert_array_equal(made["last"], state)
+
+
+def test_what_is_known_of_subgraphs_is_kept() -> None:
+    """The branches that may run; the body at the types that hold for every trip."""
+    graph = parse_graph(IF.replace("REPLACED", "Neg(x)"))
+    (node,) = graph.nodes
+    both = infer(graph).bodies[node]
+    assert [set(body.types) - {"x", "axes"} for body in both] == [{"a"}, {"b"}]
+    (taken,) = infer(graph, {"x": (3, 4)}, {"c": np.array(False)}).bodies[node]
+    assert str(taken.types["b"]) == "f32[3, 4]"
+    graph = parse_graph(FOR.replace("w = Add(v, x)", "w = Concat(v, x) {axis=0}"))
+    (node,) = graph.nodes
+    (body,) = infer(graph).bodies[node]
+    rows, width = body.types["v"].shape
+    assert width == 4 and isinstance(rows, str) and rows != "N"
+
+
+def test_what_is_known_of_a_group_is_kept() -> None:
+    graph = parse_graph("""
+    graph g(x: f32[N, 4]) -> (y) {
+      y = layercc.Fused(x) {kind="pointwise"} body (a: f32[N, 4]) -> (c) { b = Neg(a)
+        c = Exp(b) }
+    }""")
+    (node,) = graph.nodes
+    (body,) = infer(graph, {"x": (3, 4)}).bodies[node]
+    assert {name: str(kind) for name, kind in body.types.items()} == dict.fromkeys(
+        "abc", "f32[3, 4]"
+    )

@@ -92,6 +92,30 @@ def test_inference_visits_each_node_of_a_nest_once(shape, depth, monkeypatch):
     assert len(visited) == node_count(graph)
 
 
+def growing_loops(depth: int) -> Graph:
+    """Loops inside each other, each of which carries a value that grows with every trip."""
+    text = f"t{depth} = Concat(v{depth}, v{depth}) {{axis=0}}"
+    for level in range(depth, 0, -1):
+        outer = f"v{level - 1}" if level > 1 else "x"
+        text = (
+            f"t{level - 1} = Loop(n, _, {outer}) body (i{level}: i64[], g{level}: bool[],"
+            f" v{level}: f32[M{level}]) -> (g{level}, t{level}) {{ {text} }}"
+        )
+    return lc.parse_graph(f"graph g(x: f32[4], n: i64[]) -> (t0) {{ {text} }}")
+
+
+@pytest.mark.parametrize("depth", [1, 4, 10])
+def test_nested_loops_whose_carried_dims_change(depth, monkeypatch):
+    """Each level is inferred once more than the one around it, not twice as often."""
+    graph = growing_loops(depth)
+    visited = []
+    visit = _Inferrer.node
+    monkeypatch.setattr(_Inferrer, "node", lambda self, n: visited.append(n.name) or visit(self, n))
+    found = infer(graph)
+    assert not found.errors and found.types["t0"].rank == 1
+    assert len(visited) == (depth + 1) * (depth + 2) // 2
+
+
 def test_sections_are_cut_in_linear_time():
     """A part behind each node that stands apart."""
     work = []
