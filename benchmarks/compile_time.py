@@ -52,7 +52,7 @@ def measure(graph: Graph) -> list[float]:
     optimized = run_passes(graph)
     shapes = {value.name: value.shape for value in graph.inputs}
     try:
-        found.append(_seconds(lambda: lower(optimized, shapes, {}, Weights(), host_isa())))  # type: ignore[arg-type]
+        found.append(_seconds(lambda: lower(optimized, shapes, Weights(), host_isa())))  # type: ignore[arg-type]
     except LayerccError:
         found.append(math.nan)
     with warnings.catch_warnings():

@@ -32,7 +32,7 @@ def check(graph: Graph, inputs: Mapping[str, Sequence[DimLike]] | None = None) -
     TypeError if `graph` is none, or `inputs` no mapping.
 
     What only running can tell, a rank that hangs on values or on a branch, makes notes, no errors:
-    such a model compiles, and is planned or run in stages once the values are there.
+    such a model compiles, and is planned or partitioned once the values are there.
 
     `inputs` gives shapes to check with, by input name: integers, or text for symbols and
     expressions. They replace the declared shapes, dtypes stay; a symbol that a declared shape

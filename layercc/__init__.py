@@ -24,7 +24,7 @@ _PUBLIC = {
     "layercc.compiler": ("compile",),
     "layercc.cpu.target": ("CpuTarget",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
-    "layercc.runtime.model": ("CompiledModel",),
+    "layercc.session.model": ("CompiledModel",),
     "layercc.tools.benchmark": ("benchmark",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from layercc.cpu.target import CpuTarget
     from layercc.frontends.onnx import from_onnx, to_onnx
     from layercc.layers import *  # noqa: F403
-    from layercc.runtime.model import CompiledModel
+    from layercc.session.model import CompiledModel
     from layercc.tools.benchmark import benchmark
 
 __all__ = sorted(_HOME)

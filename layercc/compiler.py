@@ -1,4 +1,8 @@
-"""`lc.compile`: from a model in any form to a `CompiledModel`."""
+"""`lc.compile`: from a model in any form to a `CompiledModel`.
+
+The way: read it (`as_graph`), check it (`checked`), optimize it, and hand it to a session, which
+makes plans for the shapes and values of calls.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,12 @@ from ir.defaults import bind_defaults
 from ir.diagnostics import InvalidModelError
 from ir.graph import Graph
 from ir.inference import infer
+from ir.inferred import Inference
 from ir.verifier import verify
 from layercc.cpu.target import CpuTarget
 from layercc.options import Options, Precision, target_of
-from layercc.runtime.model import CompiledModel
+from layercc.session.model import CompiledModel
+from layercc.session.specialization import optimize
 
 
 def compile(
@@ -45,14 +51,24 @@ def compile(
     options = Options(target_of(target), precision, threads)
     graph = as_graph(model)
     bound = bind_defaults(graph)
-    inference = infer(bound)
-    inference.diagnostics = inference.faults
-    inference.raise_for_errors(f"graph {graph.name!r}")
-    for problem in contradictions(bound, inference):
+    optimized = optimize(bound, checked(bound))
+    return CompiledModel(graph, options, optimized)
+
+
+def checked(graph: Graph) -> Inference:
+    """What is known of a graph before it runs; it remains open what depends on values.
+
+    Warns of declared shapes that are not those of their values. Raises ShapeError where shapes do
+    not fit, InvalidModelError where a declared dtype is not that of its value.
+    """
+    inference = infer(graph)
+    faults = Inference(diagnostics=inference.faults)
+    faults.raise_for_errors(f"graph {graph.name!r}")
+    for problem in contradictions(graph, inference):
         if problem.severity == "error":
             raise InvalidModelError(f"graph {graph.name!r}: {problem}")
-        warnings.warn(f"graph {graph.name!r}: {problem}", RuntimeWarning, stacklevel=2)
-    return CompiledModel(graph, options)
+        warnings.warn(f"graph {graph.name!r}: {problem}", RuntimeWarning, stacklevel=3)
+    return inference
 
 
 def as_graph(model: Any) -> Graph:

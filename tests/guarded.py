@@ -208,8 +208,8 @@ def _attempt(
 
 def guard_all_plans() -> None:
     """From now on, all plans of this process are guarded."""
-    from layercc.runtime import planner
+    from layercc.session import plans as session_plans
     from tests import support
 
-    planner.Plan = GuardedPlan  # type: ignore[misc, assignment]
+    session_plans.Plan = GuardedPlan  # type: ignore[misc, assignment]
     support.Plan = GuardedPlan  # type: ignore[misc, assignment]

@@ -17,6 +17,7 @@ from layercc.lower import Weights, lower
 from layercc.passes import run_passes
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Plan
+from layercc.session.specialization import specialized
 
 chosen: list[Isa] = []  # what tests marked `every_isa` compile for; see conftest.py
 
@@ -82,9 +83,9 @@ def run_graph(
     values = {name: a for name, a in inputs.items() if a.dtype.kind in "iub" and a.size <= 64}
     isa = chosen_isa()
     try:
-        program = lower(graph, shapes, {}, Weights(), isa)
+        program = lower(graph, shapes, Weights(), isa)
     except Exception:  # shapes that depend on values
-        program = lower(graph, shapes, values, Weights(), isa)
+        program = lower(specialized(graph, values), shapes, Weights(), isa)
     arrays = [np.ascontiguousarray(inputs[name]) for name in graph.input_names]
     made = Plan(program, default_kernels(isa)).run(arrays, threads)
     return dict(zip(graph.output_names, made, strict=True))

@@ -34,19 +34,19 @@ __all__ = [
     "lower",
     "lowered_ops",
     "lowering",
+    "unsupported_nodes",
 ]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 
-def check_supported(graph: Graph, inference: Inference | None = None) -> None:
+def check_supported(graph: Graph, inference: Inference) -> None:
     """Raises UnsupportedError listing every op of `graph` that has no lowering, with counts.
 
     Nodes whose results are known before running (shape computations) need none.
     """
-    known = (inference or infer(graph)).values
-    nodes = [node for node in needed_nodes(graph, known) if find_lowering(node) is None]
+    nodes = unsupported_nodes(graph, inference)
     if nodes:
         missing = Counter(map(lowering_name, nodes))
         listed = ", ".join(f"{name} ×{count}" for name, count in sorted(missing.items()))
@@ -55,6 +55,11 @@ def check_supported(graph: Graph, inference: Inference | None = None) -> None:
             sorted(missing),
             [node.name for node in nodes],
         )
+
+
+def unsupported_nodes(graph: Graph, inference: Inference) -> list[Node]:
+    """The nodes that must run and have no lowering."""
+    return [n for n in needed_nodes(graph, inference.values) if find_lowering(n) is None]
 
 
 def needed_nodes(graph: Graph, known: Mapping[str, np.ndarray]) -> list[Node]:
@@ -68,13 +73,9 @@ def needed_nodes(graph: Graph, known: Mapping[str, np.ndarray]) -> list[Node]:
     return needed[::-1]
 
 
-def concrete_inference(
-    graph: Graph,
-    shapes: Mapping[str, tuple[int, ...]],
-    values: Mapping[str, np.ndarray] | None = None,
-) -> Inference:
+def concrete_inference(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Inference:
     """Inference at concrete input shapes. A shape that remains symbolic is an error, too."""
-    found = infer(graph, shapes, values)
+    found = infer(graph, shapes)
     for node in graph.nodes:
         kinds = {name: found.types[name] for name in node.outputs if name in found.types}
         open_ones = [f"{name!r} {kind}" for name, kind in kinds.items() if not kind.is_static]
@@ -91,18 +92,19 @@ def concrete_inference(
 def lower(
     graph: Graph,
     shapes: Mapping[str, tuple[int, ...]],
-    values: Mapping[str, np.ndarray],
     weights: Weights,
     isa: Isa,
+    inference: Inference | None = None,
 ) -> Program:
     """The program of an optimized graph at concrete input `shapes`, for an instruction set.
 
-    `values` are the arrays of inputs that shapes are computed from. Raises ShapeError when the
+    `inference` is what `concrete_inference` finds, if the caller has it. Raises ShapeError when the
     shapes do not fit the graph, UnsupportedError for ops without a lowering, MemoryLimitError where
     a run would take more memory than is left.
     """
     what = f"graph {graph.name!r} at these input shapes"
-    inference = concrete_inference(graph, shapes, values)
+    if inference is None:
+        inference = concrete_inference(graph, shapes)
     inference.raise_for_errors(what)
     check_supported(graph, inference)
     nodes = needed_nodes(graph, inference.values)

@@ -39,7 +39,7 @@ WEIGHTED = frozenset(
 def fold_constants(graph: Graph) -> Graph:
     """Compute at compile time what does not depend on the inputs."""
     editor = GraphEditor(graph)
-    values = _known_values(graph)
+    values = known_values(graph)
     for node in editor.walk():
         if node.op == "Identity":
             continue  # gives a constant the name of a graph output
@@ -54,8 +54,11 @@ def fold_constants(graph: Graph) -> Graph:
     return editor.finish()
 
 
-def _known_values(graph: Graph) -> dict[str, np.ndarray]:
-    """Small values that inference follows through the shape computations of a graph."""
+def known_values(graph: Graph) -> dict[str, np.ndarray]:
+    """Small values that inference follows through the shape computations of a graph.
+
+    Where there are none, nothing is known but constants, and what `fold_constants` makes of them.
+    """
     if not any(node.op in ("Shape", "Size") for node in graph.nodes):
         return {}
     values = infer(graph).values

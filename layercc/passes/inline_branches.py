@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ir.graph import Graph, Node
-from ir.inference import infer, infer_types
+from ir.inference import infer_types
+from layercc.passes.fold_constants import known_values
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.inlining import inline
 
@@ -21,7 +22,7 @@ def inline_branches(graph: Graph) -> Graph:
     """Takes the known branch of an If."""
     if not any(node.op == "If" for node in graph.nodes):
         return graph
-    values = infer(graph).values
+    values = {**graph.constants, **known_values(graph)}
     while True:  # a branch may hold another If
         result = _inlined(graph, values)
         if result is graph:

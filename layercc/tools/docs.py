@@ -147,9 +147,9 @@ def _cpu(op: type[Op], lowered: set[str], decomposed: set[str]) -> str:
 
 
 def _has_bodies(op: type[Op]) -> bool:
-    from ir.control_flow import CONTROL_FLOW
+    from ir.control_flow import WITH_SUBGRAPHS
 
-    return op.name in CONTROL_FLOW
+    return op.name in WITH_SUBGRAPHS
 
 
 def _input(op: type[Op], index: int) -> str:

@@ -21,6 +21,7 @@ from layercc.passes.fusion import group
 from layercc.program import Program
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Plan
+from layercc.session.specialization import specialized
 from tests.lower.typed_cases import Case, arrays_of, graph_of_cases
 
 #: Relative error, and absolute one in units of the largest element, by element type of the result.
@@ -62,7 +63,7 @@ def _program(graph: Graph, cases: Sequence[Case], known: Form) -> Program:
     if known is Form.SIZES:
         values = {f"{name}_{i}": case.arrays[name] for i, case in enumerate(cases)
                   for name in _sizes(case)}  # fmt: skip
-    return lower(run_passes(graph), shapes, values, Weights(), host_isa())
+    return lower(run_passes(specialized(graph, values)), shapes, Weights(), host_isa())
 
 
 def _sizes(case: Case) -> list[str]:

@@ -175,7 +175,7 @@ def test_networks(name, batch):
     graph = lc.parse_graph(NETWORKS[name])
     (x,) = graph.inputs
     shape = (batch, *x.shape[1:])
-    program = lower(run_passes(graph), {x.name: shape}, {}, Weights(), host_isa())
+    program = lower(run_passes(graph), {x.name: shape}, Weights(), host_isa())
     check_plan(program)
     assert program.arena_bytes <= 1.3 * least_bytes(program)
     array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -187,7 +187,7 @@ def test_networks(name, batch):
 def test_a_chain_of_elementwise_ops_works_in_place():
     """Exp of a transposed value may overwrite it; the transposed value may not overwrite x."""
     text = "graph g(x: f32[64, 32]) -> (y) { t = Transpose(x)\n e = Exp(t)\n y = Transpose(e) }"
-    program = lower(lc.parse_graph(text), {"x": (64, 32)}, {}, Weights(), host_isa())
+    program = lower(lc.parse_graph(text), {"x": (64, 32)}, Weights(), host_isa())
     assert program.arena_bytes == 64 * 32 * 4
 
 
@@ -200,7 +200,7 @@ def test_a_value_that_is_read_later_is_not_overwritten():
         y = Add(s, u)
     }"""
     graph = lc.parse_graph(text)
-    program = lower(graph, {"x": (64, 32)}, {}, Weights(), host_isa())
+    program = lower(graph, {"x": (64, 32)}, Weights(), host_isa())
     check_plan(program)
     x = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
     np.testing.assert_allclose(lc.compile(graph, threads=1)(x), np.exp(x) + x, rtol=1e-5, atol=1e-6)
@@ -214,5 +214,5 @@ def test_nodes_that_nobody_needs_do_not_run():
         y = Neg(x)
     }"""
     graph = lc.parse_graph(text)
-    program = lower(graph, {"x": (64, 32)}, {}, Weights(), host_isa())
+    program = lower(graph, {"x": (64, 32)}, Weights(), host_isa())
     assert [call.node for call in program.calls] == ["y", ""]  # and a copy of the constant n

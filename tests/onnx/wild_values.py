@@ -192,7 +192,7 @@ def prepare_kernels(chosen: list[Case]) -> None:
     for case in chosen:
         shapes = {name: array.shape for name, array in case.inputs.items()}
         try:
-            program = lower(run_passes(case.graph), shapes, {}, Weights(), host_isa())
+            program = lower(run_passes(case.graph), shapes, Weights(), host_isa())
         except LayerccError:  # values decide shapes: the child compiles what it needs
             continue
         keys.update(dict.fromkeys(program.keys()))

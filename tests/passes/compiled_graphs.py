@@ -123,7 +123,7 @@ def prepare_kernels(seeds: Iterable[int]) -> None:
         graph = typed_graph(seed)
         shapes = {value.name: value.shape for value in graph.inputs}
         try:
-            program = lower(run_passes(graph), shapes, {}, Weights(), host_isa())
+            program = lower(run_passes(graph), shapes, Weights(), host_isa())
         except Exception:  # `differences` meets it again, and says so
             continue
         keys.update(dict.fromkeys(program.keys()))

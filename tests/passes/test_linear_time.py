@@ -22,7 +22,7 @@ from layercc.lower import Weights, lower, memory
 from layercc.passes import run_passes
 from layercc.passes.clean_imports import clean_imports
 from layercc.passes.inline_branches import inline_branches
-from layercc.runtime.staged import cut
+from layercc.session.partition import partition
 
 #: Units in the smaller graph, how many times as many are in the larger one, and how many times the
 #: work that may take: what is quadratic takes nearly the square.
@@ -53,7 +53,7 @@ def lines(run: Callable[[], object]) -> int:
     try:
         run()
     except LayerccError:
-        pass  # a graph that is run in stages: the way there counts, too
+        pass  # a graph that is partitioned: the way there counts, too
     finally:
         sys.settrace(before)
     return count
@@ -61,7 +61,7 @@ def lines(run: Callable[[], object]) -> int:
 
 def lowered(graph: Graph) -> object:
     shapes = {value.name: value.shape for value in graph.inputs}
-    return lower(graph, shapes, {}, Weights(), host_isa())  # type: ignore[arg-type]
+    return lower(graph, shapes, Weights(), host_isa())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("shape", "unit"), CASES)
@@ -117,13 +117,13 @@ def test_nested_loops_whose_carried_dims_change(depth, monkeypatch):
 
 
 def test_sections_are_cut_in_linear_time():
-    """A part behind each node that stands apart."""
+    """A section behind each node that NumPy runs."""
     work = []
     for size in (SMALL, FACTOR * SMALL):
         graph = SHAPES["chain"](size, UNITS["undecided"])
-        apart = {node.name for node in graph.nodes if node.op == "NonZero"}
+        fallback = {node.name for node in graph.nodes if node.op == "NonZero"}
         order = []
-        work.append(lines(lambda: order.extend(cut(graph, apart))))  # noqa: B023
+        work.append(lines(lambda: order.extend(partition(graph, fallback))))  # noqa: B023
         assert len(order) == 2 * size + 1
     assert work[1] <= MOST * work[0]
 
@@ -145,7 +145,7 @@ def test_a_node_that_reads_many_replaced_values_is_written_once(monkeypatch):
 
 
 def test_known_branches_of_a_deep_nest_are_taken_at_once():
-    """Each level is inferred once more, and no level is left for a run in stages."""
+    """Each level is inferred once more, and no level is left for a partition."""
     depth = 20
     graph = SHAPES["nested_ifs"](2 * depth, UNITS["add"], depth)
     for level in range(depth):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import layercc as lc
-from layercc.runtime import arenas, planner
+from layercc.runtime import arenas
 from layercc.runtime.arenas import LARGE_ARENA, PATIENCE, Arena, Arenas
+from layercc.session import plans
 
 TEXT = """graph g(x: f32[N, M]) -> (y) {
     s = Softmax(x)
@@ -162,11 +163,11 @@ def test_plans_are_kept_by_their_bytes(model, monkeypatch):
     check(model, SMALL)
     (plan,) = [p for p in model._planner.plans.values() if p.program.inputs[0].shape == SMALL]
     assert plan.nbytes > 0
-    monkeypatch.setattr(planner, "_MOST_PLAN_BYTES", 3 * plan.nbytes)
+    monkeypatch.setattr(plans, "_MOST_PLAN_BYTES", 3 * plan.nbytes)
     for rows in range(2, 12):
         check(model, (rows, 5))
     assert len(model._planner.plans) == 3
-    monkeypatch.setattr(planner, "_MOST_PLAN_BYTES", 0)
+    monkeypatch.setattr(plans, "_MOST_PLAN_BYTES", 0)
     for rows in (2, 3, 2):
         check(model, (rows, 7))
     assert len(model._planner.plans) == 1

@@ -60,12 +60,12 @@ def command(
 
 
 def describe(plan: Any) -> dict[str, Any]:
-    """Kernels and memory of a plan, or what stands apart in one in stages, as JSON data."""
+    """Kernels and memory of a plan, or what NumPy runs in a partition, as JSON data."""
     from layercc.kernels.expressions import readable
-    from layercc.runtime.staged import StagedPlan
+    from layercc.session.partition import PartitionedPlan
 
-    if isinstance(plan, StagedPlan):
-        return {"apart": [{"node": node.name, "op": node.op} for node in plan.apart]}
+    if isinstance(plan, PartitionedPlan):
+        return {"fallback": [{"node": node.name, "op": node.op} for node in plan.fallback]}
     program = plan.program
     calls = Counter(readable(call.key) for call in program.calls)
     work: Counter[str] = Counter()
@@ -91,8 +91,8 @@ def table(data: dict[str, Any]) -> str:
         ["loaded in", seconds(data["load_seconds"])],
         ["compiled in", seconds(data["compile_seconds"])],
     ]
-    if "apart" in data:
-        rows = [["not in a plan", "op"], *([each["node"], each["op"]] for each in data["apart"])]
+    if "fallback" in data:
+        rows = [["run by NumPy", "op"], *([each["node"], each["op"]] for each in data["fallback"])]
         lines = align(rows)
         sums.append(["sections between", "planned when they first run"])
     else:

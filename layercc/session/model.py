@@ -12,10 +12,11 @@ from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from layercc.options import Options
 from layercc.runtime.cores import usable_cores
-from layercc.runtime.inputs import DENSE, by_name, check_sizes
 from layercc.runtime.plan import Plan
-from layercc.runtime.planner import Planner
-from layercc.runtime.staged import StagedPlan
+from layercc.session.inputs import DENSE, by_name, check_sizes
+from layercc.session.partition import PartitionedPlan
+from layercc.session.plans import Planner
+from layercc.session.specialization import Optimized
 
 _ndarray = np.ndarray
 #: Sets of overridden defaults whose models are kept; the oldest go first.
@@ -33,11 +34,12 @@ class CompiledModel:
     ops that are not known.
     """
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, options: Options, optimized: Optimized | None = None) -> None:
+        """`optimized` is the graph, its defaults bound, after `optimize`, if the caller has it."""
         self.graph = graph
         self.options = options
         self.threads = usable_cores() if options.threads is None else options.threads
-        self._planner = Planner(bind_defaults(graph), options.target)
+        self._planner = Planner(bind_defaults(graph), options.target, optimized)
         self._inputs = self._planner.inputs
         self._inputs.optional = [value for value in graph.inputs if value.name in graph.defaults]
         self._dtypes = self._inputs.dtypes
@@ -72,9 +74,9 @@ class CompiledModel:
 
     def plan(
         self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, Any] | None = None
-    ) -> Plan | StagedPlan:
-        """The plan for these input shapes, made now if need be; one in stages where some nodes
-        cannot be compiled.
+    ) -> Plan | PartitionedPlan:
+        """The plan for these input shapes, made now if need be; a partition where some
+        nodes cannot be compiled.
 
         `values`: arrays of inputs, for models in which values decide shapes; the others count as
         zeros. Raises as a call does.
@@ -141,7 +143,7 @@ class CompiledModel:
                 break
             key.append(array.shape)
         planner = self._planner
-        for index in planner.selectors:
+        for index in planner.specialized:
             key.append(arrays[index].tobytes())
         plan = planner.plans.get(tuple(key))
         if plan is None:

@@ -15,8 +15,8 @@ from ir.types import format_shape
 
 #: Bits of `ndarray.flags.num`: C-contiguous and aligned, as kernels read arrays.
 DENSE = 0x0001 | 0x0100
-#: Elements an integer input may have for shapes to be computed from its values.
-SELECTOR_LIMIT = 64
+#: Elements an integer input may have for a model to be specialized on its values.
+SMALL = 64
 
 
 class Inputs:

@@ -11,9 +11,10 @@ import pytest
 
 import layercc as lc
 from layercc.cpu.isa import host_isa
-from layercc.runtime import native, planner
+from layercc.runtime import native
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import address_of
+from layercc.session import plans
 
 LINEAR = """
 graph linear(x: f32[N, 6], b: f32[M]) -> (y: f32[N, 5]) {
@@ -314,9 +315,9 @@ def test_new_shapes_are_planned_and_nothing_is_compiled(monkeypatch):
 def test_plans_are_made_once_and_bounded(monkeypatch):
     model = lc.compile(lc.parse_graph(LINEAR), threads=1)
     made = []
-    original = planner.lower
-    monkeypatch.setattr(planner, "lower", lambda *a: made.append(1) or original(*a))
-    monkeypatch.setattr(planner, "_MOST_PLANS", 3)
+    original = plans.lower
+    monkeypatch.setattr(plans, "lower", lambda *a: made.append(1) or original(*a))
+    monkeypatch.setattr(plans, "_MOST_PLANS", 3)
     for _ in range(3):
         for rows in (2, 3):
             close(model(X[:rows], B), expected(X[:rows]))
@@ -396,7 +397,7 @@ def test_values_that_decide(case):
         wanted = lc.interpret(graph, {"x": x, name: value})
         for output, array in model.run({"x": x, name: value}).items():
             np.testing.assert_array_equal(array, wanted[output])
-    assert model._planner.selectors == [1]
+    assert model._planner.specialized == [1]
 
 
 def test_plan_of_values_that_decide():
@@ -413,7 +414,7 @@ def test_integer_inputs_that_decide_nothing():
     model = lc.compile(lc.parse_graph(text), threads=1)
     for factor in (2, 3):
         assert model([1, 2, 3], [factor]).tolist() == [factor, 2 * factor, 3 * factor]
-    assert model._planner.selectors == [] and len(model._planner.plans) == 2  # shape 1, and 3
+    assert model._planner.specialized == [] and len(model._planner.plans) == 2  # shape 1, and 3
 
 
 def test_a_value_that_fits_nothing():
@@ -508,12 +509,12 @@ def test_long_loops_are_not_unrolled():
 
 
 def test_optimized_graphs_are_bounded(monkeypatch):
-    monkeypatch.setattr(planner, "_MOST_VARIANTS", 2)
+    monkeypatch.setattr(plans, "_MOST_SPECIALIZATIONS", 2)
     text = "graph g(x: f32[12], shape: i64[2]) -> (y) { r = Reshape(x, shape)\n y = Neg(r) }"
     model = lc.compile(lc.parse_graph(text), threads=1)
     for rows in (1, 2, 3, 4, 6, 12) * 2:
         assert model(np.ones(12, np.float32), [rows, -1]).shape == (rows, 12 // rows)
-    assert len(model._planner._variants) == 2
+    assert len(model._planner._optimized) == 2
 
 
 def test_shapes_known_with_the_input_shapes():
@@ -642,9 +643,8 @@ def test_pickling():
     assert again.graph.input_names == ["x", "b"]
     assert again(X, B).tobytes() == model(X, B).tobytes()
     fresh = lc.compile(lc.parse_graph(LINEAR))
-    assert (
-        fresh.__reduce__()[1][1].threads is None
-    )  # "all cores" means those of the machine it wakes on
+    # "all cores" means those of the machine it wakes on
+    assert fresh.__reduce__()[1][1].threads is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import layercc as lc
-from layercc.runtime import staged
 from layercc.runtime.plan import Plan
-from layercc.runtime.staged import Part, StagedPlan, cut
+from layercc.session import partition as partitions
+from layercc.session.partition import PartitionedPlan, Section, partition
 
 RNG = np.random.default_rng(0)
 
@@ -119,7 +119,7 @@ def test_against_the_interpreter(name):
         for key, array in wanted.items():
             assert found[key].dtype == array.dtype
             np.testing.assert_allclose(found[key], array, rtol=1e-5, atol=1e-6)
-    assert isinstance(next(iter(model._planner.plans.values())), StagedPlan)
+    assert isinstance(next(iter(model._planner.plans.values())), PartitionedPlan)
 
 
 def test_what_numpy_computes_is_said():
@@ -135,7 +135,7 @@ def test_what_runs_graphs_is_no_slow_node():
 
 
 def test_sections_are_compiled_whole():
-    """What lies before, between and behind nodes apart is one part each."""
+    """What lies before, between and behind nodes that NumPy runs is one section each."""
     graph = lc.parse_graph("""graph g(x: f32[N, 2]) -> (y, z, w) {
       a = Relu(x)
       b = NonZero(a)
@@ -147,14 +147,14 @@ def test_sections_are_compiled_whole():
       z = Cast(f) {to=1}
       w = Add(c, c)
     }""")
-    order = cut(graph, {"b", "f"})
+    order = partition(graph, {"b", "f"})
     shown = [
-        [node.name for node in item.nodes] if isinstance(item, Part) else item.name
+        [node.name for node in item.nodes] if isinstance(item, Section) else item.name
         for item in order
     ]
     assert shown == [["a", "c", "w"], "b", ["d", "e", "y"], "f", ["z"]]
-    assert [item.reads for item in order if isinstance(item, Part)] == [["x"], ["b"], ["f"]]
-    assert [item.makes for item in order if isinstance(item, Part)] == [
+    assert [item.reads for item in order if isinstance(item, Section)] == [["x"], ["b"], ["f"]]
+    assert [item.makes for item in order if isinstance(item, Section)] == [
         ["a", "w"], ["e", "y"], ["z"],
     ]  # fmt: skip
 
@@ -164,7 +164,7 @@ def test_sections_have_plans_of_their_own():
     for n in (3, 4, 5):
         model(floats(n, 2))
     plan = model.plan({"x": (3, 2)})
-    sections = [step for step in plan._steps if isinstance(step, staged._Section)]
+    sections = [step for step in plan._parts if isinstance(step, partitions._CompiledSection)]
     (first,), (second,) = (section._plans.values() for section in sections)
     assert len(first.plans) == 3
     assert all(isinstance(made, Plan) for made in (*first.plans.values(), *second.plans.values()))
@@ -213,7 +213,7 @@ def test_memory_is_checked_before_a_node_runs():
 
 
 def test_loops_end(monkeypatch):
-    monkeypatch.setattr(staged, "_MOST_TRIPS", 10)
+    monkeypatch.setattr(partitions, "_MOST_TRIPS", 10)
     model = compile_quietly(lc.parse_graph(LOOP))
     x = floats(1, 4)
     assert model(x, np.float32(9), np.array(10))[1].shape == (10, 4)

@@ -2,9 +2,9 @@
 
 A plan needs every shape before it runs. Of some nodes the results' shapes hang on values (NonZero,
 NonMaxSuppression), some run subgraphs as values say (If, Loop, Scan), some have no kernel yet. Such
-nodes stand apart: they run on their ops' reference implementation. The nodes between them form
-sections; each is compiled like a model of its own once the types of its inputs are known, which is
-when it first runs. So are the bodies of control flow.
+nodes fall back to their ops' reference implementation. The nodes between them form sections; each
+is compiled like a model of its own once the types of its inputs are known, which is when it first
+runs. So are the bodies of control flow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ir.interpreter import run_node
 from ir.types import TensorType
 from layercc.lower import needed_nodes
 from layercc.lower.limits import check_values
-from layercc.runtime.inputs import DENSE, SELECTOR_LIMIT, Inputs
+from layercc.session.inputs import DENSE, SMALL, Inputs
 
 #: Trips of a Loop: one that goes on for longer, some seconds at the least, may never end.
 _MOST_TRIPS = 1 << 18
@@ -43,7 +43,7 @@ class Runnable(Protocol):
 
 
 class Plans(Protocol):
-    """The plans of one graph (`layercc.runtime.planner.Planner`)."""
+    """The plans of one graph (`layercc.session.plans.Planner`)."""
 
     inputs: Inputs
 
@@ -53,29 +53,31 @@ class Plans(Protocol):
 PlansOf = Callable[[Graph], Plans]
 
 
-class StagedPlan:
-    """Runs a graph at any input shapes. `apart` are the nodes that NumPy runs, by name."""
+class PartitionedPlan:
+    """Runs a graph, whose types are known as far as can be, at any input shapes.
+
+    `fallback`: the nodes that NumPy runs, by name.
+    """
 
     nbytes = 0  # its sections' plans are kept with their own planners
 
-    def __init__(self, graph: Graph, apart: Collection[str], plans_of: PlansOf) -> None:
+    def __init__(self, graph: Graph, fallback: Collection[str], plans_of: PlansOf) -> None:
         self.graph = graph = graph.copy()
         graph.nodes = needed_nodes(graph, {})
-        self.apart = [node for node in graph.nodes if node.name in apart]
-        known = infer(graph).types
-        self._steps: list[_Section | _Apart] = [
-            _Apart(item, graph.constants, known, plans_of)
+        self.fallback = [node for node in graph.nodes if node.name in fallback]
+        self._parts: list[_CompiledSection | _FallbackNode] = [
+            _FallbackNode(item, graph.constants, graph.types, plans_of)
             if isinstance(item, Node)
-            else _Section(item, known, plans_of)
-            for item in cut(graph, apart)
+            else _CompiledSection(item, graph.types, plans_of)
+            for item in partition(graph, fallback)
         ]
-        self._dying = _last_reads([step.reads for step in self._steps], keep=graph.output_names)
+        self._dying = _last_reads([part.reads for part in self._parts], keep=graph.output_names)
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """Runs on dense arrays of the declared dtypes, in port order."""
         values = dict(zip(self.graph.input_names, inputs, strict=True))
-        for step, dying in zip(self._steps, self._dying, strict=True):
-            values.update(step.run(values, threads))
+        for part, dying in zip(self._parts, self._dying, strict=True):
+            values.update(part.run(values, threads))
             for name in dying:
                 values.pop(name, None)
         constants = self.graph.constants
@@ -90,12 +92,12 @@ class StagedPlan:
 
     def interpreted(self) -> str:
         """The ops that NumPy computes, with counts; not those that only run compiled graphs."""
-        counts = Counter(node.op for node in self.apart if node.op not in CONTROL_FLOW)
+        counts = Counter(node.op for node in self.fallback if node.op not in CONTROL_FLOW)
         return ", ".join(f"{op} ×{count}" for op, count in sorted(counts.items()))
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """Nodes to be compiled together: what they read from elsewhere, and what is read of them."""
 
     name: str
@@ -105,46 +107,46 @@ class Part:
     constants: Arrays
 
 
-def cut(graph: Graph, apart: Collection[str]) -> list[Part | Node]:
-    """The graph in an order to run it in: parts, and the nodes named `apart`.
+def partition(graph: Graph, fallback: Collection[str]) -> list[Section | Node]:
+    """The graph in an order to run it in: sections, and the nodes named `fallback`.
 
-    A node is in the part behind the last node apart that it depends on.
+    A node is in the section behind the last of these nodes that it depends on.
     """
     behind: dict[str, int] = defaultdict(int)  # value → how many rounds come before it
     together: dict[int, list[Node]] = defaultdict(list)
     alone: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         at = max((behind[name] for name in node.reads()), default=0)
-        (alone if node.name in apart else together)[at].append(node)
-        behind.update(dict.fromkeys(node.outputs, at + (node.name in apart)))
+        (alone if node.name in fallback else together)[at].append(node)
+        behind.update(dict.fromkeys(node.outputs, at + (node.name in fallback)))
     made_at = {name: at for at, nodes in together.items() for n in nodes for name in n.outputs}
-    read = {*graph.output_names}  # outside of the part that makes it
+    read = {*graph.output_names}  # outside of the section that makes it
     for at, nodes in together.items():
         read.update(name for n in nodes for name in n.reads() if made_at.get(name) != at)
     read.update(name for nodes in alone.values() for node in nodes for name in node.reads())
-    order: list[Part | Node] = []
+    order: list[Section | Node] = []
     for at in range(max(behind.values(), default=0) + 1):
         if nodes := together[at]:
             makes = [name for node in nodes for name in node.outputs if name in read]
             if makes:
-                order.append(part_of(graph.name, nodes, makes, {}, graph.constants))
+                order.append(section_of(graph.name, nodes, makes, {}, graph.constants))
         order += alone[at]
     return order
 
 
-def part_of(
+def section_of(
     name: str,
     nodes: list[Node],
     makes: list[str],
     given: Iterable[str],
     constants: Arrays,
-) -> Part:
-    """The part that makes some values of nodes, `given` values or none besides."""
+) -> Section:
+    """The section that makes some values of nodes, `given` values or none besides."""
     own = {name for node in nodes for name in node.outputs}
     read = [name for node in nodes for name in node.reads()] + makes
     given = list(given)  # hide constants of the same names
     outside = [name for name in dict.fromkeys(read) if name not in own and name not in given]
-    return Part(
+    return Section(
         name,
         nodes,
         [*given, *(n for n in outside if n not in constants)],
@@ -154,7 +156,7 @@ def part_of(
 
 
 def _last_reads(reads: Sequence[Collection[str]], keep: Collection[str]) -> list[set[str]]:
-    """For each step, the values that no later one reads."""
+    """For each part of a plan, the values that no later one reads."""
     later = set(keep)
     dying = []
     for names in reversed(reads):
@@ -163,19 +165,19 @@ def _last_reads(reads: Sequence[Collection[str]], keep: Collection[str]) -> list
     return dying[::-1]
 
 
-class _Section:
-    """A part, compiled for each combination of its inputs' dtypes and ranks."""
+class _CompiledSection:
+    """A section, compiled for each combination of its inputs' dtypes and ranks."""
 
-    def __init__(self, part: Part, known: Types, plans_of: PlansOf) -> None:
-        self.part = part
-        self.reads = part.reads
+    def __init__(self, section: Section, known: Types, plans_of: PlansOf) -> None:
+        self.section = section
+        self.reads = section.reads
         self._known = known
         self._plans_of = plans_of
         self._plans: dict[tuple[tuple[np.dtype, int], ...], Plans] = {}
 
     def run(self, values: Arrays, threads: int) -> dict[str, np.ndarray]:
-        """What the part makes of `values`."""
-        arrays = [values[name] for name in self.part.reads]
+        """What the section makes of `values`."""
+        arrays = [values[name] for name in self.section.reads]
         kinds = tuple((array.dtype, array.ndim) for array in arrays)
         plans = self._plans.get(kinds)
         if plans is None:
@@ -183,26 +185,26 @@ class _Section:
         if any(array.flags.num & DENSE != DENSE for array in arrays):
             arrays = plans.inputs.converted(arrays)
         made = plans.plan_for(arrays).run(arrays, threads)
-        return dict(zip(self.part.makes, made, strict=True))
+        return dict(zip(self.section.makes, made, strict=True))
 
     def _graph(self, arrays: Sequence[np.ndarray]) -> Graph:
-        """The part as a graph for arrays like these, of any size but where inference knows it."""
+        """The section as a graph for arrays like these, of any size where inference knows none."""
         opened = _Opening()
         kinds = [
             opened(TensorType(dtype_of(array), array.shape), self._known.get(name))
-            for name, array in zip(self.part.reads, arrays, strict=True)
+            for name, array in zip(self.section.reads, arrays, strict=True)
         ]
-        inputs = [Value(name, kind) for name, kind in zip(self.part.reads, kinds, strict=True)]
-        part = self.part
-        graph = Graph(part.name, inputs, [], part.nodes, dict(part.constants))
-        shapes = {name: a.shape for name, a in zip(part.reads, arrays, strict=True)}
-        found = infer(graph, shapes, _small_integers(zip(part.reads, arrays, strict=True)))
-        found.raise_for_errors(f"graph {part.name!r}")
-        graph.outputs = [Value(name, opened(found.types[name], None)) for name in part.makes]
+        inputs = [Value(name, kind) for name, kind in zip(self.section.reads, kinds, strict=True)]
+        section = self.section
+        graph = Graph(section.name, inputs, [], section.nodes, dict(section.constants))
+        shapes = {name: a.shape for name, a in zip(section.reads, arrays, strict=True)}
+        found = infer(graph, shapes, _small_integers(zip(section.reads, arrays, strict=True)))
+        found.raise_for_errors(f"graph {section.name!r}")
+        graph.outputs = [Value(name, opened(found.types[name], None)) for name in section.makes]
         return graph
 
 
-class _Apart:
+class _FallbackNode:
     """A node that runs by itself."""
 
     def __init__(self, node: Node, constants: Arrays, known: Types, plans_of: PlansOf) -> None:
@@ -211,7 +213,7 @@ class _Apart:
         self._constants = {name: constants[name] for name in node.reads() if name in constants}
         self._known = known
         self._plans_of = plans_of
-        self._bodies: dict[int, _Section] = {}
+        self._bodies: dict[int, _CompiledSection] = {}
 
     def run(self, values: Arrays, threads: int) -> dict[str, np.ndarray]:
         """The node's outputs."""
@@ -232,14 +234,14 @@ class _Apart:
             outputs = run_node(self.node, scope, run_body)
         return {n: array for n, array in zip(self.node.outputs, outputs, strict=False) if n}
 
-    def _body(self, body: Graph) -> _Section:
+    def _body(self, body: Graph) -> _CompiledSection:
         found = self._bodies.get(id(body))
         if found is None:
             constants = {**self._constants, **body.constants}
             makes = list(dict.fromkeys(body.output_names))
-            part = part_of(body.name, body.nodes, makes, body.input_names, constants)
+            section = section_of(body.name, body.nodes, makes, body.input_names, constants)
             known = {n: kind for n, kind in self._known.items() if n not in body.input_names}
-            found = self._bodies[id(body)] = _Section(part, known, self._plans_of)
+            found = self._bodies[id(body)] = _CompiledSection(section, known, self._plans_of)
         return found
 
     def _check(self, scope: Arrays) -> None:
@@ -282,4 +284,4 @@ class _Opening:
 
 
 def _small_integers(arrays: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {n: a for n, a in arrays if a.dtype.kind in "iub" and a.size <= SELECTOR_LIMIT}
+    return {n: a for n, a in arrays if a.dtype.kind in "iub" and a.size <= SMALL}

@@ -1,0 +1,292 @@
+"""From the arrays of a call to a plan: the model optimized, lowered and bound, each once.
+
+Plans are kept by input shapes. A model that is specialized (`layercc.session.specialization`) is
+optimized for each set of values of some integer inputs, and its plans are kept by shapes and these
+values. Which inputs they are, and whether any plan can run the graph whole, is read from inference
+at the shapes of a call, before passes and lowering spend time on it. A graph that no plan can run
+whole is partitioned (`layercc.session.partition`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ir.control_flow import CONTROL_FLOW
+from ir.diagnostics import InputError, MemoryLimitError, ShapeError, UnsupportedError
+from ir.dims import evaluate, symbols
+from ir.graph import Graph
+from ir.inference import Inference, infer
+from layercc.cpu.target import CpuTarget
+from layercc.lower import Weights, concrete_inference, lower, unsupported_nodes
+from layercc.passes import SIMPLIFY, run_passes
+from layercc.runtime.arenas import Arenas
+from layercc.runtime.native import default_kernels
+from layercc.runtime.plan import Plan
+from layercc.session.inputs import SMALL, Inputs
+from layercc.session.partition import PartitionedPlan
+from layercc.session.specialization import (
+    DECIDING,
+    Optimized,
+    deciding_inputs,
+    optimize,
+    specialized,
+    undecided_nodes,
+)
+
+#: Plans, and optimized graphs, that a model keeps; the oldest go first.
+_MOST_PLANS = 256
+_MOST_PLAN_BYTES = 1 << 26
+_MOST_SPECIALIZATIONS = 32
+
+#: What symbols may stand for in a plan that is made ahead.
+_GUESSES = (1, 16, 256)
+
+Arrays = Mapping[str, np.ndarray]
+Shapes = tuple[tuple[int, ...], ...]
+#: Shapes of all inputs, then the bytes of those that the model is specialized on.
+PlanKey = tuple[tuple[int, ...] | bytes, ...]
+
+
+class Planner:
+    """Makes and keeps the plans of one model.
+
+    `plans`, and the positions of the inputs that the model is `specialized` on, are for callers
+    that look a plan up before they ask for it. Several threads may do so while another makes plans.
+    """
+
+    def __init__(self, graph: Graph, target: CpuTarget, optimized: Optimized | None = None) -> None:
+        """`optimized` is the graph after `optimize`, if the caller has it."""
+        self.graph = graph
+        self.target = target
+        self._isa = target.resolved()
+        self.inputs = Inputs(graph.inputs)
+        self.plans: dict[PlanKey, Plan | PartitionedPlan] = {}
+        self.specialized: list[int] = []
+        self._optimized: dict[tuple[bytes, ...], Optimized] = {}  # by values of these inputs
+        if optimized is not None:
+            self._optimized[()] = optimized
+        self._weights = Weights()
+        self._arenas = Arenas()
+        self._partitioned: PartitionedPlan | None = None
+        self._reset_lock()
+        _planners.add(self)
+
+    def plan_for(self, arrays: Sequence[np.ndarray]) -> Plan | PartitionedPlan:
+        """The plan for dense arrays of the declared dtypes, made now if need be.
+
+        Raises InputError when the shapes do not fit the declared ones, or values that shapes
+        hang on do not fit the graph; ShapeError when the shapes do not fit the graph;
+        UnsupportedError, MemoryLimitError.
+        """
+        shapes = tuple(array.shape for array in arrays)
+        with self._lock:
+            while True:
+                values = tuple(arrays[i].tobytes() for i in self.specialized)
+                plan = self.plans.get((*shapes, *values))
+                if plan is not None:
+                    return plan
+                self.inputs.check_shapes(shapes)
+                known = {self.inputs.names[i]: arrays[i] for i in self.specialized}
+                plan = self._partitioned
+                if plan is None:
+                    graph, found = self._optimized_at(shapes, known)
+                    undecided = undecided_nodes(graph, found)
+                    new = self._deciding(undecided, shapes, known)
+                    new = [i for i in new if arrays[i].size <= SMALL]
+                    if new:
+                        self._specialize_on(new)
+                        continue
+                    self._refuse_misfits(found, shapes, known)
+                    plan = self._make(graph, found, undecided, shapes)
+                self._keep_plan((*shapes, *values), plan)
+                return plan
+
+    def plan_ahead(self) -> None:
+        """Makes a plan for the declared shapes, all symbols standing for 1, or for more if 1 is
+        too small.
+
+        So kernels are compiled, and faults are found, before the first call. Raises ShapeError,
+        UnsupportedError or MemoryLimitError where no call could succeed.
+        """
+        free = any(symbols(dim) for value in self.graph.inputs for dim in value.shape)
+        with self._lock:
+            for size in _GUESSES if free else (1,):
+                shapes = self._shapes_at(size)
+                graph, found = self._optimized_at(shapes, {})
+                undecided = undecided_nodes(graph, found)
+                if self._deciding(undecided, shapes, {}):
+                    return  # the values of a call will tell
+                if found.faults:
+                    if free:
+                        continue
+                    self._refuse_misfits(found, shapes, {})
+                try:
+                    self.plans[shapes] = self._make(graph, found, undecided, shapes)
+                except MemoryLimitError:
+                    if self._optimized_for({}).simplified:
+                        raise  # at other shapes, other nodes may run
+                return
+
+    @property
+    def _where(self) -> str:
+        return f"graph {self.graph.name!r} at these input shapes"
+
+    def _shapes_at(self, size: int) -> Shapes:
+        """The declared shapes of the inputs, every symbol standing for `size`."""
+        return tuple(
+            tuple(evaluate(dim, dict.fromkeys(symbols(dim), size)) for dim in value.shape)
+            for value in self.graph.inputs
+        )
+
+    # The optimized graph, and what is known of it
+
+    def _optimized_for(self, known: Arrays) -> Optimized:
+        """The graph specialized on known values and optimized."""
+        key = tuple(array.tobytes() for array in known.values())
+        optimized = self._optimized.get(key)
+        if optimized is None:
+            graph = specialized(self.graph, known)
+            optimized = optimize(graph, infer(graph))
+            _keep(self._optimized, key, optimized, _MOST_SPECIALIZATIONS)
+        return optimized
+
+    def _optimized_at(self, shapes: Shapes, known: Arrays) -> tuple[Graph, Inference]:
+        """The graph as far as it can be optimized for these shapes and values, and its inference.
+
+        Where something in it is undecided, or has no kernels, nothing is spent on what
+        passes would yet do.
+        """
+        optimized = self._optimized_for(known)
+        by_name = dict(zip(self.inputs.names, shapes, strict=True))
+        graph, found = optimized.graph, concrete_inference(optimized.graph, by_name)
+        if optimized.finished or found.errors or undecided_nodes(graph, found):
+            return graph, found
+        if not optimized.simplified:
+            graph = optimized.at_shapes(found)
+        elif unsupported_nodes(graph, found):
+            return graph, found
+        else:
+            key = tuple(array.tobytes() for array in known.values())
+            self._optimized[key] = optimized = optimized.finish()
+            graph = optimized.graph
+        return graph, concrete_inference(graph, by_name)
+
+    # What stands against a plan
+
+    def _deciding(self, undecided: set[str], shapes: Shapes, known: Arrays) -> list[int]:
+        """Positions of inputs whose values decide these nodes, and that are not known."""
+        if not undecided or not any(v.dtype in DECIDING for v in self.graph.inputs):
+            return []
+        graph = specialized(self.graph, known)
+        found = concrete_inference(graph, dict(zip(self.inputs.names, shapes, strict=True)))
+        undecided = undecided | undecided_nodes(graph, found)  # under the names of the graph given
+        return [i for i in deciding_inputs(self.graph, undecided) if i not in self.specialized]
+
+    def _specialize_on(self, positions: Sequence[int]) -> None:
+        self.specialized = sorted([*self.specialized, *positions])
+        self._optimized.clear()
+        self.plans.clear()
+
+    def _refuse_misfits(self, found: Inference, shapes: Shapes, known: Arrays) -> None:
+        """Raises, on the model's own nodes, where shapes do not fit in it: InputError where values
+        decide some of them, else ShapeError.
+
+        What passes made of the nodes has other names, ops and layouts.
+        """
+        if not found.faults:
+            return
+        by_name = dict(zip(self.inputs.names, shapes, strict=True))
+        own = infer(specialized(self.graph, known), by_name)
+        own.diagnostics = own.faults
+        if own.diagnostics and known:
+            values = ", ".join(f"{name} = {array.tolist()}" for name, array in known.items())
+            try:
+                own.raise_for_errors(f"{self._where} with {values}")
+            except ShapeError as error:
+                raise InputError(str(error)) from None
+        own.raise_for_errors(self._where)
+        found.diagnostics = found.faults
+        found.raise_for_errors(self._where)
+
+    # Plans
+
+    def _make(
+        self, graph: Graph, found: Inference, undecided: set[str], shapes: Shapes
+    ) -> Plan | PartitionedPlan:
+        """The plan of an optimized graph at shapes that fit; a partition where nodes in it are
+        undecided, or have no kernels."""
+        fallback = undecided | {node.name for node in unsupported_nodes(graph, found)}
+        if fallback:
+            return self._partition(fallback)
+        by_name = dict(zip(self.inputs.names, shapes, strict=True))
+        try:
+            program = lower(graph, by_name, self._weights, self._isa, found)
+        except UnsupportedError as error:  # a kernel that is there does not take these types
+            if not error.nodes:
+                raise
+            return self._partition(set(error.nodes))
+        except ShapeError as error:  # or wants values known that no shape hangs on
+            if {found.code for found in error.diagnostics} != {"data-dependent"}:
+                raise
+            return self._partition({found.node for found in error.diagnostics})
+        return Plan(program, default_kernels(self._isa), self._arenas)
+
+    def _partition(self, fallback: set[str]) -> PartitionedPlan:
+        """The plan in which NumPy runs these nodes of the graph; from now on it is the only one."""
+        optimized = self._optimized_for({})
+        graph = optimized.graph
+        if optimized.finished:
+            graph = run_passes(self.graph, SIMPLIFY)
+        own = {node.name for node in graph.nodes}
+        if not fallback <= own:  # some came out of a body
+            control = {node.name for node in graph.nodes if node.op in CONTROL_FLOW}
+            fallback = fallback & own | control
+        self._partitioned = PartitionedPlan(graph, fallback, self._planner_of)
+        if slow := self._partitioned.interpreted():
+            warnings.warn(
+                f"graph {self.graph.name!r}: NumPy runs what cannot be compiled: {slow}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return self._partitioned
+
+    def _planner_of(self, graph: Graph) -> Planner:
+        """The planner of a section of the graph."""
+        return Planner(graph, self.target)
+
+    def _keep_plan(self, key: PlanKey, plan: Plan | PartitionedPlan) -> None:
+        """Enters a plan; the oldest make room."""
+        _keep(self.plans, key, plan, _MOST_PLANS)
+        held = sum(each.nbytes for each in self.plans.values())
+        for old in list(self.plans)[:-1]:
+            if held <= _MOST_PLAN_BYTES:
+                break
+            held -= self.plans.pop(old).nbytes
+
+    def _reset_lock(self) -> None:
+        self._lock = threading.RLock()
+
+
+def _keep(store: dict, key: object, item: object, most: int) -> None:
+    """Enters an item; the oldest makes room."""
+    while len(store) >= most:
+        del store[next(iter(store))]
+    store[key] = item
+
+
+_planners: weakref.WeakSet[Planner] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for planner in _planners:  # another thread of the parent may have held the lock
+        planner._reset_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
