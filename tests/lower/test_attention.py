@@ -74,6 +74,7 @@ MASKS: list[tuple[str, Any]] = [
     ("shorter than the keys", lambda: normal(31, 66)),
     ("shorter by panels", lambda: normal(31, 3)),
     ("one number", lambda: normal()),
+    ("one bool", lambda: np.array(True)),
     ("f64", lambda: normal(31, 70, dtype=np.float64)),
 ]
 
