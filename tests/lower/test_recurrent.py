@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support import reference_node, run_node
+from layercc.lower import Weights, lower
+from tests.support import chosen_isa, named, one_node, reference_node, run_node
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
@@ -139,3 +140,17 @@ def test_only_the_last_state() -> None:
     node = Node("LSTM", tuple(f"x{i}" for i in range(4)), ("", "", "c"), {})
     (c,) = run_graph(graph_of([node], named(inputs), ["c"]), named(inputs)).values()
     np.testing.assert_allclose(c, reference_node("LSTM", inputs, {}, 3)[2], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_computed_weights_are_packed_once(op: str) -> None:
+    """Not at every step."""
+
+    def packings(time: int) -> int:
+        inputs = named(arrays(op, time, 2, 5, 7))
+        graph = one_node(op, list(inputs.values()), {}, 2)
+        shapes = {name: array.shape for name, array in inputs.items()}
+        calls = lower(graph, shapes, {}, Weights(), chosen_isa()).calls
+        return sum(call.key.family == "pack_panels" for call in calls)
+
+    assert packings(1) == packings(9) > 0

@@ -36,38 +36,45 @@ def recurrence(builder: Builder, job: Recurrence) -> None:
     """The projection, then the first step, whose calls are repeated for all others."""
     projected = _projected(builder, job)
     states = states_of(builder, job)
-    tensors: dict[str, Any] = {"projected": projected, "h": states[0]}
-    written = output_of(builder, job)
+    if not job.time:
+        return
+    apart = job.kind == "GRU" and not job.linear_before_reset  # r h has a product of its own
+    gates = job.gates - 1 if apart else job.gates
+    r = _weights(builder, job, job.r, 0, gates)
+    r_apart = _weights(builder, job, job.r, gates, 1) if apart else None
     first = len(builder.program.calls)
-    if job.time:
-        if job.kind == "GRU":
-            _gru_step(builder, job, tensors, written)
-        else:
-            tensors |= {"sums": _product(builder, job, states[0], 0, job.gates), "y": written}
-            if job.kind == "RNN":
-                cells(builder, job, lambda f: rnn_cell.key(str(job.dtype), f[0]), tensors)
-            else:
-                _lstm_cells(builder, job, {**tensors, "c": states[1]})
+    kind, written = str(job.dtype), output_of(builder, job)
+    sums = _product(builder, job, states[0], r, gates)
+    tensors: dict[str, Any] = {"projected": projected, "h": states[0], "sums": sums}
+    if job.kind == "RNN":
+        cells(builder, job, lambda f: rnn_cell.key(kind, f[0]), {**tensors, "y": written})
+    elif job.kind == "LSTM":
+        options = job.peepholes is not None, job.coupled
+        if job.peepholes is not None:
+            tensors["peepholes"] = Strided(job.peepholes, 3 * job.hidden, 0, 0)
+        tensors |= {"y": written, "c": states[1]}
+        cells(builder, job, lambda f: lstm_cell.key(kind, f, *options), tensors)
+    else:
+        _gru_cells(builder, job, tensors, written, r_apart)
     repeat(builder, first, job.time)
 
 
-def _lstm_cells(builder: Builder, job: Recurrence, tensors: dict[str, Any]) -> None:
-    options = job.peepholes is not None, job.coupled
-    if job.peepholes is not None:
-        tensors["peepholes"] = Strided(job.peepholes, 3 * job.hidden, 0, 0)
-    cells(builder, job, lambda f: lstm_cell.key(str(job.dtype), f, *options), tensors)
-
-
-def _gru_step(builder: Builder, job: Recurrence, tensors: dict[str, Any], written: Strided) -> None:
-    """The reset gate applied to the product; or to h, before a product of its own."""
-    kind, biased, linear = str(job.dtype), job.bias is not None, job.linear_before_reset
+def _gru_cells(
+    builder: Builder,
+    job: Recurrence,
+    tensors: dict[str, Any],
+    written: Strided,
+    r_apart: Packed | None,
+) -> None:
+    """The reset gate is applied to the product; or to h, before a product with rows `r_apart`."""
+    kind, biased, linear = str(job.dtype), job.bias is not None, r_apart is None
     if job.bias is not None:
         rb = job.bias.moved(job.rows * job.dtype.itemsize)
         tensors["bias"] = Strided(rb, 2 * job.rows, 0, 0)
-    tensors["sums"] = sums = _product(builder, job, tensors["h"], 0, 3 if linear else 2)
-    if not linear:
+    if r_apart is not None:
         cells(builder, job, lambda f: gru_gates.key(kind, f[0], biased), tensors)
-        tensors["products"] = _product(builder, job, sums.moved(job.hidden), 2, 1)
+        reset = tensors["sums"].moved(job.hidden)
+        tensors["products"] = _product(builder, job, reset, r_apart, 1)
     tensors["y"] = written
     cells(builder, job, lambda f: gru_cell.key(kind, f, biased, linear), tensors)
 
@@ -107,13 +114,12 @@ def _biases(job: Recurrence) -> Epilogue:
     return Epilogue(((kind, kind, kind), steps, (4,)), (wb, rb))
 
 
-def _product(builder: Builder, job: Recurrence, x: Strided, first: int, gates: int) -> Strided:
-    """R x, for `gates` gates from number `first` on."""
+def _product(builder: Builder, job: Recurrence, x: Strided, r: Packed, gates: int) -> Strided:
+    """R x, for so many gates, whose rows of R are `r`."""
     rows = gates * job.hidden
     y = builder.scratch(job.dtype, (job.directions, job.batch, rows))
     sums = Strided(y, job.batch * rows, 0, rows)
-    weights = _weights(builder, job, job.r, first, gates)
-    product = Product(x, weights, sums, job.batch, rows, job.hidden, outer=job.directions)
+    product = Product(x, r, sums, job.batch, rows, job.hidden, outer=job.directions)
     multiply(builder, product)
     return sums
 
