@@ -10,8 +10,8 @@ or by a mask that chooses. A row that sees no key, or has a bias of -inf for all
 One task computes `block_rows` queries of one head by one block of columns of V. Keys are taken
 `KEY_BLOCK` at a time with a running maximum and total (Milakov and Gimelshein, arXiv 1805.02867;
 Dao et al., FlashAttention, arXiv 2205.14135); scores stay on the stack. Both products are the
-microkernel of `contraction`; K' and V are packed in panels (`layercc.lower.contraction`). Panels of
-keys that no query of the block may see are not read.
+microkernel of `contraction`; K' and V are packed in panels (`layercc.cpu.algorithms.panels`).
+Panels of keys that no query of the block may see are not read.
 """
 
 from layercc.kernels.declaration import F64, INT, kernel_family, optional, pointer, record

@@ -5,7 +5,7 @@
 `m` counts output pixels (over images, depth, height, width; or rows of a matrix), `t` the taps of
 the convolution window, `k` input channels, `n` output channels. `row(m, t)` is the input pixel
 under tap `t`; outside the input it is the row `outside`, so padding costs no copy. Activations are
-channels-last, weights packed `[group][panel][tap][k][width]` (see `layercc.lower.contraction`).
+channels-last, weights packed `[group][panel][tap][k][width]` (see `layercc.cpu.algorithms.panels`).
 
 One task computes a block of up to `BLOCK_TILES` register tiles by one panel of weights, in
 scratch that stays in the first-level cache: taps and stretches of k outside, tiles inside, so that
