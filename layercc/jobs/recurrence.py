@@ -30,7 +30,8 @@ class RecurrentLayer(Job):
     they are. A backward direction goes from a sample's last step to its first; of two directions
     the second is backward.
 
-    `activations` are the functions of a direction's gates, an expression of one number each.
+    `activations` are, for each direction, the functions of its gates (f; f, g; f, g, l), each an
+    expression of one number, in which it is clipped where the layer clips.
     """
 
     x: Tensor
