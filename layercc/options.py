@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Literal, get_args
@@ -15,7 +16,9 @@ Precision = Literal["highest", "high", "medium"]
 @dataclass(frozen=True)
 class Options:
     """`threads`: how many a run may use, all usable cores if None. `precision`: the least that
-    results must keep, as in `torch.set_float32_matmul_precision`.
+    results must keep, as in `torch.set_float32_matmul_precision`. `choices` overrule which
+    algorithm computes a layer: a mapping of classes of shapes to names, both as `layercc compile`
+    prints them, kept as sorted pairs. An algorithm that does not fit a layer is passed over.
 
     Raises ValueError for a value that none of these can have, TypeError for a number of threads
     that is none.
@@ -24,6 +27,7 @@ class Options:
     target: CpuTarget = field(default_factory=CpuTarget)
     precision: Precision = "highest"
     threads: int | None = None
+    choices: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         known = get_args(Precision)
@@ -35,6 +39,7 @@ class Options:
             if self.threads < 1:
                 raise ValueError(f"threads must be at least 1 or None, not {self.threads}")
             object.__setattr__(self, "threads", int(self.threads))
+        object.__setattr__(self, "choices", tuple(sorted(dict(self.choices).items())))
 
 
 def target_of(given: Any) -> CpuTarget:

@@ -30,6 +30,7 @@ class KernelCall:
     flops: int = 0
     alone: bool = False  # too little work to share: all tasks run on the calling thread
     algorithm: str = ""  # which of several it is part of, if there was a choice
+    shape_class: str = ""  # what the choice hung on: a key of `Options.choices`
 
     def buffers(self) -> list[Buffer]:
         """Every buffer that the call reads or writes."""

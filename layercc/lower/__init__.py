@@ -95,12 +95,15 @@ def lower(
     weights: Weights,
     isa: Isa,
     inference: Inference | None = None,
+    precision: str = "highest",
+    choices: Mapping[str, str] | None = None,
 ) -> Program:
     """The program of an optimized graph at concrete input `shapes`, for an instruction set.
 
-    `inference` is what `concrete_inference` finds, if the caller has it. Raises ShapeError when the
-    shapes do not fit the graph, UnsupportedError for ops without a lowering, MemoryLimitError where
-    a run would take more memory than is left.
+    `inference` is what `concrete_inference` finds, if the caller has it; `precision` and `choices`
+    are those of `layercc.options.Options`. Raises ShapeError when the shapes do not fit the graph,
+    UnsupportedError for ops without a lowering, MemoryLimitError where a run would take more memory
+    than is left.
     """
     what = f"graph {graph.name!r} at these input shapes"
     if inference is None:
@@ -117,7 +120,7 @@ def lower(
             for t in [inference.types[v.name]]
         ],
     )
-    context = Context(graph, inference, nodes, Builder(program, weights, isa))
+    context = Context(graph, inference, nodes, Builder(program, weights, isa, precision, choices))
     for slot, port in enumerate(program.inputs):
         kind = inference.types[port.name]
         nbytes = math.prod(port.shape) * kind.dtype.itemsize

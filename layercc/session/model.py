@@ -39,7 +39,7 @@ class CompiledModel:
         self.graph = graph
         self.options = options
         self.threads = usable_cores() if options.threads is None else options.threads
-        self._planner = Planner(bind_defaults(graph), options.target, optimized)
+        self._planner = Planner(bind_defaults(graph), options, optimized)
         self._inputs = self._planner.inputs
         self._inputs.optional = [value for value in graph.inputs if value.name in graph.defaults]
         self._dtypes = self._inputs.dtypes

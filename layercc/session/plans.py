@@ -22,8 +22,8 @@ from ir.diagnostics import InputError, MemoryLimitError, ShapeError, Unsupported
 from ir.dims import evaluate, symbols
 from ir.graph import Graph
 from ir.inference import Inference, infer
-from layercc.cpu.target import CpuTarget
 from layercc.lower import Weights, concrete_inference, lower, unsupported_nodes
+from layercc.options import Options
 from layercc.passes import SIMPLIFY, run_passes
 from layercc.runtime.arenas import Arenas
 from layercc.runtime.native import default_kernels
@@ -60,11 +60,11 @@ class Planner:
     that look a plan up before they ask for it. Several threads may do so while another makes plans.
     """
 
-    def __init__(self, graph: Graph, target: CpuTarget, optimized: Optimized | None = None) -> None:
+    def __init__(self, graph: Graph, options: Options, optimized: Optimized | None = None) -> None:
         """`optimized` is the graph after `optimize`, if the caller has it."""
         self.graph = graph
-        self.target = target
-        self._isa = target.resolved()
+        self.options = options
+        self._isa = options.target.resolved()
         self.inputs = Inputs(graph.inputs)
         self.plans: dict[PlanKey, Plan | PartitionedPlan] = {}
         self.specialized: list[int] = []
@@ -226,7 +226,8 @@ class Planner:
             return self._partition(fallback)
         by_name = dict(zip(self.inputs.names, shapes, strict=True))
         try:
-            program = lower(graph, by_name, self._weights, self._isa, found)
+            precision, choices = self.options.precision, dict(self.options.choices)
+            program = lower(graph, by_name, self._weights, self._isa, found, precision, choices)
         except UnsupportedError as error:  # a kernel that is there does not take these types
             if not error.nodes:
                 raise
@@ -258,7 +259,7 @@ class Planner:
 
     def _planner_of(self, graph: Graph) -> Planner:
         """The planner of a section of the graph."""
-        return Planner(graph, self.target)
+        return Planner(graph, self.options)
 
     def _keep_plan(self, key: PlanKey, plan: Plan | PartitionedPlan) -> None:
         """Enters a plan; the oldest make room."""

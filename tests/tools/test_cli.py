@@ -46,6 +46,7 @@ class Reference:
 
     def plan(self, shapes: dict[str, tuple[int, ...]], values: Any = None) -> Any:
         calls = [KernelCall(KernelKey(op, ("f32",)), 1, {}, flops=2000) for op in ("add", "add")]
+        calls[1].node, calls[1].algorithm, calls[1].shape_class = "n", "direct", "f32,f32 rows"
         weights = [np.zeros(16, np.float32)]
         return types.SimpleNamespace(program=Program([], [], calls, weights, arena_bytes=128))
 
@@ -244,11 +245,16 @@ def test_compile_shows_kernels_and_memory(reference: None, model: str) -> None:
     assert result.exit_code == 0, result.output
     assert "1 for 2 calls" in result.output
     assert "128 B in one arena" in result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["layers", "of", "shape", "layers", "work", "algorithm"] in lines
+    assert ["f32,f32", "rows", "1", "2.00", "kFLOP", "direct"] in lines
     data = json.loads(invoke("compile", model, "--json", "--input", "x=3,4").output)
     assert data["inputs"] == {"x": [3, 4]}
     assert data["kernels"] == [
         {"kernel": str(KernelKey("add", ("f32",))), "calls": 2, "flops": 4000}
     ]
+    choice = {"shape_class": "f32,f32 rows", "algorithm": "direct", "layers": 1, "flops": 2000}
+    assert data["algorithms"] == [choice]
     assert (data["arena_bytes"], data["constant_bytes"]) == (128, 64)
 
 

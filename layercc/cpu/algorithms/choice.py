@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ir.diagnostics import UnsupportedError
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.limits import Limits
 from layercc.jobs.contraction import Contraction
+from layercc.jobs.windows import Axis
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,23 @@ def algorithms() -> tuple[Algorithm, ...]:
 
 
 def shape_class(job: Contraction) -> str:
-    """What a choice may depend on, as text: a key of tuning tables. No number of images in it."""
+    """What a choice may depend on, as text: a key of tuning tables.
+
+    Nothing in it varies with the batch: no rows of matrices, and no groups of them.
+    """
     window = job.window
-    spatial = "rows" if window is None else "x".join(
-        f"{axis.outputs}:{axis.taps}/{axis.stride}" + (f"*{axis.dilation}" if axis.taps > 1 else "")
-        for axis in (window.d, window.h, window.w)
-    )  # fmt: skip
-    groups = "x".join(str(group.size) for group in job.groups if group.w) or "1"
-    return f"{job.x.dtype} g{groups} {spatial} k{job.depth} n{job.columns}"
+    spatial = "rows"
+    if window is not None:
+        spatial = "x".join(map(_axis_class, (window.d, window.h, window.w)))
+    groups = 1 if window is None else math.prod(group.size for group in job.groups if group.w)
+    operands = f"{job.x.dtype},{job.weights.tensor.dtype}"
+    return f"{operands} g{groups} {spatial} k{job.depth} n{job.columns}"
+
+
+def _axis_class(axis: Axis) -> str:
+    """Positions of the output : taps / stride * dilation."""
+    dilated = f"*{axis.dilation}" if axis.taps > 1 < axis.dilation else ""
+    return f"{axis.outputs}:{axis.taps}/{axis.stride}{dilated}"
 
 
 def choose(builder: Builder, job: Contraction) -> Algorithm:

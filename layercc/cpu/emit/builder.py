@@ -50,7 +50,7 @@ class Builder:
         self.limits = estimated(isa)
         self.choices = choices or {}
         self.node = ""
-        self._algorithm = ""
+        self._choice = ("", "")  # algorithm, class of shapes
         self._faults = Buffer("faults", 0)
         self._copies: dict[int, tuple[np.ndarray, Tensor]] = {}  # by id of the array given
 
@@ -62,13 +62,13 @@ class Builder:
         emit(self, job)
 
     @contextmanager
-    def by(self, algorithm: str) -> Iterator[None]:
-        """The calls appended inside are those of an algorithm."""
-        before, self._algorithm = self._algorithm, algorithm
+    def by(self, algorithm: str, shape_class: str) -> Iterator[None]:
+        """The calls appended inside are those of an algorithm, chosen for a class of shapes."""
+        before, self._choice = self._choice, (algorithm, shape_class)
         try:
             yield
         finally:
-            self._algorithm = before
+            self._choice = before
 
     # Tensors
 
@@ -150,7 +150,7 @@ class Builder:
             words[name] = word
         alone = moved / BYTES_PER_SECOND + flops / FLOPS_PER_SECOND < WORTH_SHARING
         self.program.calls.append(
-            KernelCall(key, tasks, words, self.node, flops, alone, self._algorithm)
+            KernelCall(key, tasks, words, self.node, flops, alone, *self._choice)
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layercc.cpu.algorithms.choice import choose
+from layercc.cpu.algorithms.choice import choose, shape_class
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.registry import emitter
 from layercc.jobs.contraction import Contraction
@@ -12,5 +12,5 @@ from layercc.jobs.contraction import Contraction
 def contraction(builder: Builder, job: Contraction) -> None:
     """The choice is recorded in the calls."""
     chosen = choose(builder, job)
-    with builder.by(chosen.name):
+    with builder.by(chosen.name, shape_class(job)):
         chosen.emit(builder, job)

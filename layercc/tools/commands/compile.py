@@ -34,7 +34,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Compile a model; print the time taken, its kernels and its memory plan.
+    """Compile a model; print the time taken, its kernels, algorithms and memory plan.
 
     Kernels are kept in the cache, so that the next start is fast.
 
@@ -60,7 +60,7 @@ def command(
 
 
 def describe(plan: Any) -> dict[str, Any]:
-    """Kernels and memory of a plan, or what NumPy runs in a partition, as JSON data."""
+    """What a plan runs, and its memory, or what NumPy runs in a partition, as JSON data."""
     from layercc.kernels.expressions import readable
     from layercc.session.partition import PartitionedPlan
 
@@ -77,10 +77,34 @@ def describe(plan: Any) -> dict[str, Any]:
     ]
     return {
         "kernels": kernels,
+        "algorithms": algorithms(program),
         "calls": len(program.calls),
         "arena_bytes": program.arena_bytes,
         "constant_bytes": sum(array.nbytes for array in program.constants),
     }
+
+
+def algorithms(program: Any) -> list[dict[str, Any]]:
+    """Which algorithm computes layers of which shapes, where there was a choice; most work first.
+
+    `shape_class` and `algorithm` are what `layercc.options.Options.choices` maps.
+    """
+    layers: dict[tuple[str, str], set[str]] = {}
+    work: Counter[tuple[str, str]] = Counter()
+    for call in program.calls:
+        if call.algorithm:
+            choice = (call.shape_class, call.algorithm)
+            layers.setdefault(choice, set()).add(call.node)
+            work[choice] += call.flops
+    return [
+        {
+            "shape_class": choice[0],
+            "algorithm": choice[1],
+            "layers": len(layers[choice]),
+            "flops": flops,
+        }
+        for choice, flops in work.most_common()
+    ]
 
 
 def table(data: dict[str, Any]) -> str:
@@ -91,20 +115,29 @@ def table(data: dict[str, Any]) -> str:
         ["loaded in", seconds(data["load_seconds"])],
         ["compiled in", seconds(data["compile_seconds"])],
     ]
+    tables = []
     if "fallback" in data:
         rows = [["run by NumPy", "op"], *([each["node"], each["op"]] for each in data["fallback"])]
-        lines = align(rows)
+        tables.append(align(rows))
         sums.append(["sections between", "planned when they first run"])
     else:
         rows = [["kernel", "calls", "work"]]
         for entry in data["kernels"]:
             work = amount(entry["flops"], "FLOP") if entry["flops"] else ""
             rows.append([entry["kernel"], str(entry["calls"]), work])
-        lines = align(rows, right={1, 2})
+        tables.append(align(rows, right={1, 2}))
+        if data["algorithms"]:
+            rows = [["layers of shape", "layers", "work", "algorithm"]]
+            for entry in data["algorithms"]:
+                work = amount(entry["flops"], "FLOP")
+                rows.append([entry["shape_class"], str(entry["layers"]), work, entry["algorithm"]])
+            tables.append(align(rows, right={1, 2}))
         sums += [
             ["kernels", f"{len(data['kernels'])} for {data['calls']} calls"],
             ["activations", f"{amount(data['arena_bytes'], 'B')} in one arena"],
             ["constants", f"{amount(data['constant_bytes'], 'B')} packed"],
         ]
-    rule = "─" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:], "", *align(sums)])
+    shown = []
+    for lines in tables:
+        shown += [lines[0], "─" * max(map(len, lines)), *lines[1:], ""]
+    return "\n".join([*shown, *align(sums)])
