@@ -98,7 +98,7 @@ class Graph:
 
     `types` holds what inference found for every value, input and constant included. `defaults` are
     arrays for inputs that may be left out, which stand behind all others (`ir.defaults`); only the
-    outermost graph has any.
+    outermost graph has any. `str(graph)` is the text form (`ir.text`).
     """
 
     name: str = "graph"
@@ -187,8 +187,3 @@ class Graph:
             path = " -> ".join(str(node) for node in [*ring, ring[0]])
             raise InvalidModelError(f"the graph has a cycle: {path}") from None
         self.nodes = [self.nodes[i] for i in order]
-
-    def __str__(self) -> str:
-        from ir.text import print_graph  # the text form is above the graph in the import order
-
-        return print_graph(self)

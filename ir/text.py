@@ -44,6 +44,10 @@ def print_graph(graph: Graph, *, sources: bool = False) -> str:
     return _Printer(sources).whole(graph)
 
 
+#: Here, not in `ir.graph`: the text form stands above the graph in the order of imports.
+Graph.__str__ = print_graph  # type: ignore[assignment]
+
+
 def print_with_weights(graph: Graph) -> tuple[str, dict[str, np.ndarray]]:
     """The text of `graph`, and the arrays that it refers to as `@weights(key)`, by key."""
     printer = _Printer(sources=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -126,16 +126,38 @@ def modules() -> dict[str, Path]:
 def imports(module: str, top_level: bool = False) -> tuple[str, ...]:
     """Modules named in the import statements of a module, those inside functions included."""
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    return tuple(_imported(_outside_functions(tree) if top_level else ast.walk(tree)))
+
+
+def _imported(nodes: Iterable[ast.AST]) -> dict[str, None]:
+    """The modules named in import statements, each once, in order."""
     found: list[str] = []
-    for node in _outside_functions(tree) if top_level else ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}: imports are absolute here"
-            assert node.module is not None
+            assert node.module is not None and not node.level, "imports are absolute here"
             members = [f"{node.module}.{alias.name}" for alias in node.names]
             found += [name if name in modules() else node.module for name in members]
-    return tuple(dict.fromkeys(found))
+    return dict.fromkeys(found)
+
+
+@cache
+def imports_to_run(module: str) -> frozenset[str]:
+    """Files of this project that one needs to do its work: those it imports, inside functions too
+    (but not for type checkers alone), and those it finds by going through a folder: its own, and
+    the packages that it imports."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            node.body = []
+    found = {name for name in _imported(ast.walk(tree)) if name in modules()}
+    if "pkgutil" in imports(module):
+        packages = {name for name in found if modules()[name].name == "__init__.py"}
+        own = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
+        for package in {own, *packages}:
+            found |= {name for name in modules() if name.rpartition(".")[0] == package}
+    return frozenset(found - {module})
 
 
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
@@ -198,6 +220,20 @@ def test_the_folders_have_an_order():
         if family(folder) != family(target) and folder not in ("layercc", "layercc.onnx_backend")
     )
     assert nx.is_directed_acyclic_graph(flow), nx.find_cycle(flow)
+
+
+def test_files_have_an_order():
+    """No file needs another that needs it, however the import is written: a reader may start with
+    what needs nothing."""
+    import networkx as nx
+
+    flow = nx.DiGraph((name, other) for name in modules() for other in imports_to_run(name))
+    rings = [
+        [edge[0] for edge in nx.find_cycle(flow.subgraph(ring))]
+        for ring in nx.strongly_connected_components(flow)
+        if len(ring) > 1
+    ]
+    assert not rings, f"files that import each other: {rings}"
 
 
 @pytest.mark.parametrize("folder", FOREIGN)

@@ -14,6 +14,7 @@ from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType, dtype_of
 from layercc.layers.initializers import Initializer
 from layercc.layers.tensor import (
     Tensor,
+    applies_operators,
     as_tensor,
     caller,
     calling,
@@ -231,6 +232,13 @@ class Operator(Layer):
     def call(self, *operands: Any) -> Tensor:
         like = next(x for x in operands if isinstance(x, Tensor)).dtype
         return emit(self.op, *(as_tensor(x, like) for x in operands))
+
+
+@applies_operators
+def operate(op: str, *operands: Any) -> Tensor:
+    """An op applied to tensors as a layer of its own."""
+    result: Tensor = Operator(op)(*operands)
+    return result
 
 
 class Lambda(Layer):

@@ -250,9 +250,18 @@ def tensors_in(tree: Any) -> list[Tensor]:
 
 
 def _operator(op: str, *operands: Any) -> Tensor:
-    from layercc.layers.layer import Operator  # a layer is made of tensors, not they of it
+    return emit(op, *operands) if current_layer() else _as_layer[0](op, *operands)
 
-    return emit(op, *operands) if current_layer() else Operator(op)(*operands)
+
+#: Applies an op outside of any layer. `layercc.layers.layer` says how, for layers are made of
+#: tensors, not they of layers.
+_as_layer: list[Callable[..., Tensor]] = []
+
+
+def applies_operators(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Says what applies operators (its arguments: the op, the operands) outside of any layer."""
+    _as_layer[:] = [function]
+    return function
 
 
 def ints(*values: Any) -> np.ndarray:

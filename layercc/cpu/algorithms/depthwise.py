@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from layercc.buffers import Tensor, aligned_zeros
-from layercc.cpu.algorithms.choice import Algorithm, rows_of
+from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.panels import View
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided, epilogue_columns, epilogue_expression, window_words

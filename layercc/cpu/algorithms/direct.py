@@ -6,7 +6,7 @@ each tap of the window the look-up of where a row lies.
 
 from __future__ import annotations
 
-from layercc.cpu.algorithms.choice import Algorithm, rows_of
+from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.panels import Product, multiply_groups, packed
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided

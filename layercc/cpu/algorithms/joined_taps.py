@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from layercc.buffers import Tensor
-from layercc.cpu.algorithms.choice import Algorithm, rows_of
+from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.direct import LOOK_UP
 from layercc.cpu.algorithms.panels import Product, multiply_groups, packed
 from layercc.cpu.emit.builder import Builder

@@ -15,7 +15,7 @@ import numpy as np
 
 from ir.dtypes import DType
 from layercc.buffers import Tensor
-from layercc.cpu.algorithms.choice import Algorithm, rows_of
+from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.direct import LOOK_UP
 from layercc.cpu.algorithms.pairs import BYTES as OPERANDS
 from layercc.cpu.algorithms.pairs import in_words
