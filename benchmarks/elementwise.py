@@ -16,7 +16,7 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 import layercc as lc
-from benchmarks.measure import ratio, rounds
+from layercc.timing import Times, in_turns
 
 OPSET, IR_VERSION = 20, 9
 SECONDS = 0.3
@@ -70,7 +70,7 @@ def model_of(
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION), given
 
 
-def measured(threads: int, wanted: set[str]) -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
+def measured(threads: int, wanted: set[str]) -> Iterator[tuple[str, list[Any], dict[str, Times]]]:
     """Each case with the times of a call of both runtimes."""
     import onnxruntime
 
@@ -88,7 +88,7 @@ def measured(threads: int, wanted: set[str]) -> Iterator[tuple[str, list[Any], d
             "layercc": lambda run=compiled, given=given: run.run(given),
             "onnxruntime": lambda run=session, given=given: run.run(None, given),
         }
-        yield op, inputs, rounds(runners, SECONDS)
+        yield op, inputs, in_turns(runners, SECONDS)
 
 
 def main() -> None:
@@ -100,9 +100,9 @@ def main() -> None:
     print(f"{'op':24}{'inputs':34}{'layercc':>12}{'onnxruntime':>13}{'ratio':>8}")
     for op, inputs, times in measured(options.threads, set(options.ops)):
         shapes = " ".join(str(i if isinstance(i, tuple) else i.tolist()) for i in inputs)
-        own, other = (float(np.median(times[name])) * 1e6 for name in ("layercc", "onnxruntime"))
-        share = ratio(times["onnxruntime"], times["layercc"])
-        print(f"{op:24}{shapes:34}{own:9.1f} us{other:10.1f} us{share:8.2f}")
+        own, other = times["layercc"], times["onnxruntime"]
+        figures = f"{own.median * 1e6:9.1f} us{other.median * 1e6:10.1f} us{other.over(own):8.2f}"
+        print(f"{op:24}{shapes:34}{figures}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measuring several runtimes side by side."""
+"""How far results are off, and what fresh processes take."""
 
 from __future__ import annotations
 
@@ -7,45 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-ROUND_SECONDS = 0.15
-PAUSE_SECONDS = 0.02
-MIN_ROUNDS = 7
-
-
-def rounds(runners: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
-    """The median time of a call, of each runner in each round.
-
-    Runners take turns, in alternating order, until each has had `seconds` and `MIN_ROUNDS` rounds;
-    a pause before each turn lets the threads of the one before go to sleep.
-    """
-    medians: dict[str, list[float]] = {name: [] for name in runners}
-    spent = dict.fromkeys(runners, 0.0)
-    count = 0
-    while count < MIN_ROUNDS or min(spent.values()) < seconds:
-        for name in list(runners)[:: 1 if count % 2 else -1]:
-            time.sleep(PAUSE_SECONDS)
-            runners[name]()  # wakes threads and warms caches
-            calls: list[float] = []
-            while not calls or sum(calls) < ROUND_SECONDS:
-                start = time.perf_counter()
-                runners[name]()
-                calls.append(time.perf_counter() - start)
-            medians[name].append(float(np.median(calls)))
-            spent[name] += sum(calls)
-        count += 1
-    return medians
-
-
-def ratio(times: list[float], own: list[float]) -> float:
-    """The median of the rounds' ratios: a drift of the machine's speed meets both sides alike."""
-    return float(np.median(np.divide(times, own)))
 
 
 def error(outputs: list[np.ndarray], reference: list[np.ndarray]) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.export import Exported, export
 from benchmarks.machine import Machine, this_machine
-from benchmarks.measure import error, in_subprocess, ratio, rounds
+from benchmarks.measure import error, in_subprocess
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.reference import reference_outputs
 from ir.cost import graph_cost
@@ -33,6 +33,7 @@ from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from ir.inference import infer
 from ir.units import align
+from layercc.timing import in_turns
 from layercc.tools.peers import PEERS, installed_peers
 
 
@@ -82,13 +83,13 @@ def measure(network: Network, settings: Settings, machine: Machine) -> list[Row]
         if wanted is not None:
             for name, run in runners.items():
                 rows[name].error = error(run(), wanted)
-        medians = rounds(runners, settings.seconds) if runners else {}
+        measured = in_turns(runners, settings.seconds)
         peak = machine.peak(settings.threads)
-        for name, times in medians.items():
-            rows[name].seconds = float(np.median(times))
-            rows[name].peak_share = flops / float(np.median(times)) / peak  # type: ignore[operator]
-            if "layercc" in medians:
-                rows[name].time_ratio = ratio(times, medians["layercc"])
+        for name, times in measured.items():
+            rows[name].seconds = times.median
+            rows[name].peak_share = flops / times.median / peak  # type: ignore[operator]
+            if "layercc" in measured:
+                rows[name].time_ratio = times.over(measured["layercc"])
         names = list(runners)
         runners.clear()
         del graph

@@ -14,7 +14,6 @@ import argparse
 import itertools
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from benchmarks.export import export
 from benchmarks.machine import this_machine
 from benchmarks.networks import NETWORKS, Network
 from ir.units import align
+from layercc.timing import in_turns
 from layercc.tools.peers import PEERS, installed_peers
 
 Run = Callable[[], object]
@@ -32,14 +32,10 @@ Run = Callable[[], object]
 
 def turns(first: Run, second: Run, calls: int) -> tuple[float, float, float]:
     """Median seconds of a call of the first, of the second, and of one call of each."""
-    times = np.empty((calls, 2))
-    for row in times:
-        for column, run in enumerate((first, second)):
-            start = time.perf_counter()
-            run()
-            row[column] = time.perf_counter() - start
-    own, other = np.median(times, axis=0)
-    return float(own), float(other), float(np.median(times.sum(axis=1)))
+    runners = {"first": first, "second": second}
+    found = in_turns(runners, rounds=calls, turn=0, pause=0, alternate=False)
+    own, other = found["first"], found["second"]
+    return own.median, other.median, float(np.median(np.add(own.calls, other.calls)))
 
 
 def measure(network: Network, peers: list[str], threads: int, calls: int) -> list[list[str]]:

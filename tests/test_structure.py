@@ -57,6 +57,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.cpu.tiles",
         "layercc.cpu.weights",
     ),
+    "layercc.timing": (),
     "layercc.options": ("ir.diagnostics", "layercc.cpu.target"),
     "layercc.runtime": (
         "ir.diagnostics",
@@ -92,6 +93,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.passes",
         "layercc.runtime",
         "layercc.session",
+        "layercc.timing",
     ),
     "layercc.onnx_backend": ("ir", "layercc", "layercc.frontends"),
     "layercc": ("ir", "layercc"),  # the package's face: names, loaded when first used

@@ -1,14 +1,8 @@
-"""Timing a compiled model, side by side with other runtimes.
-
-Runtimes take turns in short rounds, so that a change of clock speed or of load meets all alike; a
-pause before each turn lets the threads of the one before go to sleep. Figures are medians of single
-calls.
-"""
+"""Timing a compiled model, side by side with other runtimes (`layercc.timing`)."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,21 +12,18 @@ from ir.diagnostics import InputError
 from ir.graph import Graph
 from ir.units import align
 from ir.units import seconds as readable
+from layercc.timing import TURN_SECONDS, in_turns
 from layercc.tools.arrays import make_inputs
 from layercc.tools.peers import PEERS, Runner, installed_peers
 
 __all__ = ["PEERS", "Benchmark", "Timing", "benchmark", "installed_peers"]
-
-ROUND_SECONDS = 0.1
-PAUSE_SECONDS = 0.02
-MIN_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """One runtime's figures. Times are seconds a call.
 
-    `ratio`: its median over layercc's. `difference`: the largest, over the outputs, of
+    `ratio`: over layercc's in the same rounds. `difference`: the largest, over the outputs, of
     max|a - b| / max|b| with layercc's output a and this runtime's b.
     """
 
@@ -85,8 +76,8 @@ def benchmark(
     """Times a compiled model on the given inputs, in turns with the runtimes named in `against`.
 
     `inputs`: arrays by position, or one mapping of arrays by name. `seconds` is spent on each
-    runtime, in at least `MIN_ROUNDS` rounds. The others get the same model as ONNX, the same
-    arrays and as many threads, and compute in f32.
+    runtime, in rounds in which all take turns (`layercc.timing`). The others get the same model as
+    ONNX, the same arrays and as many threads, and compute in f32.
     Raises ValueError for an unknown runtime, ImportError for one not installed, InputError for
     inputs that do not fit.
     """
@@ -115,48 +106,21 @@ def benchmark(
     differences = {
         name: max(map(difference, reference, run()), default=0.0) for name, run in runners.items()
     }
-    samples = interleaved(runners, seconds)
-    own_median = float(np.median(samples["layercc"]))
+    measured = in_turns(runners, seconds, turn=min(TURN_SECONDS, seconds))
     timings = [
         Timing(
             name,
-            float(np.median(times)),
-            min(times),
-            float(np.quantile(times, 0.9)),
-            len(times),
-            float(np.median(times)) / own_median,
+            times.median,
+            min(times.calls),
+            float(np.quantile(times.calls, 0.9)),
+            len(times.calls),
+            times.over(measured["layercc"]),
             differences[name],
         )
-        for name, times in samples.items()
+        for name, times in measured.items()
     ]
     shapes = {name: array.shape for name, array in arrays.items()}
     return Benchmark(fn.graph.name, fn.threads, shapes, timings)
-
-
-def interleaved(
-    runners: Mapping[str, Callable[[], object]], seconds: float
-) -> dict[str, list[float]]:
-    """Seconds of single calls, by runner, measured in rounds in which each has its turn.
-
-    The order alternates, so that none is always measured after the same other.
-    """
-    samples: dict[str, list[float]] = {name: [] for name in runners}
-    spent = dict.fromkeys(runners, 0.0)
-    rounds = 0
-    while rounds < MIN_ROUNDS or min(spent.values()) < seconds:
-        for name in list(runners)[:: 1 if rounds % 2 else -1]:
-            time.sleep(PAUSE_SECONDS)
-            runners[name]()  # wakes threads and warms caches
-            start = now = time.perf_counter()
-            limit = start + min(ROUND_SECONDS, seconds)
-            while now < limit:
-                runners[name]()
-                after = time.perf_counter()
-                samples[name].append(after - now)
-                now = after
-            spent[name] += now - start
-        rounds += 1
-    return samples
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.export import export
-from benchmarks.measure import MIN_ROUNDS, error, ratio, rounds
+from benchmarks.measure import error
 from benchmarks.reference import reference_outputs
 from benchmarks.turns import turns
 from ir.interpreter import interpret
 from layercc import layers as L
+from tests.test_timing import Clock
 
 
 def _segmenter() -> L.Model:
@@ -58,29 +58,9 @@ def test_errors_are_relative_to_the_largest_value() -> None:
     assert error([np.array([np.nan])], [np.array([1.0])]) == np.inf
 
 
-def sleeper(order: list[str], name: str, seconds: float):
-    """A run that enters its name and takes some time."""
-
-    def run() -> None:
-        order.append(name)
-        time.sleep(seconds)
-
-    return run
-
-
-def test_rounds_take_turns_and_ratios_are_of_rounds() -> None:
-    order: list[str] = []
-    medians = rounds({"a": sleeper(order, "a", 0.04), "b": sleeper(order, "b", 0.08)}, seconds=0.1)
-    assert {len(times) for times in medians.values()} == {MIN_ROUNDS}
-    turns = [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name]
-    assert turns[:4] == ["b", "a", "b", "a"]
-    assert ratio(medians["b"], medians["a"]) == pytest.approx(2, rel=0.4)
-    assert ratio([2.0, 40.0, 6.0], [1.0, 10.0, 2.0]) == 3.0
-
-
-def test_turns_alternate_call_by_call() -> None:
-    order: list[str] = []
-    first, second, both = turns(sleeper(order, "a", 0.01), sleeper(order, "b", 0.03), 5)
-    assert order == ["a", "b"] * 5
-    assert first < second < both
-    assert both == pytest.approx(first + second, rel=0.2)
+def test_turns_alternate_call_by_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("layercc.timing.time", clock)
+    first, second, both = turns(clock.runner("a", 1, 2, 3), clock.runner("b", 5, 20, 4), 3)
+    assert clock.called == ["a", "b"] * 3
+    assert (first, second, both) == (2, 5, 7)  # the median of 6, 22 and 7
