@@ -5,11 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from ir.dtypes import FLOAT8, DType, dtype_of
-
-#: ml_dtypes makes these from float32.
-_MADE_FROM_F32 = {DType.bf16, DType.f4e2m1fn, *FLOAT8}
-_SUB_BYTE_BITS = {DType.i4: 4, DType.u4: 4, DType.i2: 2, DType.u2: 2}
+from ir.dtypes import FLOAT8, INTEGER_KINDS, NUMPY_DTYPES, DType, dtype_of
 
 
 def cast(array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = "up") -> np.ndarray:
@@ -21,7 +17,7 @@ def cast(array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = 
     """
     if to is DType.bool:
         return array.astype(np.float32) != 0 if _is_small(array) else array != 0
-    if to in _MADE_FROM_F32:
+    if to.kind == "float" and to not in NUMPY_DTYPES:  # ml_dtypes makes them from float32
         array = _to_odd(array)
     if to is DType.f8e8m0fnu:
         return _to_power_of_two(array, saturate, round_mode)
@@ -31,7 +27,7 @@ def cast(array: np.ndarray, to: DType, saturate: bool = True, round_mode: str = 
             limit = float(ml_dtypes.finfo(to.value).max)
             wide = np.clip(wide, -limit, limit)  # NaN stays
         return wide.astype(to.value)
-    if to in _SUB_BYTE_BITS:
+    if to.kind in INTEGER_KINDS and to not in NUMPY_DTYPES:
         return _low_bits(array, to)
     if _is_small(array):
         array = array.astype(np.float32)
@@ -68,10 +64,10 @@ def _to_odd(array: np.ndarray) -> np.ndarray:
 
 
 def _low_bits(array: np.ndarray, to: DType) -> np.ndarray:
-    bits = _SUB_BYTE_BITS[to]
-    whole = array.astype(np.float64) if dtype_of(array).name.startswith(("f", "b")) else array
+    bits, kind = to.bits, dtype_of(array).kind
+    whole = array.astype(np.float64) if kind in ("float", "bool") else array
     low = whole.astype(np.int64) & ((1 << bits) - 1)
-    if to in (DType.i4, DType.i2):
+    if to.kind == "signed":
         low = np.where(low >> (bits - 1), low - (1 << bits), low)
     return low.astype(np.int8).astype(to.value)
 

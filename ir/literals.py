@@ -13,11 +13,16 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ir.dtypes import DTYPE_SETS, DType, dtype_of
+from ir.dtypes import DTYPE_SETS, INTEGER_KINDS, DType, dtype_of
 from ir.types import TensorType
 
-INTEGERS = DTYPE_SETS["int"] | {DType.i4, DType.u4, DType.i2, DType.u2}
-COMPLEX = {DType.c64: DType.f32, DType.c128: DType.f64}  # and the dtype of either half
+INTEGERS = frozenset(dtype for dtype in DType if dtype.kind in INTEGER_KINDS)
+COMPLEX = {  # and the dtype of either half
+    whole: half
+    for whole in DTYPE_SETS["complex"]
+    for half in DTYPE_SETS["float"]
+    if half.bits == whole.bits // 2
+}
 
 
 class Bits(int):

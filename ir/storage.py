@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ir.diagnostics import InvalidModelError
-from ir.dtypes import DType, dtype_of
+from ir.dtypes import DTYPE_SETS, NUMPY_DTYPES, DType, dtype_of
 from ir.graph import Graph
 from ir.parser import parse_graph
 from ir.text import print_with_weights
@@ -17,10 +17,7 @@ TEXT_FILE = "model.graph"
 WEIGHTS_FILE = "model.safetensors"
 #: Dtypes that safetensors' NumPy interface has; others are stored as unsigned integers of their
 #: width, complex128 as pairs of them. The real dtypes are in the file's metadata.
-_NATIVE = frozenset(
-    {DType.f16, DType.f32, DType.f64, DType.bool}
-    | {DType[f"{sign}{bits}"] for sign in "iu" for bits in (8, 16, 32, 64)}
-)
+_NATIVE = NUMPY_DTYPES - DTYPE_SETS["complex"]
 
 
 def save_text(graph: Graph, folder: str | Path) -> None:

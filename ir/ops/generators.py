@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ir.dims import Dim, ceil_div, max_dim
-from ir.dtypes import DType, dtype_of
+from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from ir.ops.shapes import dims_of
 from ir.registry import Attr, Call, Op, register
 from ir.symbolic import is_symbolic
@@ -105,7 +105,7 @@ def _range_length(call: Call, values: Sequence[np.ndarray | None]) -> Dim:
         if step == 0:
             call.fail("delta is 0", "bad-attribute")
         return max(int(np.ceil((limit - first) / step)), 0)
-    if call.dtype(0) in (DType.i64, DType.i32, DType.i16) and not is_symbolic(step) and step != 0:
+    if call.dtype(0) in DTYPE_SETS["signed"] and not is_symbolic(step) and step != 0:
         if not isinstance(first, str):
             first = int(first)
         if not isinstance(limit, str):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ir.dims import Dim, may_equal, product
-from ir.dtypes import DType
+from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType
 from ir.ops.layout import (
     CHANNELS_LAST,
     as_asked,
@@ -185,9 +185,12 @@ def _check_layer_parameter(call: Call, index: int, dims: Sequence[Dim]) -> None:
 
 
 def _stash_dtype(call: Call) -> DType:
-    found = {1: DType.f32, 10: DType.f16, 11: DType.f64, 16: DType.bf16}.get(call.stash_type)
-    if found is None:
-        call.fail(f"stash_type={call.stash_type}; 1, 10, 11 or 16 would fit", "bad-attribute")
+    found = ONNX_DTYPES.get(call.stash_type)
+    if found not in DTYPE_SETS["float"]:
+        *fitting, last = sorted(dtype.onnx for dtype in DTYPE_SETS["float"])
+        shown = f"{', '.join(map(str, fitting))} or {last}"
+        call.fail(f"stash_type={call.stash_type}; {shown} would fit", "bad-attribute")
+    assert found is not None
     return found
 
 

@@ -13,11 +13,9 @@ import numpy as np
 
 from ir.casting import cast
 from ir.dims import Dim, ceil_div, may_equal, product
-from ir.dtypes import DTYPE_SETS, FLOAT8, DType
+from ir.dtypes import DTYPE_SETS, NARROW_FLOATS, DType
 from ir.registry import Attr, Call, Op, register
 from ir.types import TensorType, format_shape
-
-_FLOATS = FLOAT8 | {DType.f4e2m1fn}
 
 
 def _check_scale(call: Call) -> None:
@@ -87,7 +85,7 @@ class QuantizeLinear(Op):
         if call.dtype(1) not in DTYPE_SETS["float"]:
             precision = np.dtype(np.float32)
         quotient = x.astype(precision) / _spread(call, scale, x.shape).astype(precision)
-        if dtype in _FLOATS:
+        if dtype in NARROW_FLOATS:
             return cast(np.asarray(quotient), dtype, bool(call.saturate))
         limits = ml_dtypes.iinfo(dtype.value)
         made = np.rint(quotient).astype(np.float64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ir.diagnostics import UnsupportedError
-from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType, dtype_of
+from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from layercc.layers.initializers import Initializer
 from layercc.layers.tensor import (
     Tensor,
@@ -37,10 +37,6 @@ TRAINING_ONLY = frozenset(
         for kind in ("regularizer", "constraint")
     }
 )  # fmt: skip
-
-
-#: Element type → the number that the attribute `to` of Cast takes.
-ONNX_NUMBERS = {dtype: number for number, dtype in ONNX_DTYPES.items()}
 
 
 class Layer:
@@ -257,7 +253,7 @@ class Lambda(Layer):
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
     """`x` in another element type, inside a layer's call."""
-    return x if x.dtype is dtype else emit("Cast", x, to=ONNX_NUMBERS[dtype])
+    return x if x.dtype is dtype else emit("Cast", x, to=dtype.onnx)
 
 
 def unsupported(layer: Layer, message: str) -> UnsupportedError:

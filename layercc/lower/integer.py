@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from ir.diagnostics import UnsupportedError
-from ir.dtypes import DType
+from ir.dtypes import DTYPE_SETS, DType
 from ir.graph import Node
+from ir.literals import integer_limits
 from ir.ops.convolution import conv_window
 from layercc.buffers import Tensor
 from layercc.jobs.contraction import Contraction, Matrices
@@ -23,8 +24,6 @@ from layercc.lower.movement import transposed
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.registry import lowering
 from layercc.lower.windows import axes_of
-
-_LIMITS = {DType.u8: (0.0, 255.0), DType.i8: (-128.0, 127.0)}
 
 
 @lowering("MatMulInteger")
@@ -157,7 +156,7 @@ def _conv(
 
 
 def _require_integer(context: Context, dtype: DType) -> None:
-    if dtype not in _LIMITS:
+    if dtype not in DTYPE_SETS["byte"]:
         raise UnsupportedError(f"{context.node}: no integer kernels for elements of {dtype}")
 
 
@@ -174,7 +173,7 @@ def _requantize(
 ) -> None:
     """y = saturate(round((sums + bias) · scale · scale / scale) + zero), halves to even."""
     _require_integer(context, y.dtype)
-    low, high = _LIMITS[y.dtype]
+    low, high = map(float, integer_limits(y.dtype))
     operands = [sums, *scales, zero, *([bias] if bias else [])]
     steps: list[Any] = [("identity", (i,), (), "f64") for i in range(len(operands))]
     count = len(operands)

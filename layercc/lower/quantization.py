@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ml_dtypes
-
 from ir.diagnostics import UnsupportedError
-from ir.dtypes import DType
+from ir.dtypes import INTEGER_KINDS, DType
 from ir.graph import Node
+from ir.literals import integer_limits
 from ir.registry import Call
 from layercc.kernels.expressions import ELEMENT_TYPES
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import emit_reduction, recipe_of
 from layercc.lower.registry import lowering
-
-_INTEGERS = ("i2", "u2", "i4", "u4", "i8", "u8", "i16", "u16", "i32", "u32")
 
 
 def _spread(node: Node, call: Call, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,18 +46,13 @@ def _require_computable(node: Node, tensors: list[Tensor]) -> None:
             raise UnsupportedError(f"{node}: elements of type {tensor.dtype} are not compiled")
 
 
-def _limits(dtype: DType) -> tuple[int, int]:
-    info = ml_dtypes.iinfo(dtype.value)
-    return int(info.min), int(info.max)
-
-
 @lowering("QuantizeLinear")
 def quantize(context: Context, node: Node) -> None:
     """saturate(rint(x / scale) + zero point)."""
     call = context.call_of(node)
     inputs = _parameters(context, node, call)
     y = context.output(node.outputs[0])
-    if str(y.dtype) not in _INTEGERS:
+    if y.dtype.kind not in INTEGER_KINDS or y.dtype.bits > 32:
         raise UnsupportedError(f"{node}: quantizing to {y.dtype} is not compiled")
     _require_computable(node, inputs)
     precision = call.element_type("precision", inputs[1].dtype)
@@ -75,7 +67,7 @@ def quantize(context: Context, node: Node) -> None:
     if len(inputs) == 3:
         zero = steps("identity", 2, dtype=wide)
         whole = steps("add", whole, zero, dtype=wide)
-    low, high = (steps.constant(float(limit), wide) for limit in _limits(y.dtype))
+    low, high = (steps.constant(float(limit), wide) for limit in integer_limits(y.dtype))
     clipped = steps("clip", whole, low, high, dtype=wide)
     made = steps("identity", clipped, dtype=str(y.dtype))
     steps.emit(context, inputs, [y.reshaped(inputs[0].shape)], [made])

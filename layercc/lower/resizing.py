@@ -56,7 +56,7 @@ def _axis(call: Call, part: AxisResize, rank: int) -> int:
 
 def _sums_of(dtype: DType) -> DType:
     """The type in which elements of `dtype` are summed up, and kept between axes."""
-    return DType.f32 if dtype in (DType.f32, DType.f16, DType.bf16) else DType.f64
+    return DType.f32 if dtype.kind == "float" and dtype.bits <= 32 else DType.f64
 
 
 def _resample(

@@ -6,11 +6,9 @@ op.
 
 from __future__ import annotations
 
-from ir.dtypes import HALVES, ONNX_DTYPES, DType
+from ir.dtypes import HALVES, DType
 from ir.graph import Node
 from layercc.passes.editor import GraphEditor
-
-_CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 
 
 def is_half(editor: GraphEditor, name: str) -> bool:
@@ -26,7 +24,7 @@ def in_type(editor: GraphEditor, name: str, dtype: DType, like: Node | None = No
     array = editor.constant(name)
     if array is not None:
         return editor.add_constant(array.astype(dtype.value), f"{name}.{dtype}")
-    return editor.emit("Cast", (name,), {"to": _CODES[dtype]}, like=like)
+    return editor.emit("Cast", (name,), {"to": dtype.onnx}, like=like)
 
 
 def in_f32(editor: GraphEditor, name: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ir.dtypes import ONNX_DTYPES
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
@@ -87,7 +86,5 @@ def _clip(editor: GraphEditor, node: Node) -> Replacement:
 
 def _cast_like(editor: GraphEditor, node: Node) -> Replacement:
     target = editor.types[node.outputs[0]].dtype
-    code = next((code for code, dtype in ONNX_DTYPES.items() if dtype is target), None)
-    if code is None:
-        return None
-    return editor.emit("Cast", (node.inputs[0],), {**node.attributes, "to": code}, like=node)
+    attributes = {**node.attributes, "to": target.onnx}
+    return editor.emit("Cast", (node.inputs[0],), attributes, like=node)

@@ -11,7 +11,7 @@ Casts are pointwise and fuse with what surrounds them.
 
 from __future__ import annotations
 
-from ir.dtypes import HALVES, DType
+from ir.dtypes import DTYPE_SETS, HALVES, DType
 from ir.graph import Graph, Node
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
@@ -20,7 +20,7 @@ from layercc.passes.precision import in_type, in_type_of
 _OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT", "AffineGrid")
 _WIDER = {
     **dict.fromkeys(HALVES, DType.f32),
-    **dict.fromkeys((DType.i8, DType.u8, DType.i16, DType.u16), DType.i32),
+    **{dtype: DType.i32 for dtype in DTYPE_SETS["int"] if dtype.bits < 32},
 }
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ir.dtypes import DTYPE_SETS, FLOAT8, DType
+from ir.dtypes import DTYPE_SETS, FLOAT8, NARROW_FLOATS, DType
 from ir.registry import Op
-
-_FLOATS8 = FLOAT8 | {DType.f4e2m1fn}
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,9 @@ LEFT_TO_NUMPY = (
          "NegativeLogLikelihoodLoss", "RoiAlign", "SoftmaxCrossEntropyLoss", "TfIdfVectorizer"),
         None, "nobody has written them yet",
     ),
-    Left(("Cast", "CastLike", "Equal"), _FLOATS8 | DTYPE_SETS["complex"],
+    Left(("Cast", "CastLike", "Equal"), NARROW_FLOATS | DTYPE_SETS["complex"],
          "kernels move floats of 4 and 8 bits and complex numbers, but do not compute with them"),
-    Left(("DequantizeLinear", "IsInf", "IsNaN", "QuantizeLinear"), _FLOATS8,
+    Left(("DequantizeLinear", "IsInf", "IsNaN", "QuantizeLinear"), NARROW_FLOATS,
          "kernels move floats of 4 and 8 bits, but do not compute with them"),
     Left(("QLinearMatMul",), FLOAT8, "sums of products are those of integers"),
     Left(("QuantizeLinear",), frozenset({DType.i64, DType.u64}),
@@ -57,7 +55,7 @@ LEFT_TO_NUMPY = (
          "Squeeze", "TensorScatter", "Tile", "Transpose", "Trilu", "Unsqueeze"),
         frozenset({DType.c128}), "kernels move elements of 8 bytes at most",
     ),
-    Left(("Where",), _FLOATS8 | DTYPE_SETS["complex"], "it is computed, not moved"),
+    Left(("Where",), NARROW_FLOATS | DTYPE_SETS["complex"], "it is computed, not moved"),
 )  # fmt: skip
 
 

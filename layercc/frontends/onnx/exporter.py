@@ -25,7 +25,6 @@ from layercc.frontends.onnx.limits import MAX_FILE_BYTES
 from layercc.frontends.onnx.packing import packed_bytes
 from layercc.frontends.onnx.reader import FIRST_WITH_DEFAULTS
 from layercc.frontends.onnx.rewrite import body_types, to_onnx_ops
-from layercc.frontends.onnx.tensors import type_code
 
 #: Weights up to this size stay in the file even when others go to an external one.
 _INLINE_BYTES = 1024
@@ -191,7 +190,7 @@ class _Writer:
         self, proto: TensorProto, name: str, array: np.ndarray, inline: bool = False
     ) -> None:
         proto.name = name
-        proto.data_type = type_code(dtype_of(array))
+        proto.data_type = dtype_of(array).onnx
         proto.dims.extend(array.shape)
         data = packed_bytes(array)
         if self.external is None or inline or len(data) <= _INLINE_BYTES:
@@ -210,4 +209,4 @@ def _entries(location: str, offset: int, length: int) -> Iterable[tuple[str, str
 def _value_info(name: str, kind: TensorType, with_shape: bool = True) -> onnx.ValueInfoProto:
     shape = [dim if type(dim) is int else str(dim) for dim in kind.shape]
     known = shape if with_shape and kind.ranked else None
-    return helper.make_tensor_value_info(name, type_code(kind.dtype), known)
+    return helper.make_tensor_value_info(name, kind.dtype.onnx, known)

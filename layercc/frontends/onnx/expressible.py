@@ -17,7 +17,6 @@ from ir.registry import find_op
 from ir.types import TensorType
 from layercc.frontends.onnx.attributes import find_schema
 from layercc.frontends.onnx.rewrite import body_types
-from layercc.frontends.onnx.tensors import type_code
 
 #: Unless asked otherwise the oldest opset from here on that can express the graph is written:
 #: runtimes take years to follow the newest (onnxruntime 1.31 knows 26 and lacks kernels for some).
@@ -93,5 +92,5 @@ def _equal(a: Any, b: Any) -> bool:
 def _takes(parameters: Sequence[OpSchema.FormalParameter], index: int, dtype: DType) -> bool:
     """Whether the input or output at `index` may have this element type."""
     allowed = parameters[min(index, len(parameters) - 1)].types
-    name = onnx.TensorProto.DataType.Name(type_code(dtype)).lower()
+    name = onnx.TensorProto.DataType.Name(dtype.onnx).lower()
     return f"tensor({name})" in allowed

@@ -43,7 +43,7 @@ from layercc.frontends.onnx.reader import (
 from layercc.frontends.onnx.scope import Frame, Names, Scope
 from layercc.frontends.onnx.sequences import NotFollowed, follow, is_followed
 from layercc.frontends.onnx.support import Survey, unsupported_ops
-from layercc.frontends.onnx.tensors import TensorReader, type_code
+from layercc.frontends.onnx.tensors import TensorReader
 from layercc.frontends.onnx.values import ValueReader
 from layercc.frontends.onnx.versions import NewNode, Step, lift
 
@@ -275,7 +275,7 @@ class _Importer:
                     onnx.TypeProto()
                     if known is None
                     else onnx.helper.make_tensor_type_proto(
-                        type_code(known.dtype),
+                        known.dtype.onnx,
                         [dim if type(dim) is int else None for dim in known.shape],
                     )
                 )

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from ir.dtypes import DType, dtype_of
+from ir.dtypes import NUMPY_DTYPES, DType, dtype_of
 
 #: Bits of the element types that are packed in files; in memory each takes a byte.
-PACKED_BITS = {DType.i4: 4, DType.u4: 4, DType.f4e2m1fn: 4, DType.i2: 2, DType.u2: 2}
+PACKED_BITS = {dtype: dtype.bits for dtype in DType if dtype.bits < 8}
 
 
 def stored_bytes(count: int, dtype: DType) -> int:
@@ -28,7 +28,7 @@ def packed_bytes(array: np.ndarray) -> bytes:
     bits = PACKED_BITS[dtype]
     per_byte = 8 // bits
     codes = np.zeros(-(-flat.size // per_byte) * per_byte, np.uint8)
-    if dtype is DType.f4e2m1fn:
+    if dtype.kind == "float":
         codes[: flat.size] = flat.view(np.uint8)
     else:
         codes[: flat.size] = flat.astype(np.int8).view(np.uint8)
@@ -54,14 +54,14 @@ def unpacked(data: bytes | memoryview, dtype: DType, shape: tuple[int, ...]) -> 
 
 
 def _stored_dtype(dtype: DType) -> np.dtype:
-    return dtype.value.newbyteorder("<") if dtype.value.isbuiltin == 1 else dtype.value
+    return dtype.value.newbyteorder("<") if dtype in NUMPY_DTYPES else dtype.value
 
 
 def _elements(codes: np.ndarray, dtype: DType) -> np.ndarray:
     """Bit patterns, one a byte → elements of `dtype` (two's complement for signed integers)."""
-    if dtype is DType.f4e2m1fn:
+    if dtype.kind == "float":
         return codes.view(dtype.value)
-    if dtype in (DType.i4, DType.i2):
+    if dtype.kind == "signed":
         spare = 8 - PACKED_BITS[dtype]
         codes = (codes << spare).view(np.int8) >> spare
     return codes.astype(dtype.value)

@@ -32,14 +32,6 @@ def element_type(code: int, where: str) -> DType:
     raise UnsupportedError(f"{where}: tensors of {name} are not supported")
 
 
-_CODES: dict[DType, int] = {dtype: code for code, dtype in ONNX_DTYPES.items()}
-
-
-def type_code(dtype: DType) -> int:
-    """The ONNX element type code of a `DType`."""
-    return _CODES[dtype]
-
-
 class TensorReader:
     """Reads the tensors of one model.
 
@@ -161,7 +153,7 @@ def _from_field(
     if dtype in PACKED_BITS:
         needed = stored_bytes(count, dtype)
     else:
-        needed = 2 * count if dtype in (DType.c64, DType.c128) else count
+        needed = 2 * count if dtype.kind == "complex" else count
     field = _FIELDS.get(dtype, "int32_data")
     stored = len(getattr(tensor, field))
     if stored != needed:
