@@ -52,6 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.program",
         "layercc.cpu.algorithms",
         "layercc.cpu.emit",
+        "layercc.cpu.emitters",
         "layercc.cpu.kernels",
         "layercc.cpu.isa",
         "layercc.cpu.tiles",
@@ -146,9 +147,12 @@ def _imported(nodes: Iterable[ast.AST]) -> dict[str, None]:
 
 @cache
 def imports_to_run(module: str) -> frozenset[str]:
-    """Files of this project that one needs to do its work: those it imports, inside functions too
-    (but not for type checkers alone), and those it finds by going through a folder: its own, and
-    the packages that it imports."""
+    """Files of this project that one needs to do its work.
+
+    They are those it imports, inside functions too (but not for type checkers alone), with the
+    packages around them, which run first; and those it finds by going through a folder: its own,
+    and the packages that it imports.
+    """
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -159,6 +163,9 @@ def imports_to_run(module: str) -> frozenset[str]:
         own = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
         for package in {own, *packages}:
             found |= {name for name in modules() if name.rpartition(".")[0] == package}
+    for name in list(found):
+        while (name := name.rpartition(".")[0]) and not inside(module, name):
+            found.add(name)
     return frozenset(found - {module})
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+import layercc.cpu.emitters  # noqa: F401  registers what emits jobs
 from ir.diagnostics import Diagnostic, UnsupportedError
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer
