@@ -13,6 +13,7 @@ from ir.dims import Dim, substitute, symbol
 from ir.dtypes import dtype_of
 from ir.graph import Graph, Node, Value
 from ir.inference import infer_types
+from ir.naming import Names
 from ir.registry import find_op
 from ir.types import TensorType, format_shape
 from layercc.layers.layer import Layer, Operator, snake_case
@@ -252,7 +253,7 @@ class _Assembly:
 
     def __init__(self, graph: Model, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         self.graph, self.inputs, self.outputs = graph, inputs, outputs
-        self.taken: set[str] = set()
+        self.taken = Names(separator="_")
         self.names: dict[Tensor, str] = {}
 
     def run(self) -> None:
@@ -269,24 +270,16 @@ class _Assembly:
         infer_types(graph).raise_for_errors(f"model {graph.name!r}")
         graph.outputs = [Value(v.name, graph.types[v.name]) for v in graph.outputs]
 
-    def unique(self, name: str) -> str:
-        candidate, number = name, 0
-        while candidate in self.taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        self.taken.add(candidate)
-        return candidate
-
     def make_inputs(self) -> list[Value]:
         """Inputs with their names; dims given as None are named after the input and the axis."""
         given: dict[Tensor, str] = {
             t: t.name for t in self.inputs if isinstance(t, Placeholder) and t.name
         }
         for tensor, name in given.items():
-            self.names[tensor] = self.unique(name)
+            self.names[tensor] = self.taken.fresh(name)
         for tensor in self.inputs:
             if tensor not in self.names:
-                self.names[tensor] = self.unique("x")
+                self.names[tensor] = self.taken.fresh("x")
         free: dict[str, Dim] = {}
         for tensor in self.inputs:
             for axis, dim in enumerate(tensor.shape):
@@ -316,14 +309,14 @@ class _Assembly:
         prefixes: dict[LayerCall, str] = {}
         for call in self.graph._calls:
             if call.layer in own:
-                prefixes[call] = self.unique(f"{own[call.layer]}.call")
+                prefixes[call] = self.taken.fresh(f"{own[call.layer]}.call")
             else:
-                prefixes[call] = own[call.layer] = self.unique(str(call.layer.name))
+                prefixes[call] = own[call.layer] = self.taken.fresh(str(call.layer.name))
             name = prefixes[call]
             for tensor in tensors_in(call.results):
                 if tensor not in self.names and tensor.step and tensor.step.call is call:
                     self.names[tensor] = name
-                    name = self.unique(f"{prefixes[call]}.output")
+                    name = self.taken.fresh(f"{prefixes[call]}.output")
         self.layer_names = own
         return prefixes
 
@@ -333,7 +326,7 @@ class _Assembly:
         node_name = ""
         for tensor in step.outputs:
             if tensor is not None and tensor not in self.names:
-                self.names[tensor] = self.unique(f"{prefix}.{snake_case(step.op)}")
+                self.names[tensor] = self.taken.fresh(f"{prefix}.{snake_case(step.op)}")
             node_name = node_name or self._name_of(tensor)
         definition = find_op(step.op)
         assert definition is not None
@@ -357,11 +350,11 @@ class _Assembly:
         if isinstance(tensor, Weight):
             inner = step.layer.path.removeprefix(str(step.call.layer.name)).strip(".")
             parts = [self.layer_names[step.call.layer], inner, tensor.name]
-            name = self.unique(".".join(filter(None, parts)))
+            name = self.taken.fresh(".".join(filter(None, parts)))
             self.graph.constants[name] = tensor.materialise(self.graph.seed, name)
         else:
             assert tensor.value is not None
-            name = self.unique(f"{prefix}.{snake_case(role).partition('[')[0]}")
+            name = self.taken.fresh(f"{prefix}.{snake_case(role).partition('[')[0]}")
             self.graph.constants[name] = tensor.value
         self.names[tensor] = name
         return name
@@ -371,6 +364,6 @@ class _Assembly:
         name = self.names.get(tensor)
         if name and name not in self.graph.input_names and name not in self.graph.output_names:
             return name
-        made = self.unique("output")
+        made = self.taken.fresh("output")
         self.graph.nodes.append(Node("Identity", (self.names[tensor],), (made,)))
         return made

@@ -20,6 +20,7 @@ import numpy as np
 from ir.dtypes import dtype_of
 from ir.graph import Graph, Node
 from ir.inference import VALUE_LIMIT, infer_node
+from ir.naming import Names
 from ir.registry import Op, find_op
 from ir.renaming import rename_reads
 from ir.types import TensorType
@@ -94,16 +95,15 @@ class GraphEditor:
         self._used_outputs: dict[int, int] = {}
         self._next = 0
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] | None = None
-        self._fresh: dict[str, int] = {}
         for name, array in graph.constants.items():
             if name not in self.types:
                 self.types[name] = TensorType(dtype_of(array), array.shape)
         for node in graph.nodes:
             self._enter(node)
-        self._names = self.types.keys() | self._makers.keys()
+        self._names = Names(self.types.keys() | self._makers.keys())
         for node in graph.nodes:
             for subgraph in node.subgraphs():
-                self._names |= subgraph.value_names()
+                self._names.take(subgraph.value_names())
 
     # --- what is known
 
@@ -194,7 +194,7 @@ class GraphEditor:
         elif any(name not in self.types for name in names):
             for name, kind in zip(names, self._infer(node), strict=True):
                 self.types.setdefault(name, kind)
-        self._names.update(names)
+        self._names.take(names)
         self._order.append(self._enter(node))
         self.changed = True
         return names[0]
@@ -237,12 +237,7 @@ class GraphEditor:
 
     def fresh_name(self, hint: str) -> str:
         """A value name not in use: `hint` itself, or with a number behind it."""
-        name = hint
-        while name in self._names:
-            self._fresh[hint] = self._fresh.get(hint, 0) + 1
-            name = f"{hint}.{self._fresh[hint]}"
-        self._names.add(name)
-        return name
+        return self._names.fresh(hint)
 
     def replace(self, node: Node, values: str | Sequence[str]) -> None:
         """Puts `values` in place of the outputs of the walked `node`, and the node goes.

@@ -12,9 +12,10 @@ import numpy as np
 
 from ir.graph import Graph, Node
 from ir.inference import infer_types
+from ir.inlining import inline
+from ir.naming import Names
 from layercc.passes.fold_constants import known_values
 from layercc.passes.infrastructure import graph_pass
-from layercc.passes.inlining import inline
 
 
 @graph_pass("simplify")
@@ -36,15 +37,15 @@ def _inlined(graph: Graph, values: Mapping[str, np.ndarray]) -> Graph:
     """The graph with Ifs on known `values` replaced; itself if there are none."""
     result = graph.copy()
     result.nodes = []
-    taken = graph.value_names()
+    names = Names(graph.value_names())
     for node in graph.nodes:
         condition = values.get(node.inputs[0]) if node.op == "If" else None
         if condition is None or condition.dtype == object:
             result.nodes.append(node)
             continue
-        branch = "then_branch" if condition.reshape(-1)[0] else "else_branch"
-        made = inline(result, node.attributes[branch], taken)
-        for outer, inner in zip(node.outputs, made, strict=False):
+        branch = node.attributes["then_branch" if condition.reshape(-1)[0] else "else_branch"]
+        made = inline(result, branch, names.fresh, {})
+        for outer, inner in zip(node.outputs, branch.output_names, strict=False):
             if outer:
-                result.nodes.append(Node("Identity", (inner,), (outer,)))
+                result.nodes.append(Node("Identity", (made.get(inner, inner),), (outer,)))
     return graph if result.nodes == graph.nodes else result

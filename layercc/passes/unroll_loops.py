@@ -15,11 +15,12 @@ import numpy as np
 from ir.dtypes import DType
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer, infer_body, infer_types
+from ir.inlining import inline
+from ir.naming import Names
 from ir.ops.control_flow import Scan
 from ir.registry import Call
 from ir.types import TensorType
 from layercc.passes.infrastructure import graph_pass
-from layercc.passes.inlining import inline, unique
 
 #: Nodes that a graph may have more afterwards. Each costs passes and planning about a millisecond,
 #: for every new length; a trip of a loop that stays one costs some 15 µs besides its kernels.
@@ -34,10 +35,10 @@ def unroll_loops(graph: Graph) -> Graph:
     found = infer(graph)
     result = graph.copy()
     result.nodes = []
-    taken = graph.value_names()
+    names = Names(graph.value_names())
     room = MOST_NODES
     for node in graph.nodes:
-        copies = _Copies(node, found, taken, room)
+        copies = _Copies(node, found, names, room)
         done = copies.loop() if node.op == "Loop" else node.op == "Scan" and copies.scan()
         room -= len(copies.made.nodes)  # also where they were made in vain
         if done:
@@ -57,7 +58,7 @@ class _Copies:
 
     node: Node
     found: Inference
-    taken: set[str]
+    names: Names
     room: int  # for nodes
     made: Graph = field(default_factory=Graph)
 
@@ -156,19 +157,20 @@ class _Copies:
     # What is made
 
     def _constant(self, array: np.ndarray, hint: str) -> str:
-        name = unique(f"{self.node.name}.{hint}", self.taken)
+        name = self.names.fresh(f"{self.node.name}.{hint}")
         self.made.constants[name] = array
         return name
 
     def _emit(self, op: str, inputs: tuple[str, ...], attributes: dict | None = None) -> str:
-        name = unique(f"{self.node.name}.{op.lower()}", self.taken)
+        name = self.names.fresh(f"{self.node.name}.{op.lower()}")
         node = Node(op, inputs, (name,), attributes or {}, source=self.node.source)
         self.made.nodes.append(node)
         return name
 
     def _copy(self, body: Graph, given: list[str], number: int) -> list[str]:
         names = dict(zip(body.input_names, given, strict=True))
-        return inline(self.made, body, self.taken, names, suffix=f".{number}")
+        made = inline(self.made, body, lambda name: self.names.fresh(f"{name}.{number}"), names)
+        return [made.get(name, name) for name in body.output_names]
 
     def _finish(self, carried: list[str], stacks: list[list[str]], axes: list[int]) -> bool:
         """Gives the results the names of the node's outputs. Whether there is a shape for each."""

@@ -17,6 +17,7 @@ import ir.ops  # noqa: F401  # fills the registry
 from ir.arguments import expect
 from ir.diagnostics import InvalidModelError, Source, UnsupportedError
 from ir.graph import Graph, Node
+from ir.naming import Names
 from ir.registry import find_op
 from ir.verifier import verify
 from layercc.frontends.onnx.attributes import read_attributes
@@ -40,7 +41,7 @@ from layercc.frontends.onnx.reader import (
     optional_inputs,
     plain_domain,
 )
-from layercc.frontends.onnx.scope import Frame, Names, Scope
+from layercc.frontends.onnx.scope import Frame, Scope
 from layercc.frontends.onnx.sequences import NotFollowed, follow, is_followed
 from layercc.frontends.onnx.support import Survey, unsupported_ops
 from layercc.frontends.onnx.tensors import TensorReader
@@ -98,7 +99,7 @@ class _Importer:
         self.tensors = tensors
         self.functions = FunctionTable.of(model)
         self.unknown: Counter[str] = Counter()
-        self.node_names = Names(set())
+        self.node_names = Names(separator="_")
         self.count = 0  # nodes
         self.items = 0  # of sequences
 
@@ -108,7 +109,7 @@ class _Importer:
         survey.model(self.model.graph, opsets)
         if survey.unknown:
             raise unsupported_ops(self.where, survey.unknown)
-        self.names = Names(survey.names)
+        self.names = Names(survey.names, "_")
         self.values = ValueReader(self.model.graph, self.where)
         graph = self.graph(self.model.graph, Frame(opsets))
         if self.unknown:

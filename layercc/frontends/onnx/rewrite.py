@@ -13,17 +13,17 @@ from typing import Any
 from ir.diagnostics import ShapeError
 from ir.graph import Graph, Node, Value
 from ir.inference import infer
+from ir.inlining import open_group
+from ir.naming import Names
 from ir.registry import find_op
-from ir.renaming import rename
 from ir.types import TensorType
-from layercc.frontends.onnx.scope import Names
 from layercc.frontends.onnx.written_attention import is_nan_where_masked, write_out
 
 
 def to_onnx_ops(graph: Graph) -> Graph:
     """A copy of `graph` in ONNX ops only, as far as this can be said; subgraphs included."""
-    names = Names(graph.value_names())
-    node_names = Names(set())
+    names = Names(graph.value_names(), "_")
+    node_names = Names(separator="_")
     flat = _inlined(graph, names, node_names)
     if any(is_nan_where_masked(node) for node in _all_nodes(flat)):
         flat = _with_attention_written_out(flat, names, node_names, infer(flat).types)
@@ -55,38 +55,15 @@ def _inlined(graph: Graph, names: Names, node_names: Names) -> Graph:
     result.nodes = []
     for node in graph.nodes:
         if node.op == "layercc.Fused":
-            _inline_group(node, result, names, node_names)
+            opened = Graph()
+            open_group(opened, node, names.fresh)
+            opened = _inlined(opened, names, node_names)
+            result.nodes += opened.nodes
+            result.constants |= opened.constants
         else:
             changed = _with_bodies(node, lambda body: _inlined(body, names, node_names))
             result.nodes.append(replace(changed, name=node_names.fresh(node.name)))
     return result
-
-
-def _inline_group(group: Node, target: Graph, names: Names, node_names: Names) -> None:
-    body: Graph = group.attributes["body"]
-    outer = dict(zip(body.input_names, group.inputs, strict=True))
-    passed_through = []
-    for inner, name in zip(body.output_names, group.outputs, strict=True):
-        if inner in outer or inner in body.constants:
-            passed_through.append((inner, name))
-        else:
-            outer[inner] = name
-    for name, array in body.constants.items():
-        outer[name] = names.fresh(name)
-        target.constants[outer[name]] = array
-    for node in body.nodes:
-        for name in node.outputs:
-            if name and name not in outer:
-                outer[name] = names.fresh(name)
-    nodes = [rename(node, outer) for node in body.nodes]
-    for node in nodes:
-        if node.op == "layercc.Fused":
-            _inline_group(node, target, names, node_names)
-        else:
-            target.nodes.append(replace(node, name=node_names.fresh(node.name)))
-    for inner, name in passed_through:
-        copy = Node("Identity", (outer[inner],), (name,), name=node_names.fresh(name))
-        target.nodes.append(copy)
 
 
 def _with_attention_written_out(

@@ -13,27 +13,10 @@ from ir.dims import Dim
 from ir.dtypes import DType, dtype_of
 from ir.graph import Graph, Value
 from ir.inference import VALUE_LIMIT, infer
+from ir.naming import Names
 from ir.types import TensorType
 from layercc.frontends.onnx.functions import Key
 from layercc.frontends.onnx.sequences import TensorSequence
-
-
-class Names:
-    """Names that are taken; makes new ones."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = taken
-        self._counts: dict[str, int] = {}
-
-    def fresh(self, hint: str) -> str:
-        """`hint` if it is free, else `hint_1`, `hint_2`, ..."""
-        name, count = hint, self._counts.get(hint, 0)
-        while name in self._taken or not name:
-            count += 1
-            name = f"{hint}_{count}"
-        self._counts[hint] = count
-        self._taken.add(name)
-        return name
 
 
 @dataclass(frozen=True)

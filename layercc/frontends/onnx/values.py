@@ -14,9 +14,10 @@ from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.dims import Dim, SymbolicDim, symbol
 from ir.dtypes import DType, dtype_of
 from ir.graph import Value
+from ir.naming import Names
 from ir.types import TensorType, format_shape
 from layercc.frontends.onnx.limits import MAX_RANK, MAX_TENSOR_BYTES
-from layercc.frontends.onnx.scope import Names, Scope
+from layercc.frontends.onnx.scope import Scope
 from layercc.frontends.onnx.tensors import element_type
 
 #: Texts that exporters write for "unknown": they do not say that two dims are equal.
@@ -33,7 +34,7 @@ class ValueReader:
             for value in [*graph.input, *graph.output]
             for dim in value.type.tensor_type.shape.dim
         }
-        self._symbols = Names(used)
+        self._symbols = Names(used, "_")
 
     def inputs(self, protos: Sequence[ValueInfoProto], names: Sequence[str]) -> list[Value]:
         """Inputs of the model: every one needs a dtype and a shape."""

@@ -17,9 +17,9 @@ import numpy as np
 
 from ir.dtypes import DType
 from ir.graph import Graph, Node
+from ir.naming import Names
 from ir.registry import find_op
 from ir.types import TensorType
-from layercc.frontends.onnx.scope import Names
 
 
 def is_nan_where_masked(node: Node) -> bool:
