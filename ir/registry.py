@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class OpError(Exception):
         super().__init__(message)
         self.code = code
 
+
+#: By an attribute `axis`; as a reduction does, whose axes go; by an entry of the second input for
+#: each; as Slice, Pad and Gather do; or as all from an axis to the last.
+Axes = Literal["attribute", "reduction", "entries", "slice", "pad", "gather", "trailing"]
 
 _REQUIRED = object()
 
@@ -222,6 +226,15 @@ class Op:
     scalar: ClassVar[Callable[..., Any] | None] = None
     #: Whether two equal calls give equal results (false for random ops).
     deterministic: ClassVar[bool] = True
+    #: Sums products of elements: a matrix product, convolution or transform.
+    contraction: ClassVar[bool] = False
+    #: A contraction that pointwise ops can be applied to before its results are written.
+    epilogue: ClassVar[bool] = False
+    #: Has weights among its operands, which it is worth having as constants whatever their size.
+    weighted: ClassVar[bool] = False
+    #: How the op refers to the axes of its first input, for passes that store them in another
+    #: order (`layercc.passes.layout_rules`); None where it needs them in the order written.
+    axes: ClassVar[Axes | None] = None
 
     input_parameters: ClassVar[tuple[Parameter, ...]]
     output_parameters: ClassVar[tuple[Parameter, ...]]

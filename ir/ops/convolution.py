@@ -158,6 +158,9 @@ class Conv(Convolution):
     With `channels_last` X and Y are [N, ..., C]; W stays as it is.
     """
 
+    contraction = True
+    epilogue = True
+    weighted = True
     inputs = ("X: T", "W: T", "B: T?")
     constraints = {"T": "float"}
     attributes = {"group": Attr("int", 1), **WINDOW_ATTRIBUTES, **CHANNELS_LAST}
@@ -175,6 +178,9 @@ class Conv(Convolution):
 class ConvTranspose(Op):
     """Transposed convolution: the gradient of Conv. W is [C, M/group, kernel...]."""
 
+    contraction = True
+    epilogue = True
+    weighted = True
     inputs = ("X: T", "W: T", "B: T?")
     constraints = {"T": "float"}
     attributes = {

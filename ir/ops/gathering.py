@@ -43,6 +43,7 @@ def _non_negative(indices: np.ndarray, size: int) -> np.ndarray:
 class Gather(Op):
     """Slices of `data` along `axis`, one for each index."""
 
+    axes = "gather"
     inputs = ("data: T", "indices: Tind")
     constraints = {"T": "any", "Tind": "index"}
     attributes = {"axis": Attr("int", 0)}

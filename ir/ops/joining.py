@@ -20,6 +20,7 @@ from ir.types import TensorType
 class Concat(Op):
     """Joins tensors of equal rank along `axis`."""
 
+    axes = "attribute"
     inputs = ("inputs: T*",)
     attributes = {"axis": Attr("int")}
     symbolic = True
@@ -55,6 +56,7 @@ class Concat(Op):
 class Split(Op):
     """Cuts along `axis` into parts of the given sizes, or into equal parts, the last smaller."""
 
+    axes = "attribute"
     inputs = ("input: T", "split: i64?")
     outputs = ("outputs: T*",)
     attributes = {"axis": Attr("int", 0), "num_outputs": Attr("int", None)}
@@ -109,6 +111,7 @@ def _equal_parts(call: Call, size: Dim) -> list[Dim]:
 class Slice(Op):
     """From `starts` up to `ends` by `steps` along `axes`; negative positions count from the end."""
 
+    axes = "slice"
     inputs = ("data: T", "starts: Tind", "ends: Tind", "axes: Tind?", "steps: Tind?")
     outputs = ("output: T",)
     constraints = {"T": "any", "Tind": "index"}
@@ -203,6 +206,7 @@ def _from_start(size: Dim, position: Dim) -> Dim | None:
 class Pad(Op):
     """Adds elements before and after along axes; negative amounts take elements away."""
 
+    axes = "pad"
     inputs = ("data: T", "pads: i64", "constant_value: T?", "axes: Tind?")
     constraints = {"T": "any", "Tind": "index"}
     attributes = {"mode": Attr("string", "constant")}
@@ -281,6 +285,7 @@ def _check_padding(call: Call, axis: int, before: int, after: int) -> None:
 class Tile(Op):
     """Repeats along every axis."""
 
+    axes = "entries"
     inputs = ("input: T", "repeats: i64")
     symbolic = True
 

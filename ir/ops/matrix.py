@@ -114,6 +114,9 @@ class MatrixProduct(Op):
 class MatMul(MatrixProduct):
     """NumPy's `matmul`: batches broadcast; vectors are rows on the left, columns on the right."""
 
+    contraction = True
+    epilogue = True
+    weighted = True
     inputs = ("A: T", "B: T")
     constraints = {"T": "numeric"}
 
@@ -161,6 +164,7 @@ class Gemm(Op):
     in float64 and truncated.
     """
 
+    weighted = True
     inputs = ("A: T", "B: T", "C: T?")
     constraints = {"T": "numeric"}
     attributes = {

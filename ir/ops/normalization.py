@@ -43,6 +43,7 @@ class BatchNormalization(Op):
     `running = input * momentum + current * (1 - momentum)`.
     """
 
+    weighted = True
     inputs = ("X: T", "scale: T1", "B: T1", "input_mean: T2", "input_var: T2")
     outputs = ("Y: T", "running_mean: T2", "running_var: T2")
     constraints = {"T": "float", "T1": "float", "T2": "float"}
@@ -198,6 +199,7 @@ def _stash_dtype(call: Call) -> DType:
 class LayerNormalization(Op):
     """Normalises over `axis` and all dims after it. Also gives the mean and 1 / deviation."""
 
+    axes = "trailing"
     inputs = ("X: T", "Scale: V", "B: V?")  # one type by the specification, not so in onnxruntime
     outputs = ("Y: V", "Mean: float", "InvStdDev: float")
     constraints = {"T": "float", "V": "float"}
@@ -235,6 +237,7 @@ class LayerNormalization(Op):
 class RMSNormalization(Op):
     """`X / sqrt(mean(X ** 2) + epsilon) * scale` over `axis` and all dims after it."""
 
+    axes = "trailing"
     inputs = ("X: T", "scale: V")
     outputs = ("Y: V",)
     constraints = {"T": "float", "V": "float"}

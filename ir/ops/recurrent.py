@@ -240,6 +240,7 @@ SHARED = {
 class RNN(Recurrent):
     """`H = f(X W' + H R' + Wb + Rb)`."""
 
+    weighted = True
     inputs = ("X: T", "W: T", "R: T", "B: T?", "sequence_lens: i32?", "initial_h: T?")
     outputs = ("Y: T", "Y_h: T")
     constraints = {"T": "float"}
@@ -258,6 +259,7 @@ class GRU(Recurrent):
     With `linear_before_reset` the reset gate multiplies `H R' + Rb`, otherwise H.
     """
 
+    weighted = True
     inputs = ("X: T", "W: T", "R: T", "B: T?", "sequence_lens: i32?", "initial_h: T?")
     outputs = ("Y: T", "Y_h: T")
     constraints = {"T": "float"}
@@ -284,6 +286,7 @@ class LSTM(Recurrent):
     `input_forget` couples the forget gate to the input gate: `f = 1 - i`.
     """
 
+    weighted = True
     inputs = (
         "X: T",
         "W: T",

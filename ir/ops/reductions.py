@@ -21,6 +21,7 @@ class Reduction(Op):
     Floats are combined in float64 and rounded once.
     """
 
+    axes = "reduction"
     inputs = ("data: T", "axes: i64?")
     outputs = ("reduced: T",)
     constraints = {"T": "numeric"}
@@ -175,6 +176,7 @@ class ReduceLogSumExp(Reduction):
 class _AlongAxis(Op):
     """Base of ops that normalise along one axis and keep the shape."""
 
+    axes = "attribute"
     inputs = ("input: T",)
     outputs = ("output: T",)
     constraints = {"T": "float"}

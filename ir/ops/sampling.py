@@ -149,6 +149,7 @@ class GridSample(Op):
 class AffineGrid(Op):
     """The grid of positions for GridSample that transforms by `theta` [N, rank, rank + 1]."""
 
+    contraction = True
     inputs = ("theta: T1", "size: i64")
     outputs = ("grid: T1",)
     constraints = {"T1": "float"}

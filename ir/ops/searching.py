@@ -23,6 +23,7 @@ def reduced_shape(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> 
 
 
 class _ArgExtremum(Op):
+    axes = "reduction"
     inputs = ("data: T",)
     outputs = ("reduced: i64",)
     constraints = {"T": "numeric"}

@@ -279,6 +279,7 @@ class Unsqueeze(Op):
 class Expand(Op):
     """Broadcasts to (at least) a shape."""
 
+    axes = "entries"
     inputs = ("input: T", "shape: i64")
     symbolic = True
 

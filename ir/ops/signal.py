@@ -78,6 +78,7 @@ class DFT(Op):
     a half is turned back into a real signal.
     """
 
+    contraction = True
     inputs = ("input: T", "dft_length: Tind?", "axis: i64?")
     outputs = ("output: T",)
     constraints = {"T": "float", "Tind": "index"}
@@ -136,6 +137,7 @@ def dft_axis(call: Call, rank: int) -> int:
 class STFT(Op):
     """Fourier transforms of windowed frames, `frame_step` apart: [batch, frames, bins, 2]."""
 
+    contraction = True
     inputs = ("signal: T", "frame_step: Tind", "window: T?", "frame_length: Tind?")
     outputs = ("output: T",)
     constraints = {"T": "float", "Tind": "index"}

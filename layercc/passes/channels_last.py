@@ -160,8 +160,7 @@ class LayoutWalk:
             return self.relabel(node, stored, perm)
         if node.op == "Reshape":
             return self.reshape(node, lead, perm)
-        op = definition(node)
-        rule = follower_of(node, op is not None and op.scalar is not None)
+        rule = follower_of(node)
         followed = rule(self, node, lead, perm) if rule is not None else None
         if followed is None:
             return False

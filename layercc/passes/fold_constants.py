@@ -29,11 +29,6 @@ SMALL_BYTES = 1 << 20
 LARGE_BYTES = 1 << 26
 GROWTH = 4
 
-#: Ops that pack a constant operand: worth having as a constant whatever its size.
-WEIGHTED = frozenset(
-    {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LSTM", "GRU", "RNN"}
-)
-
 
 @graph_pass("simplify")
 def fold_constants(graph: Graph) -> Graph:
@@ -88,7 +83,8 @@ def _is_foldable(editor: GraphEditor, node: Node) -> bool:
 def _is_weight(editor: GraphEditor, name: str, depth: int = 3) -> bool:
     """Whether a contraction reads the value, perhaps behind a few rearrangements."""
     for reader in editor.readers(name):
-        if reader.op in WEIGHTED:
+        op = definition(reader)
+        if op is not None and op.weighted:
             return True
         moved = reader.op in ("Reshape", "Transpose", "Identity", "Cast", "Unsqueeze", "Squeeze")
         if depth and moved and _is_weight(editor, reader.outputs[0], depth - 1):

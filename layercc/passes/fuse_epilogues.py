@@ -1,23 +1,23 @@
 """Applies what follows a contraction to its result while that is in registers or cache.
 
-Matches a Conv, ConvTranspose or MatMul (the anchor) and the chain of pointwise nodes behind it,
-each the only reader of the one before: bias, activation, residual sum, clipping, scale by channel.
-Every other operand has the element type of the result, which is the only one that kernels read,
-and is a single element, a vector along the last axis, or a tensor of the result's full shape. Makes
-one `layercc.Fused` of kind "contraction", in the place of the last node: anchor first, then the
-chain in order. Sound because nothing else reads the values in between, and operands cannot depend
-on the chain but through it, so they are all made before its last node.
+Matches a contraction that takes an epilogue (`Op.epilogue`: Conv, ConvTranspose, MatMul), the
+anchor, and the chain of pointwise nodes behind it, each the only reader of the one before: bias,
+activation, residual sum, clipping, scale by channel. Every other operand has the element type of
+the result, which is the only one that kernels read, and is a single element, a vector along the
+last axis, or a tensor of the result's full shape. Makes one `layercc.Fused` of kind "contraction",
+in the place of the last node: anchor first, then the chain in order. Sound because nothing else
+reads the values in between, and operands cannot depend on the chain but through it, so they are all
+made before its last node.
 """
 
 from __future__ import annotations
 
 from ir.graph import Graph, Node
 from ir.types import TensorType
-from layercc.passes.editor import GraphEditor
+from layercc.passes.editor import GraphEditor, definition
 from layercc.passes.fusion import group, is_pointwise
 from layercc.passes.infrastructure import graph_pass
 
-ANCHORS = frozenset({"Conv", "ConvTranspose", "MatMul"})
 #: Length of a chain beyond which registers for its operands run out.
 MAX_EPILOGUE = 16
 
@@ -29,7 +29,8 @@ def fuse_epilogues(graph: Graph) -> Graph:
     chains: dict[str, list[Node]] = {}  # by the value that the chain ends in
     taken: set[str] = set()
     for node in graph.nodes:
-        if node.op in ANCHORS:
+        op = definition(node)
+        if op is not None and op.epilogue:
             chain = [node, *_epilogue(editor, node, taken)]
             if len(chain) > 1:
                 chains[chain[-1].outputs[0]] = chain

@@ -1,8 +1,8 @@
-"""How ops act on tensors whose axes are stored in another order: one table entry an op.
+"""How ops act on tensors whose axes are stored in another order: a rule for each way to name axes.
 
-A value v in the layout `perm` is stored as `transpose(v, perm)`. An entry of `FOLLOWERS` says what
-a node computes on stored inputs: which inputs and attributes it gets, and the layout of its
-outputs. It returns None when the op needs its input in the order it was written for.
+A value v in the layout `perm` is stored as `transpose(v, perm)`. A rule says what a node computes
+on stored inputs: which inputs and attributes it gets, and the layout of its outputs. It returns
+None when the op needs its input in the order it was written for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from ir.dims import Dim, exact_div, product
 from ir.graph import Node
-from layercc.passes.editor import GraphEditor, attribute
+from ir.registry import Axes
+from layercc.passes.editor import GraphEditor, attribute, definition
 from layercc.passes.simplify_shapes import emit_reshape, emit_transpose
 
 Perm = tuple[int, ...]
@@ -182,38 +183,25 @@ def trailing_axes(layouts: Layouts, node: Node, lead: str, perm: Perm) -> Follow
     return Followed((layouts.form(lead, perm), *node.inputs[1:]), node.attributes, perm)
 
 
-FOLLOWERS: dict[str, Follower] = {
-    "Concat": axis_attribute,
-    "Split": axis_attribute,
-    "Softmax": axis_attribute,
-    "LogSoftmax": axis_attribute,
-    "Hardmax": axis_attribute,
-    "LpNormalization": axis_attribute,
-    "Slice": slice_axes,
-    "Pad": pad_axes,
-    "Tile": entry_per_axis,
-    "Expand": entry_per_axis,
-    "ReduceSum": reduction,
-    "ReduceMean": reduction,
-    "ReduceMax": reduction,
-    "ReduceMin": reduction,
-    "ReduceProd": reduction,
-    "ReduceL1": reduction,
-    "ReduceL2": reduction,
-    "ReduceLogSum": reduction,
-    "ReduceLogSumExp": reduction,
-    "ReduceSumSquare": reduction,
-    "ArgMax": reduction,
-    "ArgMin": reduction,
-    "Gather": gather,
-    "LayerNormalization": trailing_axes,
-    "RMSNormalization": trailing_axes,
+_FOLLOWERS: dict[Axes, Follower] = {
+    "attribute": axis_attribute,
+    "reduction": reduction,
+    "entries": entry_per_axis,
+    "slice": slice_axes,
+    "pad": pad_axes,
+    "gather": gather,
+    "trailing": trailing_axes,
 }
 
 
-def follower_of(node: Node, scalar: bool) -> Follower | None:
-    """The rule for a node; `scalar` says whether its op is pointwise."""
-    return FOLLOWERS.get(node.op) or (pointwise if scalar else None)
+def follower_of(node: Node) -> Follower | None:
+    """The rule for a node: by how its op refers to axes (`Op.axes`); pointwise ops follow, too."""
+    op = definition(node)
+    if op is None:
+        return None
+    if op.axes is not None:
+        return _FOLLOWERS[op.axes]
+    return pointwise if op.scalar is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,23 @@
 """Has contractions of narrow types computed in wider ones: of f16 and bf16 in f32, of integers of 8
 and 16 bits in 32.
 
-Matches Conv, ConvTranspose, MatMul, DFT, STFT and AffineGrid of such operands; makes the same node
-on operands cast to the wider type (constants are converted here), with a Cast back behind it. Sound
-because the values of the narrow types are values of the wider ones; because the one rounding of a
-half-precision result at the end is nearer to the exact one than one after each step; and because
-integers wrap around, and so the low bits of a sum of products depend on the low bits alone. The
-Casts are pointwise and fuse with what surrounds them.
+Matches contractions (`Op.contraction`: Conv, ConvTranspose, MatMul, DFT, STFT, AffineGrid) of such
+operands; makes the same node on operands cast to the wider type (constants are converted here),
+with a Cast back behind it. Sound because the values of the narrow types are values of the wider
+ones; because the one rounding of a half-precision result at the end is nearer to the exact one than
+one after each step; and because integers wrap around, and so the low bits of a sum of products
+depend on the low bits alone. The Casts are pointwise and fuse with what surrounds them.
 """
 
 from __future__ import annotations
 
 from ir.dtypes import DTYPE_SETS, HALVES, DType
 from ir.graph import Graph, Node
+from ir.registry import all_ops
 from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.precision import in_type, in_type_of
 
-_OPS = ("Conv", "ConvTranspose", "MatMul", "DFT", "STFT", "AffineGrid")
 _WIDER = {
     **dict.fromkeys(HALVES, DType.f32),
     **{dtype: DType.i32 for dtype in DTYPE_SETS["int"] if dtype.bits < 32},
@@ -27,7 +27,8 @@ _WIDER = {
 @graph_pass("optimize")
 def widen_contractions(graph: Graph) -> Graph:
     """Compute contractions and transforms of narrow types in types that kernels multiply."""
-    return rewrite(graph, dict.fromkeys(_OPS, _widened))
+    ops = {op.name for op in all_ops() if op.contraction}
+    return rewrite(graph, dict.fromkeys(ops, _widened))
 
 
 def _widened(editor: GraphEditor, node: Node) -> Replacement:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ir.dims import symbol
-from layercc.passes.layout_rules import regroup
+from ir.registry import Axes, all_ops
+from layercc.lower.group import _ANCHORS
+from layercc.passes.layout_rules import _FOLLOWERS, regroup
 from layercc.passes.simplify_shapes import moves_only_ones, reshape_target
 
 
@@ -67,3 +70,14 @@ def test_regroup_of_symbolic_dims() -> None:
     assert tokens is not None
     assert (tokens.before, tokens.shape, tokens.perm) == ((0, 2, 3, 1), (n, h * w, 8), (0, 2, 1))
     assert regroup((n, 8, h, w), (n, 8 * h * w), (0, 2, 3, 1)) is None
+
+
+def test_there_is_a_lowering_for_each_contraction_with_an_epilogue() -> None:
+    """What `fuse_epilogues` makes, lowering takes."""
+    with_epilogue = {op.name for op in all_ops() if op.epilogue}
+    assert with_epilogue == _ANCHORS.keys()
+    assert all(op.contraction for op in all_ops() if op.epilogue)
+
+
+def test_there_is_a_rule_for_each_way_to_name_axes() -> None:
+    assert _FOLLOWERS.keys() == set(get_args(Axes)) == {op.axes for op in all_ops() if op.axes}
