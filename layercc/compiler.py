@@ -34,25 +34,29 @@ def compile(
 ) -> CompiledModel:
     """Compiles a model to a callable.
 
-    `model`: a graph, a path to an ONNX file, or an `onnx.ModelProto`. `target`: `"cpu"` is the best
-    that this machine has, `lc.CpuTarget("avx2")` a narrower instruction set. `threads`: how many to
-    run on; all usable cores if None. `precision` is an upper bound of speed over accuracy, as in
-    `torch.set_float32_matmul_precision`: every setting keeps at least what `"highest"` promises,
-    errors no larger than plain float32 arithmetic has.
+    `model`: a graph, a path to an ONNX file, or an `onnx.ModelProto`. `example_inputs`: what a call
+    would be given, in a tuple or list in the order of the inputs, by name in a dict, or a single
+    array: a plan for their shapes (and values, where these decide shapes) is made now, so that the
+    first such call finds it. Without them, it is one for the declared shapes, with small numbers
+    for symbols. `target`: `"cpu"` is the best that this machine has, `lc.CpuTarget("avx2")` a
+    narrower instruction set. `threads`: how many to run on; all usable cores if None. `precision`
+    is an upper bound of speed over accuracy, as in `torch.set_float32_matmul_precision`: every
+    setting keeps at least what `"highest"` promises, errors no larger than plain float32 arithmetic
+    has.
 
     NumPy runs nodes that have no kernel, or whose results' shapes depend on values; a
     RuntimeWarning names them. Another tells of a value whose declared shape is not its own.
 
     Raises InvalidModelError for a malformed model, or a value declared with another dtype than its
     own; ShapeError when shapes do not fit; UnsupportedError for ops that are not known, all of them
-    listed, or another `target`; TypeError for a model or a number of threads that is none,
-    ValueError for fewer than one thread.
+    listed, or another `target`; InputError for `example_inputs` that do not fit the inputs;
+    TypeError for a model or a number of threads that is none, ValueError for fewer than one thread.
     """
     options = Options(target_of(target), precision, threads)
     graph = as_graph(model)
     bound = bind_defaults(graph)
     optimized = optimize(bound, checked(bound))
-    return CompiledModel(graph, options, optimized)
+    return CompiledModel(graph, options, optimized, example_inputs)
 
 
 def checked(graph: Graph) -> Inference:

@@ -34,8 +34,17 @@ class CompiledModel:
     ops that are not known.
     """
 
-    def __init__(self, graph: Graph, options: Options, optimized: Optimized | None = None) -> None:
-        """`optimized` is the graph, its defaults bound, after `optimize`, if the caller has it."""
+    def __init__(
+        self,
+        graph: Graph,
+        options: Options,
+        optimized: Optimized | None = None,
+        example_inputs: Any = None,
+    ) -> None:
+        """`optimized` is the graph, its defaults bound, after `optimize`, if the caller has it.
+
+        `example_inputs`, as in `lc.compile`, say for which shapes and values the first plan is.
+        """
         self.graph = graph
         self.options = options
         self.threads = usable_cores() if options.threads is None else options.threads
@@ -45,7 +54,10 @@ class CompiledModel:
         self._dtypes = self._inputs.dtypes
         #: For calls that give inputs which have a default: models in which they have none.
         self._taking: dict[frozenset[str], CompiledModel] = {}
-        self._planner.plan_ahead()
+        if example_inputs is None:
+            self._planner.plan_ahead()
+        else:
+            self._plan_for(example_inputs)
         if not options.target.runs_here():
             self._run = self._refuse  # type: ignore[method-assign]
 
@@ -98,6 +110,18 @@ class CompiledModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CompiledModel, (self.graph, self.options)
+
+    def _plan_for(self, examples: Any) -> None:
+        """Makes the plan that a call with these arrays runs."""
+        arrays: Sequence[Any] = ()
+        named: Mapping[str, Any] = {}
+        if isinstance(examples, Mapping):
+            named = dict(examples)
+        else:
+            arrays = examples if isinstance(examples, (tuple, list)) else (examples,)
+        model = self._for_inputs(arrays, named)
+        given = model._inputs.in_order(arrays, named)
+        model._planner.plan_for(model._inputs.converted(given))
 
     def _run_given(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
         model = self._for_inputs(arrays, named) if self.graph.defaults else self

@@ -346,6 +346,39 @@ def test_kernels_are_compiled_with_the_model(pads, size):
     assert [port.shape for port in plan.program.inputs] == [(size, 3, size, size)]
 
 
+@pytest.mark.parametrize("form", [tuple, list, lambda pair: dict(zip("xb", pair, strict=True))])
+def test_example_inputs(form, monkeypatch):
+    """The plan is made with the model; a call with such arrays makes none."""
+    examples = form((X.astype(np.float16), B))  # as a call takes them
+    model = lc.compile(lc.parse_graph(LINEAR), examples, threads=1)
+    assert list(model._planner.plans) == [((3, 6), (5,))]
+    monkeypatch.setattr(plans, "lower", None)
+    close(model(X, B), expected())
+
+
+def test_example_inputs_of_other_models():
+    (key,) = lc.compile(
+        lc.parse_graph(CONV), np.zeros((2, 3, 9, 9), np.float32), threads=1
+    )._planner.plans
+    assert key == ((2, 3, 9, 9),)
+    text = "graph g(x: f32[N, 6], shape: i64[2]) -> (y) { y = Reshape(x, shape) }"
+    shape = np.array([3, 2])
+    model = lc.compile(lc.parse_graph(text), (np.zeros((1, 6), np.float32), shape), threads=1)
+    assert list(model._planner.plans) == [((1, 6), (2,), shape.tobytes())]
+    graph = lc.parse_graph("graph g(x: f32[N], k: f32[1]) -> (y) { y = Mul(x, k) }")
+    graph.defaults["k"] = np.float32([2])
+    model = lc.compile(graph, {"x": np.ones(7, np.float32), "k": np.float32([3])}, threads=1)
+    (taking,) = model._taking.values()
+    assert ((7,), (1,)) in taking._planner.plans
+    assert model(np.ones(2, np.float32)).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("examples", [(X,), (X[:, :5], B), {"x": X, "c": B}, (X, B, B)])
+def test_example_inputs_that_do_not_fit(examples):
+    with pytest.raises(lc.InputError):
+        lc.compile(lc.parse_graph(LINEAR), examples)
+
+
 def test_plan_of_wrong_shapes(linear):
     assert linear.plan({"x": (9, 6), "b": (5,)}).program.outputs[0].shape == (9, 5)
     with pytest.raises(lc.InputError, match="axis 1: expected 6, got 7"):
