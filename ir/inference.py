@@ -7,7 +7,6 @@ left untyped, so that one mistake gives one message.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,10 +16,11 @@ import numpy as np
 from ir.control_flow import CONTROL_FLOW, WITH_SUBGRAPHS, Changing
 from ir.diagnostics import Diagnostic
 from ir.dims import Dim, DimTooComplex, SymbolicDim, symbol
-from ir.dtypes import DTYPE_SETS, DType, dtype_of
+from ir.dtypes import dtype_of
 from ir.graph import Graph, Node
 from ir.inferred import Inference
 from ir.registry import Call, Op, OpError, find_op
+from ir.signature import check_signature
 from ir.symbolic import as_object_array, is_symbolic
 from ir.types import TensorType
 
@@ -61,6 +61,17 @@ def infer_types(graph: Graph) -> Inference:
     return result
 
 
+def extend(known: Inference, nodes: Iterable[Node]) -> None:
+    """Adds to what is `known` of a graph what follows for nodes behind it, in order.
+
+    For those who make graphs node by node: front ends, the builder, passes. A node that reads what
+    is not known, or that is at fault, remains untyped; problems are in `known.diagnostics`.
+    """
+    inferrer = _Inferrer(known)
+    for node in nodes:
+        inferrer.node(node)
+
+
 def infer_node(
     node: Node,
     types: Mapping[str, TensorType],
@@ -71,7 +82,7 @@ def infer_node(
     Raises ShapeError naming the node when the inputs do not fit.
     """
     result = Inference(dict(types), dict(values or {}))
-    _Inferrer(result).node(node)
+    extend(result, [node])
     result.raise_for_errors(str(node))
     return tuple(result.types[name] for name in node.outputs if name)
 
@@ -90,7 +101,6 @@ def infer_body(
 class _Inferrer:
     def __init__(self, result: Inference) -> None:
         self.result = result
-        self.counter = itertools.count()
         self.changing: dict[Node, Changing] = {}  # of loops inferred before, in all of the graph
 
     def run(self, graph: Graph) -> None:
@@ -102,7 +112,7 @@ class _Inferrer:
             self.node(node)
 
     def fresh_dim(self, hint: str) -> SymbolicDim:
-        return symbol(f"{hint}_{next(self.counter)}")
+        return symbol(f"{hint}_{next(self.result.numbers)}")
 
     def node(self, node: Node) -> None:
         types, values = self.result.types, self.result.values
@@ -162,8 +172,9 @@ class _Inferrer:
             {name: around.types[name] for name in read if name in around.types} | dict(types),
             {name: around.values[name] for name in read if name in around.values} | dict(values),
         )
+        inner.numbers = around.numbers
         nested = _Inferrer(inner)
-        nested.counter, nested.changing = self.counter, self.changing
+        nested.changing = self.changing
         nested.run(graph)
         return inner
 
@@ -241,43 +252,6 @@ def settle(made: Any, kind: TensorType) -> np.ndarray:
     if array.dtype == object and any(map(is_symbolic, array.flat)):
         return array
     return array.astype(kind.dtype.value, copy=False)
-
-
-def check_signature(call: Call) -> None:
-    """Number of inputs, required inputs and attributes, and dtypes against the op's definition.
-
-    Raises OpError.
-    """
-    op, node = call.op, call.node
-    parameters = op.input_parameters
-    variadic = bool(parameters) and parameters[-1].variadic
-    if len(node.inputs) > len(parameters) and not variadic:
-        call.fail(f"{len(node.inputs)} inputs given, {len(parameters)} at most fit", "bad-arity")
-    bound: dict[str, tuple[DType, str]] = {}
-    for index, kind in enumerate(call.types):
-        parameter = parameters[min(index, len(parameters) - 1)]
-        if kind is None:
-            continue
-        variable = parameter.type
-        allowed = DTYPE_SETS[op.constraints.get(variable, variable)]
-        name = op.input_name(index)
-        if kind.dtype not in allowed:
-            fits = ", ".join(sorted(map(str, allowed)))
-            call.fail(f"input {name!r} is {kind.dtype}; {fits} would fit", "bad-dtype")
-        first = bound.setdefault(variable, (kind.dtype, name))
-        if variable in op.constraints and first[0] is not kind.dtype:
-            call.fail(
-                f"inputs {first[1]!r} ({first[0]}) and {name!r} ({kind.dtype})"
-                " must have the same element type",
-                "bad-dtype",
-            )
-    for index, parameter in enumerate(parameters):
-        needed = not (parameter.optional or parameter.variadic)
-        if needed and not call.has(index):
-            call.fail(f"input {parameter.name!r} is missing", "missing-input")
-    for name, spec in op.attributes.items():
-        if spec.required and name not in node.attributes:
-            call.fail(f"attribute {name!r} is missing", "missing-attribute")
 
 
 def call_for(

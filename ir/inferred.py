@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +27,8 @@ class Inference:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     bodies: dict[Node, list[Inference]] = field(default_factory=dict)
+    #: Tell the symbols apart that inference makes up.
+    numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     @property
     def errors(self) -> list[Diagnostic]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ir.dims import symbol
 from ir.dtypes import DType
 from ir.graph import Graph, Node, Value
-from ir.inference import Inference, infer
+from ir.inference import Inference, extend, infer
 from ir.types import TensorType
 
 #: Stands for a type that is left out, until `fill_types` has run. Compared by identity.
@@ -22,15 +22,14 @@ def fill_types(graph: Graph, outer: Inference | None = None) -> None:
     """
     if _complete(graph):
         return
-    outer = outer or Inference()
-    for index, node in enumerate(graph.nodes):
-        if all(map(_complete, node.subgraphs())):
-            continue
-        before = _known(replace(graph, nodes=graph.nodes[:index]), outer)
+    known = _known_before(graph, outer or Inference())
+    for node in graph.nodes:
         for subgraph in node.subgraphs():
-            _take_types_of_inputs(node, subgraph, before)
-            fill_types(subgraph, before)
-    found = _known(graph, outer).types
+            if not _complete(subgraph):
+                _take_types_of_inputs(node, subgraph, known)
+                fill_types(subgraph, known)
+        extend(known, [node])
+    found = known.types
     for name in _defined(graph) & found.keys():
         graph.types.setdefault(name, found[name])
     graph.outputs = [
@@ -56,13 +55,13 @@ def _defined(graph: Graph) -> set[str]:
     return made.union(graph.input_names, graph.constants)
 
 
-def _known(graph: Graph, outer: Inference) -> Inference:
-    """What inference finds in a graph that may read `outer` values."""
-    own = _defined(graph)
-    seen = [Value(name, kind) for name, kind in outer.types.items() if name not in own]
+def _known_before(graph: Graph, outer: Inference) -> Inference:
+    """What is known before the first node of a graph that may read `outer` values."""
     inputs = [value for value in graph.inputs if value.type is not UNTYPED]
-    values = {name: value for name, value in outer.values.items() if name not in own}
-    return infer(replace(graph, inputs=seen + inputs), values=values)
+    read = graph.free_names()
+    seen = [Value(name, outer.types[name]) for name in read if name in outer.types]
+    values = {name: outer.values[name] for name in read if name in outer.values}
+    return infer(replace(graph, inputs=seen + inputs, nodes=[]), values=values)
 
 
 def _take_types_of_inputs(node: Node, body: Graph, known: Inference) -> None:

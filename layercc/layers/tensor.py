@@ -20,8 +20,8 @@ import ir.ops  # noqa: F401  fills the op registry
 from ir.diagnostics import Diagnostic, ShapeError, Source
 from ir.dims import Dim
 from ir.dtypes import DType, dtype_of
-from ir.graph import Graph, Node, Value
-from ir.inference import infer
+from ir.graph import Node
+from ir.inference import Inference, extend
 from ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -200,9 +200,11 @@ def _typed_outputs(step: Step, names: Sequence[str]) -> Iterator[Tensor | None]:
     ]
     node = Node(step.op, tuple(name for name, _ in given), tuple(names), step.attributes)
     present = {name: tensor for name, tensor in given if tensor is not None}
-    probe = Graph(inputs=[Value(name, t.type) for name, t in present.items()], nodes=[node])
-    known = {name: t.value for name, t in present.items() if t.value is not None}
-    found = infer(probe, values=known)
+    found = Inference(
+        {name: t.type for name, t in present.items()},
+        {name: t.value for name, t in present.items() if t.value is not None},
+    )
+    extend(found, [node])
     if found.errors:
         problem = found.errors[0]
         seen = ", ".join("absent" if t is None else str(t.type) for t in step.inputs)

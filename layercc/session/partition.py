@@ -22,7 +22,7 @@ from ir.diagnostics import LayerccError
 from ir.dims import Dim, symbol
 from ir.dtypes import dtype_of
 from ir.graph import Graph, Node, Value
-from ir.inference import infer
+from ir.inference import Inference, extend, infer
 from ir.interpreter import run_node
 from ir.types import TensorType
 from layercc.lower import needed_nodes
@@ -247,9 +247,9 @@ class _FallbackNode:
     def _check(self, scope: Arrays) -> None:
         """Raises ShapeError where the inputs do not fit, MemoryLimitError where the outputs would
         take more memory than is left."""
-        inputs = [Value(n, TensorType(dtype_of(a), a.shape)) for n, a in scope.items()]
-        probe = Graph(inputs=inputs, nodes=[self.node])
-        found = infer(probe, values=_small_integers(scope.items()))
+        kinds = {name: TensorType(dtype_of(a), a.shape) for name, a in scope.items()}
+        found = Inference(kinds, _small_integers(scope.items()))
+        extend(found, [self.node])
         # what is out of range, the node itself raises InputError for
         found.diagnostics = [d for d in found.faults if d.code != "bad-index"]
         found.raise_for_errors(str(self.node))

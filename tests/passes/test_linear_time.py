@@ -17,6 +17,7 @@ from benchmarks.graph_shapes import SHAPES, UNITS
 from ir.diagnostics import LayerccError
 from ir.graph import Graph, Node
 from ir.inference import _Inferrer, infer
+from ir.typefill import fill_types
 from layercc.cpu.isa import host_isa
 from layercc.lower import Weights, lower, memory
 from layercc.passes import run_passes
@@ -90,6 +91,22 @@ def test_inference_visits_each_node_of_a_nest_once(shape, depth, monkeypatch):
     monkeypatch.setattr(_Inferrer, "node", lambda self, n: visited.append(n.name) or visit(self, n))
     infer(graph)
     assert len(visited) == node_count(graph)
+
+
+def test_types_left_out_of_a_text_are_filled_in_linear_time():
+    """Those of branches, which want all known that stands before them."""
+    work = []
+    for size in (SMALL, FACTOR * SMALL):
+        nodes = "".join(
+            f"v{i + 1} = If(c) then_branch () -> (a{i}) {{ a{i} = Relu(v{i}) }}"
+            f" else_branch () -> (b{i}) {{ b{i} = Neg(v{i}) }} "
+            for i in range(size)
+        )
+        text = f"graph g(v0: f32[N, 4], c: bool[]) -> (v{size}: f32[N, 4]) {{ {nodes} }}"
+        untyped = lc.parse_graph(text, infer=False)
+        work.append(lines(lambda: fill_types(untyped)))  # noqa: B023
+        assert untyped.types[f"v{size}"] == untyped.types["v0"]
+    assert work[1] <= MOST * work[0]
 
 
 def growing_loops(depth: int) -> Graph:

@@ -12,7 +12,7 @@ from ir.diagnostics import InvalidModelError
 from ir.dims import Dim
 from ir.dtypes import DType, dtype_of
 from ir.graph import Graph, Value
-from ir.inference import VALUE_LIMIT, infer
+from ir.inference import VALUE_LIMIT, Inference, extend
 from ir.naming import Names
 from ir.types import TensorType
 from layercc.frontends.onnx.functions import Key
@@ -47,8 +47,9 @@ class Scope:
         self.defined: set[str] = set()
         self.initialisers: set[str] = set()  # names as the file has them
         self.sequences: dict[str, TensorSequence] = {}
-        self._types: dict[str, TensorType] = {}
-        self._values: dict[str, np.ndarray] = {}
+        self._known = Inference()
+        if outer is not None:
+            self._known.numbers = outer._known.numbers
         self._inferred = 0  # nodes seen by inference so far
         self._fixed: set[str] = set()  # defaults that lifting functions asked for
 
@@ -90,7 +91,7 @@ class Scope:
     def add_inputs(self, values: Iterable[Value]) -> None:
         for value in values:
             self.graph.inputs.append(value)
-            self._types[value.name] = value.type
+            self._known.types[value.name] = value.type
 
     # what lifting functions ask
 
@@ -101,9 +102,9 @@ class Scope:
 
     def add_constant(self, name: str, array: np.ndarray) -> None:
         self.graph.constants[name] = array
-        self._types[name] = TensorType(dtype_of(array), array.shape)
+        self._known.types[name] = TensorType(dtype_of(array), array.shape)
         if array.size <= VALUE_LIMIT:
-            self._values[name] = array
+            self._known.values[name] = array
 
     def constant(self, name: str) -> np.ndarray | None:
         if name in self.graph.defaults:
@@ -126,10 +127,10 @@ class Scope:
 
     def type_of(self, name: str) -> TensorType | None:
         """Type of a value as far as inference can tell from the nodes added so far."""
-        if name not in self._types:
+        if name not in self._known.types:
             self._infer()
-        if name in self._types or self.outer is None or name in self.defined:
-            return self._types.get(name)
+        if name in self._known.types or self.outer is None or name in self.defined:
+            return self._known.types.get(name)
         return self.outer.type_of(name)
 
     def shape_of(self, name: str) -> tuple[Dim, ...] | None:
@@ -141,26 +142,16 @@ class Scope:
         return None if found is None else found.dtype
 
     def _infer(self) -> None:
-        """Infers the nodes added since the last time, from what is known of the values they read.
-
-        Symbols made up by inference can repeat from one run to the next: ranks, dtypes and
-        integer dims are reliable, equality of unknown dims is not.
-        """
+        """Infers the nodes added since the last time, from what is known of what they read."""
         nodes = self.graph.nodes[self._inferred :]
         self._inferred = len(self.graph.nodes)
-        inputs, values = [], {}
-        for name in dict.fromkeys(name for node in nodes for name in node.reads()):
-            kind = self._types.get(name)
-            if kind is None and self.outer is not None and name not in self.defined:
-                kind = self.outer.type_of(name)
-                constant = None if self._is_default(name) else self.outer.constant(name)
-                if constant is not None and constant.size <= VALUE_LIMIT:
-                    values[name] = constant
-            if kind is not None:
-                inputs.append(Value(name, kind))
-            if name in self._values:
-                values[name] = self._values[name]
-        if nodes:
-            found = infer(Graph("part", inputs=inputs, nodes=nodes), values=values)
-            self._types.update(found.types)
-            self._values.update(found.values)
+        outer, known = self.outer, self._known
+        for name in {name for node in nodes for name in node.reads()} - self.defined:
+            kind = None if outer is None else outer.type_of(name)
+            if outer is None or kind is None:
+                continue
+            known.types[name] = kind
+            constant = None if self._is_default(name) else outer.constant(name)
+            if constant is not None and constant.size <= VALUE_LIMIT:
+                known.values[name] = constant
+        extend(known, nodes)
