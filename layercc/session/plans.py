@@ -22,7 +22,13 @@ from ir.diagnostics import InputError, MemoryLimitError, ShapeError, Unsupported
 from ir.dims import evaluate, symbols
 from ir.graph import Graph
 from ir.inference import Inference, infer
-from layercc.lower import Weights, concrete_inference, lower, unsupported_nodes
+from layercc.lower import (
+    Weights,
+    check_supported,
+    concrete_inference,
+    lower,
+    unsupported_nodes,
+)
 from layercc.options import Options
 from layercc.passes import SIMPLIFY, run_passes
 from layercc.runtime.arenas import Arenas
@@ -222,24 +228,33 @@ class Planner:
         """The plan of an optimized graph at shapes that fit; a partition where nodes in it are
         undecided, or have no kernels."""
         fallback = undecided | {node.name for node in unsupported_nodes(graph, found)}
-        if fallback:
-            return self._partition(fallback)
-        by_name = dict(zip(self.inputs.names, shapes, strict=True))
-        try:
-            precision, choices = self.options.precision, dict(self.options.choices)
-            program = lower(graph, by_name, self._weights, self._isa, found, precision, choices)
-        except UnsupportedError as error:  # a kernel that is there does not take these types
-            if not error.nodes:
-                raise
-            return self._partition(set(error.nodes))
-        except ShapeError as error:  # or wants values known that no shape hangs on
-            if {found.code for found in error.diagnostics} != {"data-dependent"}:
-                raise
-            return self._partition({found.node for found in error.diagnostics})
-        return Plan(program, default_kernels(self._isa), self._arenas)
+        error: UnsupportedError | ShapeError | None = None
+        if not fallback:
+            by_name = dict(zip(self.inputs.names, shapes, strict=True))
+            try:
+                precision, choices = self.options.precision, dict(self.options.choices)
+                program = lower(graph, by_name, self._weights, self._isa, found, precision, choices)
+                return Plan(program, default_kernels(self._isa), self._arenas)
+            except UnsupportedError as caught:  # a kernel that is there does not take these types
+                fallback, error = set(caught.nodes), caught
+            except ShapeError as caught:  # or wants values known that no shape hangs on
+                if {problem.code for problem in caught.diagnostics} != {"data-dependent"}:
+                    raise
+                fallback, error = {problem.node for problem in caught.diagnostics}, caught
+        plan = self._partition(fallback)
+        if plan is None:
+            if error is not None:
+                raise error
+            found.raise_for_errors(self._where)
+            check_supported(graph, found)
+        assert plan is not None
+        return plan
 
-    def _partition(self, fallback: set[str]) -> PartitionedPlan:
-        """The plan in which NumPy runs these nodes of the graph; from now on it is the only one."""
+    def _partition(self, fallback: set[str]) -> PartitionedPlan | None:
+        """The plan in which NumPy runs these nodes of the graph; from now on it is the only one.
+
+        None if no node of the graph is among them, nor any that runs a body in which they may be.
+        """
         optimized = self._optimized_for({})
         graph = optimized.graph
         if optimized.finished:
@@ -248,6 +263,8 @@ class Planner:
         if not fallback <= own:  # some came out of a body
             control = {node.name for node in graph.nodes if node.op in CONTROL_FLOW}
             fallback = fallback & own | control
+        if not fallback:
+            return None
         self._partitioned = PartitionedPlan(graph, fallback, self._planner_of)
         if slow := self._partitioned.interpreted():
             warnings.warn(

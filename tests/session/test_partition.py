@@ -14,6 +14,7 @@ import pytest
 import layercc as lc
 from layercc.runtime.plan import Plan
 from layercc.session import partition as partitions
+from layercc.session import plans
 from layercc.session.partition import PartitionedPlan, Section, partition
 
 RNG = np.random.default_rng(0)
@@ -276,3 +277,14 @@ def test_what_has_no_reference_either():
     graph.types = {}
     with pytest.raises(lc.LayerccError, match="NoSuchOp"):
         lc.compile(graph)
+
+
+def test_what_no_node_of_the_graph_can_stand_for_is_raised(monkeypatch):
+    """Where lowering refuses a node that only passes have made, nothing could fall back."""
+
+    def refuse(*given):
+        raise lc.UnsupportedError("no kernels", ["Cast"], ["made by a pass"])
+
+    monkeypatch.setattr(plans, "lower", refuse)
+    with pytest.raises(lc.UnsupportedError, match="no kernels"):
+        lc.compile(lc.parse_graph("graph g(x: f32[N, 2]) -> (y) { y = Relu(x) }"))
