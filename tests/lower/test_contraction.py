@@ -345,3 +345,11 @@ def test_work_is_split_alike_for_any_number_of_threads():
         for t in (1, 2, 3, 8)
     }
     assert len(results) == 1
+
+
+def test_weights_filled_with_one_number():
+    """`fold_constants` leaves them as one element that strides of 0 repeat."""
+    x = np.linspace(-1, 2, 3 * 700, dtype=np.float32).reshape(3, 700)
+    w = np.broadcast_to(np.float32(0.5), (700, 900))
+    (found,) = run_node("MatMul", [x, w], constants=[1])
+    np.testing.assert_allclose(found, x.astype(np.float64) @ w, rtol=1e-5)

@@ -201,7 +201,7 @@ class View:
                                (self.taps, (self.depth,), self.columns)))  # fmt: skip
         if 0 in sizes:
             return np.zeros(shape, array.dtype)
-        flat = array.reshape(-1)[self.start :]
+        flat = np.ascontiguousarray(array).reshape(-1)[self.start :]  # of stride 0, where filled
         steps = [array.itemsize * stride for _, stride in dims]
         seen = np.lib.stride_tricks.as_strided(flat, sizes, steps, writeable=False)
         return seen.reshape(shape)
