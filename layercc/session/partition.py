@@ -50,7 +50,8 @@ class Plans(Protocol):
     def plan_for(self, arrays: Sequence[np.ndarray]) -> Runnable: ...
 
 
-PlansOf = Callable[[Graph], Plans]
+#: A graph, and the inference of it.
+PlansOf = Callable[[Graph, Inference], Plans]
 
 
 class PartitionedPlan:
@@ -181,27 +182,28 @@ class _CompiledSection:
         kinds = tuple((array.dtype, array.ndim) for array in arrays)
         plans = self._plans.get(kinds)
         if plans is None:
-            plans = self._plans[kinds] = self._plans_of(self._graph(arrays))
+            plans = self._plans[kinds] = self._plans_of(*self._typed(arrays))
         if any(array.flags.num & DENSE != DENSE for array in arrays):
             arrays = plans.inputs.converted(arrays)
         made = plans.plan_for(arrays).run(arrays, threads)
         return dict(zip(self.section.makes, made, strict=True))
 
-    def _graph(self, arrays: Sequence[np.ndarray]) -> Graph:
+    def _typed(self, arrays: Sequence[np.ndarray]) -> tuple[Graph, Inference]:
         """The section as a graph for arrays like these, of any size where inference knows none."""
-        opened = _Opening()
+        section, opened = self.section, _Opening()
+        given = list(zip(section.reads, arrays, strict=True))
         kinds = [
             opened(TensorType(dtype_of(array), array.shape), self._known.get(name))
-            for name, array in zip(self.section.reads, arrays, strict=True)
+            for name, array in given
         ]
-        inputs = [Value(name, kind) for name, kind in zip(self.section.reads, kinds, strict=True)]
-        section = self.section
+        inputs = [Value(name, kind) for name, kind in zip(section.reads, kinds, strict=True)]
         graph = Graph(section.name, inputs, [], section.nodes, dict(section.constants))
-        shapes = {name: a.shape for name, a in zip(section.reads, arrays, strict=True)}
-        found = infer(graph, shapes, _small_integers(zip(section.reads, arrays, strict=True)))
-        found.raise_for_errors(f"graph {section.name!r}")
-        graph.outputs = [Value(name, opened(found.types[name], None)) for name in section.makes]
-        return graph
+        found = exact = infer(graph)
+        if found.errors:  # values tell some types, or sizes
+            exact = infer(graph, {name: a.shape for name, a in given}, _small_integers(given))
+            exact.raise_for_errors(f"graph {section.name!r}")
+        graph.outputs = [Value(name, opened(exact.types[name], None)) for name in section.makes]
+        return graph, found
 
 
 class _FallbackNode:

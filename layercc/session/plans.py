@@ -274,9 +274,9 @@ class Planner:
             )
         return self._partitioned
 
-    def _planner_of(self, graph: Graph) -> Planner:
+    def _planner_of(self, graph: Graph, inference: Inference) -> Planner:
         """The planner of a section of the graph."""
-        return Planner(graph, self.options)
+        return Planner(graph, self.options, optimize(graph, inference))
 
     def _keep_plan(self, key: PlanKey, plan: Plan | PartitionedPlan) -> None:
         """Enters a plan; the oldest make room."""
