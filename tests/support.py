@@ -13,7 +13,7 @@ from ir.inference import infer
 from ir.interpreter import interpret
 from ir.types import TensorType
 from layercc.cpu.isa import Isa, host_isa
-from layercc.lower import Weights, lower
+from layercc.lower import Weights, concrete_inference, lower
 from layercc.passes import run_passes
 from layercc.runtime.native import default_kernels
 from layercc.runtime.plan import Plan
@@ -82,10 +82,11 @@ def run_graph(
     shapes = {name: inputs[name].shape for name in graph.input_names}
     values = {name: a for name, a in inputs.items() if a.dtype.kind in "iub" and a.size <= 64}
     isa = chosen_isa()
-    try:
-        program = lower(graph, shapes, Weights(), isa)
-    except Exception:  # shapes that depend on values
-        program = lower(specialized(graph, values), shapes, Weights(), isa)
+    inference = concrete_inference(graph, shapes)
+    if inference.errors:  # shapes that depend on values
+        graph = specialized(graph, values)
+        inference = concrete_inference(graph, shapes)
+    program = lower(graph, shapes, Weights(), isa, inference)
     arrays = [np.ascontiguousarray(inputs[name]) for name in graph.input_names]
     made = Plan(program, default_kernels(isa)).run(arrays, threads)
     return dict(zip(graph.output_names, made, strict=True))
