@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ir.control_flow import CONTROL_FLOW
+from ir.dims import symbols
 from ir.dtypes import DTYPE_SETS
 from ir.graph import Graph, Node, Value
 from ir.inference import Inference
@@ -29,9 +30,10 @@ DECIDING = DTYPE_SETS["int"] | DTYPE_SETS["bool"]
 class Optimized:
     """A graph, optimized as far as this can be done without the shapes of a call.
 
-    It is `finished`; or it is `simplified` only, since some nodes have no kernels: whether they run
-    at all, shapes tell; or, with neither, there is control flow in it, or there are nodes that have
-    no types but at shapes and values of a call.
+    It is `finished`; or it is `simplified` only, since shapes tell whether a plan can run it: some
+    nodes have no kernels and need not run if their values are known, or some dims do not follow
+    from those of the inputs; or, with neither, there is control flow in it, or there are nodes that
+    have no types but at shapes and values of a call.
     """
 
     graph: Graph
@@ -60,7 +62,16 @@ def optimize(graph: Graph, inference: Inference) -> Optimized:
     if any(node.op in CONTROL_FLOW for node in graph.nodes):
         return Optimized(graph, simplified=False, finished=False)
     made = Optimized(graph, simplified=True, finished=False)
-    return made if any(find_lowering(node) is None for node in graph.nodes) else made.finish()
+    if any(find_lowering(node) is None for node in graph.nodes) or _has_open_dims(graph):
+        return made
+    return made.finish()
+
+
+def _has_open_dims(graph: Graph) -> bool:
+    """Whether inference has made symbols of its own for dims."""
+    given = {name for value in graph.inputs for dim in value.shape for name in symbols(dim)}
+    made = {dim for kind in graph.types.values() for dim in kind.shape if not isinstance(dim, int)}
+    return any(symbols(dim) - given for dim in made)
 
 
 def specialized(graph: Graph, values: Mapping[str, np.ndarray]) -> Graph:

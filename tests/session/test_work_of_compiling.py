@@ -8,7 +8,6 @@ does what reading a model or building it takes.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -130,15 +129,21 @@ def test_values_of_an_input_that_decide(text: str, values: list[np.ndarray], wor
         assert done.inferences <= 5 and (done.pipelines, done.lowerings) == (1, 1)
 
 
-def test_nodes_without_kernels(work: Work) -> None:
-    graph = lc.parse_graph("""graph g(x: f32[N, 4]) -> (y) {
-      r = Relu(x)
-      n = NonZero(r)
-      y = Cast(n) {to=1}
-    }""")
+BEFORE_PLANNING = {
+    "no kernel": "(x: f32[N, 4]) -> (y) { r = Relu(x)\n n = NonZero(r)\n y = Cast(n) {to=1} }",
+    "a shape of floats": "(x: f32[N, 4], s: f32[2]) -> (y) { r = Relu(x)\n t = Cast(s) {to=7}\n"
+    " y = Reshape(r, t) }",
+    "a loop": "(x: f32[N, 4], s: f32[]) -> (y) { n = Cast(s) {to=7}\n y = Loop(n, _, x)"
+    " body (i: i64[], g: bool[], v: f32[N, 4]) -> (g, w) { w = Relu(v) } }",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*NumPy runs:RuntimeWarning")
+@pytest.mark.parametrize("case", BEFORE_PLANNING)
+def test_what_must_be_cut_is_found_before_planning(case: str, work: Work) -> None:
+    graph = lc.parse_graph(f"graph g{BEFORE_PLANNING[case]}")
     before = work.copy()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        lc.compile(graph, threads=1)
+    model = lc.compile(graph, threads=1)
     done = work.since(before)
-    assert done.inferences <= 2 and (done.pipelines, done.lowerings) == (1, 0)
+    assert isinstance(model._planner._partitioned, PartitionedPlan)
+    assert done.inferences <= 4 and (done.pipelines, done.lowerings) == (1, 0)
