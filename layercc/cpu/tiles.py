@@ -6,6 +6,7 @@ Known to lowering (which packs weights in panels of a tile's width) as well as t
 from __future__ import annotations
 
 from layercc.cpu.isa import Isa
+from layercc.kernels.element_types import MULTIPLIED, SIZES
 
 #: Words of narrow integers, whose products are summed up in 32 bits: two i16, and four bytes, which
 #: are unsigned in the left operand and signed in the right one.
@@ -13,7 +14,7 @@ PAIRS, QUADS = "i16x2", "i8x4"
 #: The element types in which words lie in memory, and in which they are summed up.
 WORDS = {PAIRS: "i32", QUADS: "u32"}
 #: Bytes of an element, or word, of the operands and sums.
-ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4, "u32": 4, "i64": 8, "u64": 8, PAIRS: 4, QUADS: 4}
+ITEMSIZE = {name: SIZES[WORDS.get(name, name)] for name in (*MULTIPLIED, *WORDS)}
 
 # Width in vectors → rows, and the share of the multiply-add peak that such a tile reaches, measured
 # on Zen 4 (32 registers); narrow tiles are bound by loads.

@@ -47,8 +47,8 @@ a sequence. Among the words, a record is its fields in order; their names are ``
 ``operands.0``. A field costs nothing at run time. Every argument must be given in a call, but
 those annotated ``optional(...)``: words of these that are left out are 0.
 
-Pointer types are f32 f64 i8 u8 i16 u16 i32 u32 i64 u64, and three that are stored as integers:
-bool as u8, f16 and bf16 as u16 (see ``load_f16`` and its kin in ``layercc.kernels.intrinsics``).
+Pointer types are those of ``layercc.kernels.element_types``. Some are stored as others: bool as u8,
+f16 and bf16 as u16 (``load`` and ``store`` in ``layercc.kernels.expressions`` convert them).
 ``layercc.kernels.intrinsics`` also has pointer arithmetic, scratch on the stack and prefetch.
 
 What a kernel file must keep to:
@@ -77,10 +77,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-POINTER_DTYPES: Final = (
-    "f32", "f64", "f16", "bf16", "bool",
-    "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64",
-)  # fmt: skip
+from layercc.kernels.element_types import ELEMENT_TYPES
 
 Parameter = str | int | float | bool | tuple["Parameter", ...]
 Abi = Literal["words", "direct"]
@@ -121,8 +118,8 @@ F32: Final = Kind("f32")
 
 def pointer(dtype: str) -> Any:
     """The kind of a pointer to elements of ``dtype``, for use as an annotation."""
-    if dtype not in POINTER_DTYPES:
-        raise ValueError(f"no pointer type {dtype!r}; known: {', '.join(POINTER_DTYPES)}")
+    if dtype not in ELEMENT_TYPES:
+        raise ValueError(f"no pointer type {dtype!r}; known: {', '.join(ELEMENT_TYPES)}")
     return Kind("pointer", dtype)
 
 

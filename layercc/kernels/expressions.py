@@ -27,7 +27,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from layercc.kernels.declaration import POINTER_DTYPES, KernelKey
+from layercc.kernels.declaration import KernelKey
+from layercc.kernels.element_types import ELEMENT_TYPES, SIZES, UNSIGNED
 from layercc.kernels.functions import resolve, short_name
 
 Step = tuple[str, tuple[int, ...], tuple[tuple[str, Any], ...], str]
@@ -40,10 +41,6 @@ _EXACT = frozenset(
     {"absolute", "ceil", "clip", "floor", "largest", "negative", "relu", "rint", "select", "sign",
      "smallest"}
 )  # fmt: skip
-_HALF_TYPES = ("f16", "bf16")
-_SUB_BYTE_TYPES = {"i4": "i8", "i2": "i8", "u4": "u8", "u2": "u8"}  # and what stores them
-#: Element types that an expression can have.
-ELEMENT_TYPES = (*POINTER_DTYPES, *_SUB_BYTE_TYPES)
 
 
 def passing(dtype: str) -> Expression:
@@ -53,12 +50,7 @@ def passing(dtype: str) -> Expression:
 
 def compute_dtype(dtype: str) -> str:
     """The type in which elements of `dtype` are computed: f32 for f16 and bf16."""
-    return "f32" if dtype in _HALF_TYPES else storage_dtype(dtype)
-
-
-def storage_dtype(dtype: str) -> str:
-    """The pointer type under which kernels read and write elements of `dtype`."""
-    return _SUB_BYTE_TYPES.get(dtype, dtype)
+    return ELEMENT_TYPES[dtype].computed
 
 
 def describe(expression: Expression) -> str:
@@ -106,7 +98,7 @@ def build(expression: Expression, contract: bool = False) -> Callable[..., Any]:
     values: list[Any] = [
         Tracer(tape, compute_dtype(dtype), f"x{i}") for i, dtype in enumerate(inputs)
     ]
-    unrounded: set[int] = set()  # values of f16 and bf16; those that are stored are rounded there
+    unrounded: set[int] = set()  # of coded types; those that are stored are rounded there
     for name, operands, attributes, dtype in steps:
         if name == "constant":
             values.append(dict(attributes)["value"])
@@ -117,14 +109,14 @@ def build(expression: Expression, contract: bool = False) -> Callable[..., Any]:
             unrounded.remove(index)
         given = [None if index == ABSENT else values[index] for index in operands]
         made = _apply(tape, name, given, dict(attributes), dtype)
-        if dtype in _HALF_TYPES:
+        if ELEMENT_TYPES[dtype].coded:
             value = _single(tape, made)
             same = all(dtypes[index] in (dtype, "bool") for index in operands if index != ABSENT)
             if not (same and (name in _EXACT or name == "identity")):
                 unrounded.add(len(values))
         else:
             value = as_tracer(made, tape, compute_dtype(dtype))
-        if dtype in _SUB_BYTE_TYPES:
+        if ELEMENT_TYPES[dtype].bits:
             value = _low_bits(value, dtype)
         values.append(value)
         dtypes.append(dtype)
@@ -158,7 +150,7 @@ def _apply(
 
 
 def _single(tape: Any, value: Any) -> Any:
-    """A tracer or literal as f32, from where one more rounding gives the right f16 or bf16."""
+    """A tracer or literal as f32, from where one more rounding gives the right coded element."""
     from layercc.kernels.narrowing import TO_ODD
     from layercc.kernels.tracing import Tracer, as_tracer
 
@@ -169,29 +161,34 @@ def _single(tape: Any, value: Any) -> Any:
 
 
 def _rounded(tape: Any, value: Any, dtype: str) -> Any:
-    from layercc.kernels import intrinsics
-
-    to_bits = tape.name(f"{dtype}_from_f32", getattr(intrinsics, f"{dtype}_from_f32"))
-    from_bits = tape.name(f"f32_from_{dtype}", getattr(intrinsics, f"f32_from_{dtype}"))
+    decode, encode = _codec(dtype)
+    to_bits = tape.name(f"{dtype}_from_f32", encode)
+    from_bits = tape.name(f"f32_from_{dtype}", decode)
     return tape.emit("f32", f"{from_bits}({to_bits}({value.name}))")
 
 
+def _codec(dtype: str) -> tuple[Any, Any]:
+    """The helpers that make f32 of a coded element, and the other way round."""
+    from layercc.kernels import intrinsics
+
+    return getattr(intrinsics, f"f32_from_{dtype}"), getattr(intrinsics, f"{dtype}_from_f32")
+
+
 def _low_bits(value: Any, dtype: str) -> Any:
-    """An 8-bit value as one of the bits of `dtype`, with its sign."""
-    bits = int(dtype[1:])
-    if dtype[0] == "u":
-        return value & (2**bits - 1)
-    return (value << (8 - bits)) >> (8 - bits)
+    """A value of the stored type as one of the bits of `dtype`, with its sign."""
+    row = ELEMENT_TYPES[dtype]
+    if row.stored in UNSIGNED.values():
+        return value & (2**row.bits - 1)
+    above = 8 * SIZES[row.stored] - row.bits
+    return (value << above) >> above
 
 
 @functools.cache
 def load(dtype: str) -> Callable[..., Any]:
     """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
     from layercc.kernels.helper import jit
-    from layercc.kernels.intrinsics import load_bf16, load_f16
 
-    if dtype in _HALF_TYPES:
-        return load_f16 if dtype == "f16" else load_bf16
+    row = ELEMENT_TYPES[dtype]
 
     def load_bool(pointer: Any, index: Any) -> Any:
         return pointer[index] != 0
@@ -199,25 +196,36 @@ def load(dtype: str) -> Callable[..., Any]:
     def load_plain(pointer: Any, index: Any) -> Any:
         return pointer[index]
 
-    if dtype in _SUB_BYTE_TYPES:
+    if row.coded:
+        decode, _ = _codec(dtype)
+
+        def load_coded(pointer: Any, index: Any) -> Any:
+            return decode(pointer[index])
+
+        return jit(load_coded)
+    if row.bits:
         # ml_dtypes leaves the bits above those of the number as they happen to be
-        clean = build(((storage_dtype(dtype),), (("identity", (0,), (), dtype),), (1,)))
+        clean = build(((row.stored,), (("identity", (0,), (), dtype),), (1,)))
 
         def load_low_bits(pointer: Any, index: Any) -> Any:
             return clean(pointer[index])
 
         return jit(load_low_bits)
-    return jit(load_bool if dtype == "bool" else load_plain)
+    return jit(load_bool if row.computed == "bool" else load_plain)
 
 
 @functools.cache
 def store(dtype: str) -> Callable[..., Any]:
     """A helper `store(pointer, index, value)`: rounds a compute value to an element of `dtype`."""
     from layercc.kernels.helper import jit
-    from layercc.kernels.intrinsics import store_bf16, store_f16
 
-    if dtype in _HALF_TYPES:
-        return store_f16 if dtype == "f16" else store_bf16
+    if ELEMENT_TYPES[dtype].coded:
+        _, encode = _codec(dtype)
+
+        def store_coded(pointer: Any, index: Any, value: Any) -> None:
+            pointer[index] = encode(value)
+
+        return jit(store_coded)
 
     def store_plain(pointer: Any, index: Any, value: Any) -> None:
         pointer[index] = value

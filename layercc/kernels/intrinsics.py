@@ -14,7 +14,6 @@ from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from layercc.kernels.helper import jit
 from layercc.kernels.numba_types import storage_type
 
 _I16 = ir.IntType(16)
@@ -235,27 +234,3 @@ def f16_from_f32(typingctx: Any, value: Any) -> Any:
         return (convert if context.isa.half_conversion else compute)(context, *given)
 
     return types.uint16(value), codegen
-
-
-@jit
-def load_f16(pointer, index):
-    """Element ``index`` of an f16 pointer, as float32."""
-    return f32_from_f16(pointer[index])
-
-
-@jit
-def store_f16(pointer, index, value):
-    """Round the float32 ``value`` to element ``index`` of an f16 pointer."""
-    pointer[index] = f16_from_f32(value)
-
-
-@jit
-def load_bf16(pointer, index):
-    """Element ``index`` of a bf16 pointer, as float32."""
-    return f32_from_bf16(pointer[index])
-
-
-@jit
-def store_bf16(pointer, index, value):
-    """Round the float32 ``value`` to element ``index`` of a bf16 pointer."""
-    pointer[index] = bf16_from_f32(value)

@@ -16,16 +16,11 @@ import numpy as np
 
 from layercc.kernels import math_f32, math_f32_wide, math_f64, math_int
 from layercc.kernels import math_intrinsics as base
+from layercc.kernels.element_types import FLOATS as FLOATS
+from layercc.kernels.element_types import SCALAR as SCALAR
 from layercc.kernels.helper import jit
 from layercc.kernels.math_intrinsics import select
 
-#: Numba's scalar type of each compute type (`np.float32`, ..., as kernels may call them).
-SCALAR: dict[str, Any] = {
-    "f32": np.float32, "f64": np.float64, "bool": np.bool_,
-    "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
-    "u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64,
-}  # fmt: skip
-FLOATS = ("f32", "f64")
 _BASE = ("sqrt", "floor", "ceil", "rint", "absolute")
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from ir import primitives
-from layercc.kernels.math import FLOATS, SCALAR, primitive
+from layercc.kernels.element_types import FLOATS, INTEGERS, SCALAR, SIZES
+from layercc.kernels.math import primitive
 
 _NUMPY = {name: np.dtype(scalar) for name, scalar in SCALAR.items()}
 _SHORT = {dtype: name for name, dtype in _NUMPY.items()}
@@ -101,8 +102,10 @@ class Tracer:
         if self.dtype == "bool":
             one, zero = tape.constant(1, dtype), tape.constant(0, dtype)
             return tape.call(dtype, "where", dtype, self, one, zero)
-        if self.dtype in FLOATS and dtype in ("i8", "u8", "i16", "u16", "u32"):
-            return self.cast("i64" if dtype == "u32" else "i32").cast(dtype)
+        if self.dtype in FLOATS and dtype in INTEGERS and np.can_cast(_NUMPY[dtype], np.int64):
+            signed = "i32" if SIZES[dtype] < 4 or dtype == "i32" else "i64"
+            if dtype != signed:
+                return self.cast(signed).cast(dtype)
         return tape.convert(dtype, self.name)
 
     def _arithmetic(self, operator: str, other: Any, swap: bool = False) -> Tracer:

@@ -14,7 +14,8 @@ from ir.graph import Node
 from ir.inference import call_for
 from ir.registry import find_op
 from ir.types import TensorType
-from layercc.kernels.expressions import ABSENT, ELEMENT_TYPES, Expression, Step
+from layercc.kernels.element_types import ELEMENT_TYPES
+from layercc.kernels.expressions import ABSENT, Expression, Step
 from layercc.kernels.functions import name_of
 
 #: Exponents for which `pow` becomes products, a division or a root.

@@ -7,7 +7,7 @@ from ir.dtypes import INTEGER_KINDS, DType
 from ir.graph import Node
 from ir.literals import integer_limits
 from ir.registry import Call
-from layercc.kernels.expressions import ELEMENT_TYPES
+from layercc.kernels.element_types import ELEMENT_TYPES
 from layercc.lower.context import Context, Tensor
 from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import emit_reduction, recipe_of

@@ -11,6 +11,7 @@ from ir.graph import Node
 from ir.ops.reductions import reduction_axes
 from layercc.buffers import Tensor
 from layercc.jobs.reductions import Recipe, Reduction, Steps, number_type
+from layercc.kernels.element_types import ELEMENT_TYPES
 from layercc.kernels.expressions import compute_dtype
 from layercc.lower.context import Context
 from layercc.lower.pointwise import ExpressionBuilder
@@ -19,7 +20,7 @@ from layercc.lower.registry import lowering
 
 def accumulator_of(dtype: DType) -> str:
     """The type in which sums of `dtype` are kept: the widest of its kind."""
-    return {"f": "f64", "b": "f64", "i": "i64", "u": "u64"}[str(dtype)[0]]
+    return ELEMENT_TYPES[str(dtype)].summed
 
 
 def stages(shape: Sequence[int], axes: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ir.diagnostics import UnsupportedError
-from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.sampling import affine_points
 from layercc.jobs.contraction import Contraction, GroupDim, Matrices
 from layercc.jobs.resampling import SampleGrid
+from layercc.kernels.element_types import FLOATS
 from layercc.lower.context import Context
 from layercc.lower.movement import fill_with
 from layercc.lower.registry import lowering
@@ -31,7 +31,7 @@ def affine_grid(context: Context, node: Node) -> None:
     """The product of a constant, the regular grid, with each transposed matrix."""
     call = context.call_of(node)
     theta = context.tensor(node.inputs[0])
-    if theta.dtype not in (DType.f32, DType.f64):
+    if str(theta.dtype) not in FLOATS:
         raise UnsupportedError(f"{node}: elements of type {theta.dtype}; f32 or f64 would fit")
     y = context.output(node.outputs[0])
     batch, *spatial, rank = y.shape

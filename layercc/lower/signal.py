@@ -18,6 +18,7 @@ from ir.dtypes import DType
 from ir.graph import Node
 from ir.ops.signal import dft_axis
 from layercc.jobs.contraction import Contraction, GroupDim, Matrices
+from layercc.kernels.element_types import FLOATS
 from layercc.lower.context import Context
 from layercc.lower.movement import transposed
 from layercc.lower.registry import lowering
@@ -154,7 +155,7 @@ def _matrix(
     dtype: DType,
     window: np.ndarray | None = None,
 ) -> Matrices:
-    if dtype not in (DType.f32, DType.f64):
+    if str(dtype) not in FLOATS:
         raise UnsupportedError(f"{node}: elements of type {dtype}; f32 or f64 would fit")
     if math.prod(transform.shape) > _MOST_ELEMENTS:
         raise UnsupportedError(

@@ -12,8 +12,10 @@ import numpy as np
 
 from layercc.cpu.isa import host_isa
 from layercc.kernels.declaration import INT, pointer
-from layercc.kernels.intrinsics import load_bf16, load_f16, store_bf16, store_f16
+from layercc.kernels.expressions import load, store
 from tests.cpu.native_calls import NativeFunction
+
+load_f16, load_bf16, store_f16, store_bf16 = load("f16"), load("bf16"), store("f16"), store("bf16")
 
 
 def load_f16_all(task: INT, x: pointer("f16"), y: pointer("f32"), n: INT):

@@ -20,6 +20,7 @@ from layercc.cpu.tiles import lanes
 from layercc.jobs.contraction import Contraction
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.windows import Axes
+from layercc.kernels.element_types import FLOATS
 
 #: Undilated windows of these (widths, strides) have a kernel that shares input pixels between
 #: taps; so wide a run of taps still fits the registers.
@@ -31,7 +32,7 @@ _TASK_FLOPS = 1 << 18
 def fits(job: Contraction, precision: str) -> bool:
     """At every precision; a window over floats, one channel a group, of not too many taps."""
     return (
-        str(job.x.dtype) in ("f32", "f64")
+        str(job.x.dtype) in FLOATS
         and job.window is not None
         and job.depth == 1
         and len(job.groups) == 1

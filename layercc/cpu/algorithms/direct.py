@@ -12,15 +12,15 @@ from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided
 from layercc.cpu.limits import Limits
 from layercc.jobs.contraction import Contraction
+from layercc.kernels.element_types import MULTIPLIED
 
-ELEMENTS = ("f32", "f64", "i32", "u32", "i64", "u64")
 #: Terms of a sum that the look-up of a row costs as much as.
 LOOK_UP = 12
 
 
 def fits(job: Contraction, precision: str) -> bool:
     """At every precision."""
-    return str(job.x.dtype) in ELEMENTS
+    return str(job.x.dtype) in MULTIPLIED
 
 
 def cost(job: Contraction, limits: Limits) -> float:

@@ -19,6 +19,7 @@ from layercc.cpu.emit.records import Strided
 from layercc.cpu.limits import Limits
 from layercc.jobs.contraction import Contraction
 from layercc.jobs.windows import Axes, Axis
+from layercc.kernels.element_types import FLOATS
 
 #: With as many channels, sums are long enough as they are.
 _ENOUGH_CHANNELS = 16
@@ -27,7 +28,7 @@ _ENOUGH_CHANNELS = 16
 def fits(job: Contraction, precision: str) -> bool:
     """At every precision; floats of few channels, all of which lie side by side."""
     return (
-        str(job.x.dtype) in ("f32", "f64")
+        str(job.x.dtype) in FLOATS
         and job.window is not None
         and job.group_count == 1
         and job.depth < _ENOUGH_CHANNELS

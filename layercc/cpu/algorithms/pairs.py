@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ir.dtypes import DType
+from ir.dtypes import DTYPE_SETS, DType
 from layercc.buffers import Tensor
 from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.direct import LOOK_UP
@@ -32,7 +32,7 @@ from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.pointwise import Pointwise
 from layercc.kernels.expressions import Step
 
-BYTES = (DType.u8, DType.i8)
+BYTES = DTYPE_SETS["byte"]
 
 
 def fits(job: Contraction, precision: str) -> bool:

@@ -30,6 +30,7 @@ from layercc.cpu.tiles import WORDS, choose_vectors, lanes, tile_rows
 from layercc.jobs.contraction import Contraction, Epilogue, GroupDim, Operand
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.windows import Axes, Axis
+from layercc.kernels.element_types import MULTIPLIED, UNSIGNED
 
 #: Panels of weights beyond this size are each used for all rows before the next is read.
 _CACHED_WEIGHTS = 1 << 19
@@ -39,7 +40,7 @@ _LEAST_TASKS = 16
 #: Bytes of a word of elements of 8 bits.
 BYTES = 4
 #: Products and sums that wrap around are the same bits for either sign: one kernel serves both.
-_SIGNED = {"u32": "i32", "u64": "i64"}
+_SIGNED = {name: f"i{name[1:]}" for name in MULTIPLIED if name in UNSIGNED.values()}
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ def _merged(dims: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 def pack_weights(isa: Isa, array: np.ndarray, vectors: int) -> np.ndarray:
     """`[group, taps, depth, columns]` → `[group, panel, taps, depth, width]`, zero beyond."""
     groups, taps, depth, columns = array.shape
-    width = vectors * lanes(isa, {4: "f32", 8: "f64"}[array.itemsize])
+    width = vectors * (isa.vector_bytes // array.itemsize)
     panels = -(-columns // width)
     made = aligned_zeros((groups, panels, taps, depth, width), array.dtype)
     for panel in range(panels):

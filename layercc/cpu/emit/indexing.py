@@ -17,6 +17,7 @@ from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels import gathering as kernels
 from layercc.jobs import indexing as jobs
 from layercc.jobs.movement import strides_of
+from layercc.kernels.element_types import ELEMENT_TYPES
 
 #: Indices that a task looks up at least.
 _LOOKUPS = 1 << 12
@@ -123,7 +124,7 @@ def _scattered_as(dtype: DType, reduction: str) -> str:
     """The type under which updates are handled: by size if they are only moved."""
     if reduction == "none":
         return moved_as(dtype)
-    if str(dtype)[0] not in "fiu" and dtype != DType.bf16:
+    if str(dtype) not in ELEMENT_TYPES or dtype is DType.bool:
         raise UnsupportedError(f"no kernel for reduction {reduction!r} of {dtype}")
     return str(dtype)
 

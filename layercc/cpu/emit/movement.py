@@ -16,6 +16,7 @@ from layercc.cpu.kernels import movement as kernels
 from layercc.cpu.kernels.copy import copy as copy_kernel
 from layercc.cpu.kernels.fill import fill as fill_kernel
 from layercc.jobs.movement import Fill, Move
+from layercc.kernels.element_types import UNSIGNED
 
 #: Elements a task of a simple loop takes: large enough to hide the cost of a task.
 CHUNK = 1 << 15
@@ -25,7 +26,6 @@ _OUTER_DIMS = 5
 _TRANSPOSE_DIMS = 4
 _TRANSPOSE_BLOCK = 64
 _TILE = 16
-_BY_SIZE = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
 Dim = tuple[int, int, int]  # size, source stride, target stride
 
@@ -35,9 +35,9 @@ def moved_as(dtype: DType) -> str:
 
     Raises UnsupportedError for elements of 16 bytes (c128).
     """
-    if dtype.itemsize not in _BY_SIZE:
+    if dtype.itemsize not in UNSIGNED:
         raise UnsupportedError(f"no kernel moves elements of type {dtype}")
-    return _BY_SIZE[dtype.itemsize]
+    return UNSIGNED[dtype.itemsize]
 
 
 @emitter(Move)

@@ -25,7 +25,7 @@ def pointwise(expression: tuple, inner_strides: tuple, outer_rank: int):
     is written, and no other is read from its place. So the freedom that `noalias` gives to
     reorder loads and stores of different elements does no harm.
     """
-    from layercc.kernels.expressions import build, load, storage_dtype, store
+    from layercc.kernels.expressions import build, load, store
     from layercc.kernels.intrinsics import offset
 
     inputs, steps, outputs = expression
@@ -33,7 +33,7 @@ def pointwise(expression: tuple, inner_strides: tuple, outer_rank: int):
     names = {"INT": INT, "f": build(expression), "offset": offset}
     for dtype in {*inputs, *(dtypes[value] for value in outputs)}:
         names |= {f"load_{dtype}": load(dtype), f"store_{dtype}": store(dtype)}
-        names[f"pointer_{dtype}"] = pointer(storage_dtype(dtype))
+        names[f"pointer_{dtype}"] = pointer(dtype)
     source = _source(inputs, tuple(dtypes[value] for value in outputs), inner_strides, outer_rank)
     exec(source, names)
     return names["body"]

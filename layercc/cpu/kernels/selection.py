@@ -15,12 +15,13 @@ def top_k(dtype: str, largest: bool):
     Of equal elements the one with the lower index comes first; NaN counts as the largest. Tasks:
     rows (o, i) in chunks.
     """
-    from layercc.kernels.expressions import load
+    from layercc.kernels.element_types import FLOATS
+    from layercc.kernels.expressions import compute_dtype, load
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
     load_x = load(dtype)
-    is_float = dtype in ("f16", "bf16", "f32", "f64")
+    is_float = compute_dtype(dtype) in FLOATS
 
     @jit
     def above(a, b):
