@@ -150,7 +150,7 @@ def test_computed_weights_are_packed_once(op: str) -> None:
         inputs = named(arrays(op, time, 2, 5, 7))
         graph = one_node(op, list(inputs.values()), {}, 2)
         shapes = {name: array.shape for name, array in inputs.items()}
-        calls = lower(graph, shapes, {}, Weights(), chosen_isa()).calls
+        calls = lower(graph, shapes, Weights(), chosen_isa()).calls
         return sum(call.key.family == "pack_panels" for call in calls)
 
     assert packings(1) == packings(9) > 0
