@@ -25,7 +25,9 @@ from ir.graph import Graph
 from ir.inference import infer
 from ir.units import align
 from layercc.cpu.isa import host_isa
-from layercc.lower import Weights, lower
+from layercc.cpu.programs import program_of
+from layercc.cpu.weights import Weights
+from layercc.lower import lower
 from layercc.passes import run_passes
 
 PHASES = ("infer", "check", "passes", "lower", "compile")
@@ -52,7 +54,7 @@ def measure(graph: Graph) -> list[float]:
     optimized = run_passes(graph)
     shapes = {value.name: value.shape for value in graph.inputs}
     try:
-        found.append(_seconds(lambda: lower(optimized, shapes, Weights(), host_isa())))  # type: ignore[arg-type]
+        found.append(_seconds(lambda: program_of(lower(optimized, shapes), Weights(), host_isa())))  # type: ignore[arg-type]
     except LayerccError:
         found.append(math.nan)
     with warnings.catch_warnings():

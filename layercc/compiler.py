@@ -18,17 +18,17 @@ from ir.graph import Graph
 from ir.inference import infer
 from ir.inferred import Inference
 from ir.verifier import verify
-from layercc.cpu.target import CpuTarget
 from layercc.options import Options, Precision, target_of
 from layercc.session.model import CompiledModel
 from layercc.session.specialization import optimize
+from layercc.target import Target
 
 
 def compile(
     model: Any,
     example_inputs: Any = None,
     *,
-    target: str | CpuTarget = "cpu",
+    target: str | Target = "cpu",
     precision: Precision = "highest",
     threads: int | None = None,
 ) -> CompiledModel:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from ir.diagnostics import UnsupportedError
 from layercc.cpu.target import CpuTarget
+from layercc.target import Target
 
 Precision = Literal["highest", "high", "medium"]
 
@@ -24,7 +25,7 @@ class Options:
     that is none.
     """
 
-    target: CpuTarget = field(default_factory=CpuTarget)
+    target: Target = field(default_factory=CpuTarget)
     precision: Precision = "highest"
     threads: int | None = None
     choices: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
@@ -42,16 +43,16 @@ class Options:
         object.__setattr__(self, "choices", tuple(sorted(dict(self.choices).items())))
 
 
-def target_of(given: Any) -> CpuTarget:
+def target_of(given: Any) -> Target:
     """The target that a caller means: one itself, or its name.
 
     Raises UnsupportedError for a name that is not known, TypeError for what is neither.
     """
-    if isinstance(given, CpuTarget):
+    if isinstance(given, Target):
         return given
     if not isinstance(given, str):
         kind = type(given).__name__
-        raise TypeError(f"target: a name or a CpuTarget would fit; a {kind} was given")
+        raise TypeError(f"target: a name or a Target would fit; a {kind} was given")
     if given != "cpu":
         raise UnsupportedError(f"target {given!r} is not there yet; 'cpu' is")
     return CpuTarget()

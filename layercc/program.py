@@ -2,7 +2,7 @@
 
 A `Program` says which kernels run, in which order, over how many tasks, and with which arguments.
 Arguments that are addresses name a buffer and a byte offset; where the buffers lie is decided by
-the memory plan (`layercc.lower.memory`) and, per running call, by the runtime.
+the memory plan (`layercc.memory_plan`) and, per running call, by the runtime.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from layercc.buffers import Address, Buffer
 from layercc.jobs.job import Check
+from layercc.jobs.workload import Port
 from layercc.kernels.declaration import KernelKey
 
 #: What an argument of a kernel holds: an integer, a float, or an address.
@@ -35,15 +36,6 @@ class KernelCall:
     def buffers(self) -> list[Buffer]:
         """Every buffer that the call reads or writes."""
         return [word.buffer for word in self.arguments.values() if isinstance(word, Address)]
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A model input or output at fixed shape."""
-
-    name: str
-    dtype: np.dtype
-    shape: tuple[int, ...]
 
 
 @dataclass(eq=False)

@@ -25,11 +25,11 @@ from unittest.mock import patch
 import numpy as np
 
 from ir.diagnostics import LayerccError
+from layercc.cpu.runtime import plan as plans
+from layercc.cpu.runtime.arenas import Arena, Arenas, address_of
+from layercc.cpu.runtime.native import Kernels
+from layercc.cpu.runtime.plan import Plan
 from layercc.program import Buffer, Program
-from layercc.runtime import plan as plans
-from layercc.runtime.arenas import Arena, Arenas, address_of
-from layercc.runtime.native import Kernels
-from layercc.runtime.plan import Plan
 
 Edge = Literal["end", "start"]
 _PAGE = mmap.PAGESIZE

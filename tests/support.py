@@ -13,10 +13,12 @@ from ir.inference import infer
 from ir.interpreter import interpret
 from ir.types import TensorType
 from layercc.cpu.isa import Isa, host_isa
-from layercc.lower import Weights, concrete_inference, lower
+from layercc.cpu.programs import program_of
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.runtime.plan import Plan
+from layercc.cpu.weights import Weights
+from layercc.lower import concrete_inference, lower
 from layercc.passes import run_passes
-from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import Plan
 from layercc.session.specialization import specialized
 
 chosen: list[Isa] = []  # what tests marked `every_isa` compile for; see conftest.py
@@ -86,7 +88,7 @@ def run_graph(
     if inference.errors:  # shapes that depend on values
         graph = specialized(graph, values)
         inference = concrete_inference(graph, shapes)
-    program = lower(graph, shapes, Weights(), isa, inference)
+    program = program_of(lower(graph, shapes, inference), Weights(), isa)
     arrays = [np.ascontiguousarray(inputs[name]) for name in graph.input_names]
     made = Plan(program, default_kernels(isa)).run(arrays, threads)
     return dict(zip(graph.output_names, made, strict=True))

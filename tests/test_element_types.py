@@ -24,7 +24,7 @@ LISTS = {
     "layercc.kernels.element_types": "its own table of what processors compute in",
     "layercc.kernels.narrowing": "how each of those that float32 cannot hold is narrowed",
     "layercc.kernels.declaration": "what an argument word of a kernel holds",
-    "layercc.runtime.plan": "the same",
+    "layercc.cpu.runtime.plan": "the same",
     "layercc.cpu.microkernel": "LLVM's types of the floats that processors compute in",
     "layercc.cpu.depthwise_tile": "the same",
     "layercc.kernels.math_intrinsics": "Numba's types of those",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
     "layercc.buffers": ("ir.dtypes",),
+    "layercc.cores": (),
     "layercc.jobs": (
         "ir.diagnostics",
         "ir.dtypes",
@@ -25,9 +26,25 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.kernels.expressions",
     ),
     "layercc.kernels": ("ir.scalar", "ir.primitives"),
-    "layercc.program": ("layercc.buffers", "layercc.jobs.job", "layercc.kernels.declaration"),
+    "layercc.program": (
+        "layercc.buffers",
+        "layercc.jobs.job",
+        "layercc.jobs.workload",
+        "layercc.kernels.declaration",
+    ),
+    "layercc.memory_limit": (
+        "ir.diagnostics",
+        "ir.graph",
+        "ir.inference",
+        "ir.units",
+        "layercc.memory_plan",
+        "layercc.program",
+    ),
+    "layercc.memory_plan": ("layercc.buffers", "layercc.program"),
+    "layercc.target": ("layercc.jobs.workload",),
+    "layercc.timing": (),
     "layercc.cpu": ("layercc.kernels",),
-    "layercc.cpu.weights": (),
+    "layercc.cpu.target": ("layercc.target",),
     "layercc.cpu.emit": (
         "ir.diagnostics",
         "ir.dtypes",
@@ -35,11 +52,26 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.jobs",
         "layercc.program",
     ),
+    "layercc.cpu.programs": (
+        "ir.diagnostics",
+        "layercc.jobs.workload",
+        "layercc.memory_limit",
+        "layercc.memory_plan",
+        "layercc.program",
+    ),
     "layercc.cpu.algorithms": (
         "ir.diagnostics",
         "ir.dtypes",
         "layercc.buffers",
         "layercc.jobs",
+    ),
+    "layercc.cpu.runtime": (
+        "ir.diagnostics",
+        "layercc.buffers",
+        "layercc.cores",
+        "layercc.jobs",
+        "layercc.program",
+        "layercc.target",
     ),
     "layercc.frontends": ("ir",),
     "layercc.layers": ("ir",),
@@ -49,39 +81,24 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.buffers",
         "layercc.jobs",
         "layercc.kernels",
-        "layercc.program",
-        "layercc.cpu.algorithms",
-        "layercc.cpu.emit",
-        "layercc.cpu.emitters",
-        "layercc.cpu.kernels",
-        "layercc.cpu.isa",
-        "layercc.cpu.tiles",
-        "layercc.cpu.weights",
+        "layercc.memory_limit",
     ),
-    "layercc.timing": (),
-    "layercc.options": ("ir.diagnostics", "layercc.cpu.target"),
-    "layercc.runtime": (
-        "ir.diagnostics",
-        "layercc.buffers",
-        "layercc.cpu",
-        "layercc.jobs.job",
-        "layercc.kernels",
-        "layercc.program",
-    ),
+    "layercc.options": ("ir.diagnostics", "layercc.cpu.target", "layercc.target"),
     "layercc.session": (
         "ir",
-        "layercc.cpu.target",
+        "layercc.cores",
         "layercc.lower",
+        "layercc.memory_limit",
         "layercc.options",
         "layercc.passes",
-        "layercc.runtime",
+        "layercc.target",
     ),
     "layercc.compiler": (
         "ir",
-        "layercc.cpu.target",
         "layercc.frontends",
         "layercc.options",
         "layercc.session",
+        "layercc.target",
     ),
     "layercc.tools": (
         "ir",
@@ -92,7 +109,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.lower",
         "layercc.options",
         "layercc.passes",
-        "layercc.runtime",
         "layercc.session",
         "layercc.timing",
     ),
@@ -112,7 +128,7 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
 }
 
 #: Folders whose modules may not import Numba when they are imported: a warm start does without.
-LAZY_NUMBA = ("layercc.cpu.kernels", "layercc.runtime", "layercc.cpu.executor")
+LAZY_NUMBA = ("layercc.cpu.kernels", "layercc.cpu.runtime", "layercc.cpu.executor")
 
 
 @cache
@@ -150,8 +166,8 @@ def imports_to_run(module: str) -> frozenset[str]:
     """Files of this project that one needs to do its work.
 
     They are those it imports, inside functions too (but not for type checkers alone), with the
-    packages around them, which run first; and those it finds by going through a folder: its own,
-    and the packages that it imports.
+    packages around them, which run first; and those it finds by going through a folder: that of
+    a package that it imports, or its own if it is one.
     """
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
     for node in ast.walk(tree):
@@ -160,8 +176,9 @@ def imports_to_run(module: str) -> frozenset[str]:
     found = {name for name in _imported(ast.walk(tree)) if name in modules()}
     if "pkgutil" in imports(module):
         packages = {name for name in found if modules()[name].name == "__init__.py"}
-        own = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
-        for package in {own, *packages}:
+        if modules()[module].name == "__init__.py":
+            packages.add(module)
+        for package in packages:
             found |= {name for name in modules() if name.rpartition(".")[0] == package}
     for name in list(found):
         while (name := name.rpartition(".")[0]) and not inside(module, name):

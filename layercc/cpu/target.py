@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from layercc.cpu.isa import Isa, host_isa, is_executable, isa_named
+from layercc.target import Backend, Target
 
 
 @dataclass(frozen=True)
-class CpuTarget:
+class CpuTarget(Target):
     """A processor. `isa` names an instruction set, `avx512`, `avx2`, `neon` or `portable`, with the
     extensions of it that this machine has, or is one; without it, it is the best that the machine
     has on which the model runs.
@@ -26,6 +28,12 @@ class CpuTarget:
         if self.isa is None:
             return host_isa()
         return self.isa if isinstance(self.isa, Isa) else isa_named(self.isa)
+
+    def open(self, *, precision: str, choices: Mapping[str, str]) -> Backend:
+        """Imports what makes and runs programs."""
+        from layercc.cpu.runtime.backend import CpuBackend
+
+        return CpuBackend(self.resolved(), precision, choices)
 
     def runs_here(self) -> bool:
         """Whether this machine has all its instructions."""

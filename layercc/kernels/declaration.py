@@ -20,7 +20,7 @@ parameters (data types, tile sizes, expressions; never shapes, which are argumen
         return body
 
     key = scale.key("f32")                       # KernelKey: scale[f32]
-    kernels.get(key)                             # layercc.runtime.native.Kernels: native code
+    kernels.get(key)                             # layercc.cpu.runtime.native.Kernels: native code
 
 The first argument, ``task``, is the task's number; the others arrive as 64-bit words in the order
 written, each converted by its annotation:

@@ -1,6 +1,6 @@
-"""Lowering: an optimized graph at concrete shapes becomes a `Program`.
+"""Lowering: an optimized graph at concrete shapes becomes jobs, which a target emits.
 
-Each op's lowering (one file a family) picks kernels and their parameters and appends calls.
+Each op's lowering (one file a family) says what is to be computed.
 """
 
 from __future__ import annotations
@@ -13,23 +13,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-import layercc.cpu.emitters  # noqa: F401  registers what emits jobs
 from ir.diagnostics import Diagnostic, UnsupportedError
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer
 from ir.registry import OpError
-from layercc.buffers import Buffer
-from layercc.cpu.emit.builder import Builder
-from layercc.cpu.isa import Isa
-from layercc.cpu.weights import Weights
-from layercc.lower.context import Context, Tensor
-from layercc.lower.limits import check_program, check_values
-from layercc.lower.memory import plan_memory
+from layercc.buffers import Buffer, Tensor
+from layercc.jobs.movement import Move
+from layercc.jobs.workload import Port, Workload
+from layercc.lower.context import Context
 from layercc.lower.registry import find_lowering, lowered_ops, lowering, lowering_name
-from layercc.program import Port, Program
+from layercc.memory_limit import check_values
 
 __all__ = [
-    "Weights",
     "check_supported",
     "concrete_inference",
     "lower",
@@ -93,18 +88,13 @@ def concrete_inference(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> I
 def lower(
     graph: Graph,
     shapes: Mapping[str, tuple[int, ...]],
-    weights: Weights,
-    isa: Isa,
     inference: Inference | None = None,
-    precision: str = "highest",
-    choices: Mapping[str, str] | None = None,
-) -> Program:
-    """The program of an optimized graph at concrete input `shapes`, for an instruction set.
+) -> Workload:
+    """The jobs of an optimized graph at concrete input `shapes`.
 
-    `inference` is what `concrete_inference` finds, if the caller has it; `precision` and `choices`
-    are those of `layercc.options.Options`. Raises ShapeError when the shapes do not fit the graph,
-    UnsupportedError for ops without a lowering, MemoryLimitError where a run would take more memory
-    than is left.
+    `inference` is what `concrete_inference` finds, if the caller has it. Raises ShapeError when the
+    shapes do not fit the graph, UnsupportedError for ops without a lowering, MemoryLimitError for
+    values that memory cannot hold.
     """
     what = f"graph {graph.name!r} at these input shapes"
     if inference is None:
@@ -113,7 +103,8 @@ def lower(
     check_supported(graph, inference)
     nodes = needed_nodes(graph, inference.values)
     check_values(nodes, inference)
-    program = Program(
+    workload = Workload(
+        graph.name,
         [Port(v.name, v.dtype.value, tuple(shapes[v.name])) for v in graph.inputs],
         [
             Port(v.name, t.dtype.value, t.shape)  # type: ignore[arg-type]
@@ -121,22 +112,20 @@ def lower(
             for t in [inference.types[v.name]]
         ],
     )
-    context = Context(graph, inference, nodes, Builder(program, weights, isa, precision, choices))
-    for slot, port in enumerate(program.inputs):
+    context = Context(graph, inference, nodes, workload)
+    for slot, port in enumerate(workload.inputs):
         kind = inference.types[port.name]
         nbytes = math.prod(port.shape) * kind.dtype.itemsize
         context.bind(port.name, Tensor(Buffer("input", nbytes, slot), kind.dtype, port.shape))
     for node in nodes:
         context.node = node
-        emit = find_lowering(node)
-        assert emit is not None  # check_supported
+        lowering_of_node = find_lowering(node)
+        assert lowering_of_node is not None  # check_supported
         try:
-            emit(context, node)
+            lowering_of_node(context, node)
         except UnsupportedError as error:
-            if error.nodes:
-                raise
-            place = "" if str(error).startswith(str(node)) else f"{node}: "
-            raise UnsupportedError(f"{place}{error}", error.ops, [node.name]) from None
+            error.nodes = error.nodes or (node.name,)
+            raise
         except OpError as error:
             inference.diagnostics.append(
                 Diagnostic(error.code, str(error), node.name, node.op, node.source)
@@ -145,21 +134,17 @@ def lower(
         context.finish(node)
     context.node = None
     _place_outputs(context)
-    plan_memory(program)
-    check_program(program, what)
-    return program
+    return workload
 
 
 def _place_outputs(context: Context) -> None:
     """Lets the graph's outputs be written straight into the caller's arrays where possible."""
-    from layercc.lower.movement import copy
-
-    for slot, port in enumerate(context.program.outputs):
+    for slot, port in enumerate(context.workload.outputs):
         tensor = context.tensor(port.name)
         buffer = tensor.buffer
         whole = tensor.offset == 0 and tensor.nbytes == buffer.nbytes
         if buffer.space == "arena" and whole:
             buffer.space, buffer.slot = "output", slot
         else:
-            target = Buffer("output", tensor.nbytes, slot)
-            copy(context, tensor, Tensor(target, tensor.dtype, tensor.shape))
+            target = Tensor(Buffer("output", tensor.nbytes, slot), tensor.dtype, tensor.shape)
+            context.emit(Move(tensor, target, (tensor.size,), (1,), (1,)))

@@ -1,12 +1,11 @@
-"""What a lowering works with: where values lie, and the jobs that it gives to the target."""
+"""What a lowering works with: where values lie, and the jobs that it adds to the workload."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from ir.graph import Graph, Node
 from ir.inference import Inference, call_for
 from ir.registry import Call
 from layercc.buffers import Buffer, Tensor, scratch
-from layercc.cpu.emit.builder import Builder, Given
-from layercc.cpu.isa import Isa
 from layercc.jobs.job import Check, Job
-from layercc.kernels.declaration import KernelKey
+from layercc.jobs.workload import NodeJob, Workload
 
-__all__ = ["Context", "Given", "Tensor"]
+__all__ = ["Context", "Tensor"]
 
 
 class Context:
@@ -31,27 +28,18 @@ class Context:
     """
 
     def __init__(
-        self, graph: Graph, inference: Inference, nodes: Sequence[Node], builder: Builder
+        self, graph: Graph, inference: Inference, nodes: Sequence[Node], workload: Workload
     ) -> None:
         self.graph = graph
         self.inference = inference
-        self.builder = builder
-        self._node: Node | None = None  # being lowered
+        self.workload = workload
+        self.node: Node | None = None  # being lowered
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[int, tuple[np.ndarray, Tensor]] = {}  # by id of the array
         self._unread = Counter(name for node in nodes for name in dict.fromkeys(node.reads()))
         for name in graph.output_names:
             self._unread[name] += 1
         self._holders: dict[int, set[str]] = {}  # buffer id → values that lie in it
-
-    @property
-    def node(self) -> Node | None:
-        return self._node
-
-    @node.setter
-    def node(self, node: Node | None) -> None:
-        self._node = node
-        self.builder.node = node.name if node else ""
 
     # What is known
 
@@ -135,8 +123,10 @@ class Context:
     # Jobs
 
     def emit(self, job: Job) -> None:
-        """Gives a job to the target."""
-        self.builder.emit(job)
+        """Adds a job to the workload."""
+        node = self.node
+        name, label = (node.name, str(node)) if node else ("", "the outputs")
+        self.workload.jobs.append(NodeJob(job, name, label))
 
     def check(self, index: int) -> Check:
         """Whose values are checked when input `index` of the node being lowered is used."""
@@ -150,19 +140,3 @@ class Context:
         """Called after each node: its inputs have one reader less."""
         for name in dict.fromkeys(node.reads()):
             self._unread[name] -= 1
-
-    # What is left of calls
-
-    @property
-    def isa(self) -> Isa:
-        return self.builder.isa
-
-    @property
-    def program(self) -> Any:
-        return self.builder.program
-
-    def packed(self, name: str, recipe: str, pack: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-        return self.builder.packed(self.tensor(name), recipe, pack)
-
-    def call(self, key: KernelKey, tasks: int, *, flops: int = 0, **arguments: Given) -> None:
-        self.builder.call(key, tasks, flops=flops, **arguments)

@@ -10,13 +10,12 @@ import numpy as np
 from ir.defaults import bind_defaults
 from ir.diagnostics import LayerccError
 from ir.graph import Graph
+from layercc.cores import usable_cores
 from layercc.options import Options
-from layercc.runtime.cores import usable_cores
-from layercc.runtime.plan import Plan
 from layercc.session.inputs import DENSE, by_name, check_sizes
-from layercc.session.partition import PartitionedPlan
 from layercc.session.plans import Planner
 from layercc.session.specialization import Optimized
+from layercc.target import Runnable
 
 _ndarray = np.ndarray
 #: Sets of overridden defaults whose models are kept; the oldest go first.
@@ -86,7 +85,7 @@ class CompiledModel:
 
     def plan(
         self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, Any] | None = None
-    ) -> Plan | PartitionedPlan:
+    ) -> Runnable:
         """The plan for these input shapes, made now if need be; a partition where some
         nodes cannot be compiled.
 

@@ -26,20 +26,15 @@ from ir.inference import Inference, extend, infer
 from ir.interpreter import run_node
 from ir.types import TensorType
 from layercc.lower import needed_nodes
-from layercc.lower.limits import check_values
+from layercc.memory_limit import check_values
 from layercc.session.inputs import DENSE, SMALL, Inputs
+from layercc.target import Runnable
 
 #: Trips of a Loop: one that goes on for longer, some seconds at the least, may never end.
 _MOST_TRIPS = 1 << 18
 
 Arrays = Mapping[str, np.ndarray]
 Types = Mapping[str, TensorType]
-
-
-class Runnable(Protocol):
-    """A plan of either kind."""
-
-    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]: ...
 
 
 class Plans(Protocol):
@@ -54,7 +49,7 @@ class Plans(Protocol):
 PlansOf = Callable[[Graph, Inference], Plans]
 
 
-class PartitionedPlan:
+class PartitionedPlan(Runnable):
     """Runs a graph, whose types are known as far as can be, at any input shapes.
 
     `fallback`: the nodes that NumPy runs, by name.

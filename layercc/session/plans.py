@@ -22,18 +22,9 @@ from ir.diagnostics import InputError, MemoryLimitError, ShapeError, Unsupported
 from ir.dims import evaluate, symbols
 from ir.graph import Graph
 from ir.inference import Inference, infer
-from layercc.lower import (
-    Weights,
-    check_supported,
-    concrete_inference,
-    lower,
-    unsupported_nodes,
-)
+from layercc.lower import check_supported, concrete_inference, lower, unsupported_nodes
 from layercc.options import Options
 from layercc.passes import SIMPLIFY, run_passes
-from layercc.runtime.arenas import Arenas
-from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import Plan
 from layercc.session.inputs import SMALL, Inputs
 from layercc.session.partition import PartitionedPlan
 from layercc.session.specialization import (
@@ -44,6 +35,7 @@ from layercc.session.specialization import (
     specialized,
     undecided_nodes,
 )
+from layercc.target import Runnable
 
 #: Plans, and optimized graphs, that a model keeps; the oldest go first.
 _MOST_PLANS = 256
@@ -70,20 +62,20 @@ class Planner:
         """`optimized` is the graph after `optimize`, if the caller has it."""
         self.graph = graph
         self.options = options
-        self._isa = options.target.resolved()
+        self._backend = options.target.open(
+            precision=options.precision, choices=dict(options.choices)
+        )
         self.inputs = Inputs(graph.inputs)
-        self.plans: dict[PlanKey, Plan | PartitionedPlan] = {}
+        self.plans: dict[PlanKey, Runnable] = {}
         self.specialized: list[int] = []
         self._optimized: dict[tuple[bytes, ...], Optimized] = {}  # by values of these inputs
         if optimized is not None:
             self._optimized[()] = optimized
-        self._weights = Weights()
-        self._arenas = Arenas()
         self._partitioned: PartitionedPlan | None = None
         self._reset_lock()
         _planners.add(self)
 
-    def plan_for(self, arrays: Sequence[np.ndarray]) -> Plan | PartitionedPlan:
+    def plan_for(self, arrays: Sequence[np.ndarray]) -> Runnable:
         """The plan for dense arrays of the declared dtypes, made now if need be.
 
         Raises InputError when the shapes do not fit the declared ones, or values that shapes
@@ -224,7 +216,7 @@ class Planner:
 
     def _make(
         self, graph: Graph, found: Inference, undecided: set[str], shapes: Shapes
-    ) -> Plan | PartitionedPlan:
+    ) -> Runnable:
         """The plan of an optimized graph at shapes that fit; a partition where nodes in it are
         undecided, or have no kernels."""
         fallback = undecided | {node.name for node in unsupported_nodes(graph, found)}
@@ -232,9 +224,7 @@ class Planner:
         if not fallback:
             by_name = dict(zip(self.inputs.names, shapes, strict=True))
             try:
-                precision, choices = self.options.precision, dict(self.options.choices)
-                program = lower(graph, by_name, self._weights, self._isa, found, precision, choices)
-                return Plan(program, default_kernels(self._isa), self._arenas)
+                return self._backend.plan(lower(graph, by_name, found))
             except UnsupportedError as caught:  # a kernel that is there does not take these types
                 fallback, error = set(caught.nodes), caught
             except ShapeError as caught:  # or wants values known that no shape hangs on
@@ -278,7 +268,7 @@ class Planner:
         """The planner of a section of the graph."""
         return Planner(graph, self.options, optimize(graph, inference))
 
-    def _keep_plan(self, key: PlanKey, plan: Plan | PartitionedPlan) -> None:
+    def _keep_plan(self, key: PlanKey, plan: Runnable) -> None:
         """Enters a plan; the oldest make room."""
         _keep(self.plans, key, plan, _MOST_PLANS)
         held = sum(each.nbytes for each in self.plans.values())

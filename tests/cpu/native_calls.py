@@ -8,8 +8,8 @@ import numpy as np
 
 from layercc.cpu.isa import host_isa
 from layercc.cpu.numba_target import compile_library
+from layercc.cpu.runtime.loading import load_object
 from layercc.kernels.declaration import KernelFamily
-from layercc.runtime.loading import load_object
 
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)
 

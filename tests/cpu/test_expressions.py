@@ -11,9 +11,9 @@ import pytest
 from ir import scalar
 from ir.dtypes import DType
 from layercc.cpu.isa import host_isa
+from layercc.cpu.runtime.native import default_kernels
 from layercc.kernels.declaration import INT, kernel_family, pointer
 from layercc.kernels.expressions import ABSENT, build, passing
-from layercc.runtime.native import default_kernels
 from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from layercc.cpu.isa import host_isa
+from layercc.cpu.runtime.native import default_kernels
 from layercc.kernels.declaration import INT, kernel_family, pointer
-from layercc.runtime.native import default_kernels
 from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
 

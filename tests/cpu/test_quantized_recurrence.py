@@ -6,13 +6,12 @@ import numpy as np
 
 from ir.dtypes import DType, dtype_of
 from layercc.buffers import Buffer, Tensor
-from layercc.cpu.emit.builder import Builder
+from layercc.cpu.programs import program_of
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.runtime.plan import Plan
 from layercc.cpu.weights import Weights
 from layercc.jobs.recurrence import QuantizedRecurrence, QuantizedWeights
-from layercc.lower.memory import plan_memory
-from layercc.program import Port, Program
-from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import Plan
+from layercc.jobs.workload import NodeJob, Port, Workload
 from tests.support import chosen_isa
 
 TIME, BATCH, FEATURES, HIDDEN, DIRECTIONS = 5, 3, 7, 11, 2
@@ -41,32 +40,33 @@ def run(batch_first: bool) -> list[np.ndarray]:
     if batch_first:
         x, *states = (np.ascontiguousarray(np.swapaxes(a, 0, 1)) for a in (x, *states))
         shapes = [(BATCH, TIME, DIRECTIONS, HIDDEN)] + [(BATCH, DIRECTIONS, HIDDEN)] * 2
-    program = Program(
-        [Port("x", x.dtype, x.shape)], [Port(f"y{i}", x.dtype, s) for i, s in enumerate(shapes)]
-    )
     outputs = [
         Tensor(Buffer("output", int(np.prod(shape)) * 4, slot), DType.f32, shape)
         for slot, shape in enumerate(shapes)
     ]
     gates = [(("f32",), ((name, (0,), (), "f32"),), (1,)) for name in ("sigmoid", "tanh", "tanh")]
-    isa = chosen_isa()
-    Builder(program, Weights(), isa).emit(
-        QuantizedRecurrence(
-            x=Tensor(Buffer("input", x.nbytes, 0), DType.f32, x.shape),
-            w=weights(rng, FEATURES),
-            r=weights(rng, HIDDEN),
-            bias=None,
-            lengths=constant(np.array([5, 0, 3], np.int32)),
-            initial=(constant(states[0]), constant(states[1])),
-            y=outputs[0],
-            states=(outputs[1], outputs[2]),
-            hidden=HIDDEN,
-            direction="bidirectional",
-            activations=(tuple(gates),) * DIRECTIONS,
-            batch_first=batch_first,
-        )
+    job = QuantizedRecurrence(
+        x=Tensor(Buffer("input", x.nbytes, 0), DType.f32, x.shape),
+        w=weights(rng, FEATURES),
+        r=weights(rng, HIDDEN),
+        bias=None,
+        lengths=constant(np.array([5, 0, 3], np.int32)),
+        initial=(constant(states[0]), constant(states[1])),
+        y=outputs[0],
+        states=(outputs[1], outputs[2]),
+        hidden=HIDDEN,
+        direction="bidirectional",
+        activations=(tuple(gates),) * DIRECTIONS,
+        batch_first=batch_first,
     )
-    plan_memory(program)
+    workload = Workload(
+        "lstm",
+        [Port("x", x.dtype, x.shape)],
+        [Port(f"y{i}", x.dtype, shape) for i, shape in enumerate(shapes)],
+        [NodeJob(job, "lstm", "LSTM 'lstm'")],
+    )
+    isa = chosen_isa()
+    program = program_of(workload, Weights(), isa)
     y, *last = Plan(program, default_kernels(isa)).run([x], 1)
     if batch_first:
         y, last = y.transpose(1, 2, 0, 3), [state.swapaxes(0, 1) for state in last]

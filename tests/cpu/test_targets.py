@@ -12,7 +12,7 @@ import layercc as lc
 from layercc.cpu.isa import host_isa, is_executable, isa_named
 from layercc.cpu.kernels.contraction import contraction
 from layercc.cpu.kernels.copy import copy
-from layercc.runtime.native import compile_kernel, default_kernels
+from layercc.cpu.runtime.native import compile_kernel, default_kernels
 
 BLOCK = """
 graph block(x: f32[N, 5, 7, 7]) -> (y) {
@@ -102,7 +102,7 @@ def test_options_are_pickled_with_the_model() -> None:
     ("target", "error", "words"),
     [
         ("tpu", lc.UnsupportedError, "target 'tpu' is not there yet"),
-        (5, TypeError, "a name or a CpuTarget would fit; a int was given"),
+        (5, TypeError, "a name or a Target would fit; a int was given"),
     ],
 )
 def test_targets_that_are_none(target: object, error: type[Exception], words: str) -> None:

@@ -15,12 +15,14 @@ from ir.graph import Graph
 from ir.interpreter import interpret
 from ir.registry import Op, find_op
 from layercc.cpu.isa import host_isa
-from layercc.lower import Weights, lower
+from layercc.cpu.programs import program_of
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.runtime.plan import Plan
+from layercc.cpu.weights import Weights
+from layercc.lower import lower
 from layercc.passes import run_passes
 from layercc.passes.fusion import group
 from layercc.program import Program
-from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import Plan
 from layercc.session.specialization import specialized
 from tests.lower.typed_cases import Case, arrays_of, graph_of_cases
 
@@ -63,7 +65,7 @@ def _program(graph: Graph, cases: Sequence[Case], known: Form) -> Program:
     if known is Form.SIZES:
         values = {f"{name}_{i}": case.arrays[name] for i, case in enumerate(cases)
                   for name in _sizes(case)}  # fmt: skip
-    return lower(run_passes(specialized(graph, values)), shapes, Weights(), host_isa())
+    return program_of(lower(run_passes(specialized(graph, values)), shapes), Weights(), host_isa())
 
 
 def _sizes(case: Case) -> list[str]:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layercc.lower import Weights, lower
+from layercc.cpu.programs import program_of
+from layercc.cpu.weights import Weights
+from layercc.lower import lower
 from tests.support import chosen_isa, named, one_node, reference_node, run_node
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -150,7 +152,7 @@ def test_computed_weights_are_packed_once(op: str) -> None:
         inputs = named(arrays(op, time, 2, 5, 7))
         graph = one_node(op, list(inputs.values()), {}, 2)
         shapes = {name: array.shape for name, array in inputs.items()}
-        calls = lower(graph, shapes, Weights(), chosen_isa()).calls
+        calls = program_of(lower(graph, shapes), Weights(), chosen_isa()).calls
         return sum(call.key.family == "pack_panels" for call in calls)
 
     assert packings(1) == packings(9) > 0

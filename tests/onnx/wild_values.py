@@ -36,10 +36,12 @@ from ir.types import TensorType
 from layercc import compile
 from layercc.cpu.executor import EXECUTOR_KEYS
 from layercc.cpu.isa import host_isa
+from layercc.cpu.programs import program_of
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.weights import Weights
 from layercc.kernels.declaration import KernelKey
-from layercc.lower import Weights, lower
+from layercc.lower import lower
 from layercc.passes import run_passes
-from layercc.runtime.native import default_kernels
 from tests.guarded import guard_all_plans
 from tests.ir.onnx_node_cases import node_cases
 from tests.onnx.wild_cases import more_cases
@@ -192,7 +194,7 @@ def prepare_kernels(chosen: list[Case]) -> None:
     for case in chosen:
         shapes = {name: array.shape for name, array in case.inputs.items()}
         try:
-            program = lower(run_passes(case.graph), shapes, Weights(), host_isa())
+            program = program_of(lower(run_passes(case.graph), shapes), Weights(), host_isa())
         except LayerccError:  # values decide shapes: the child compiles what it needs
             continue
         keys.update(dict.fromkeys(program.keys()))

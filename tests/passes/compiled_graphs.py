@@ -22,10 +22,12 @@ from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType, dtype_of
 from ir.graph import Graph, Node, Value
 from ir.interpreter import interpret
 from layercc.cpu.isa import host_isa
+from layercc.cpu.programs import program_of
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.weights import Weights
 from layercc.kernels.declaration import KernelKey
-from layercc.lower import Weights, lower
+from layercc.lower import lower
 from layercc.passes import run_passes
-from layercc.runtime.native import default_kernels
 from tests.guarded import guard_all_plans
 from tests.passes.random_typed_graphs import typed_graph, typed_inputs
 
@@ -123,7 +125,7 @@ def prepare_kernels(seeds: Iterable[int]) -> None:
         graph = typed_graph(seed)
         shapes = {value.name: value.shape for value in graph.inputs}
         try:
-            program = lower(run_passes(graph), shapes, Weights(), host_isa())
+            program = program_of(lower(run_passes(graph), shapes), Weights(), host_isa())
         except Exception:  # `differences` meets it again, and says so
             continue
         keys.update(dict.fromkeys(program.keys()))

@@ -18,8 +18,11 @@ from ir.diagnostics import LayerccError
 from ir.graph import Graph, Node
 from ir.inference import _Inferrer, infer
 from ir.typefill import fill_types
+from layercc import memory_plan
 from layercc.cpu.isa import host_isa
-from layercc.lower import Weights, lower, memory
+from layercc.cpu.programs import program_of
+from layercc.cpu.weights import Weights
+from layercc.lower import lower
 from layercc.passes import run_passes
 from layercc.passes.clean_imports import clean_imports
 from layercc.passes.inline_branches import inline_branches
@@ -62,13 +65,13 @@ def lines(run: Callable[[], object]) -> int:
 
 def lowered(graph: Graph) -> object:
     shapes = {value.name: value.shape for value in graph.inputs}
-    return lower(graph, shapes, Weights(), host_isa())  # type: ignore[arg-type]
+    return program_of(lower(graph, shapes), Weights(), host_isa())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("shape", "unit"), CASES)
 def test_work_is_linear_in_the_size_of_the_graph(shape, unit, monkeypatch):
-    monkeypatch.setattr(memory, "_FEW_PAIRS", 0)
-    monkeypatch.setattr(memory, "_MOST_OTHERS", 8)
+    monkeypatch.setattr(memory_plan, "_FEW_PAIRS", 0)
+    monkeypatch.setattr(memory_plan, "_MOST_OTHERS", 8)
     work: dict[str, list[int]] = {"infer": [], "check": [], "passes": [], "lower": []}
     for size in (SMALL, FACTOR * SMALL):
         graph = SHAPES[shape](size, UNITS[unit], *([DEPTH] if shape.startswith("nested") else ()))

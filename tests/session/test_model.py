@@ -11,9 +11,9 @@ import pytest
 
 import layercc as lc
 from layercc.cpu.isa import host_isa
-from layercc.runtime import native
-from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import address_of
+from layercc.cpu.runtime import native
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.runtime.plan import address_of
 from layercc.session import plans
 
 LINEAR = """
@@ -332,7 +332,7 @@ def test_plans_share_arenas():
     model = lc.compile(lc.parse_graph(CONV), threads=1)
     for size in (4, 16, 8, 16, 4):
         model(np.zeros((1, 3, size, size), np.float32))
-    arenas = model._planner._arenas
+    arenas = model._planner._backend._arenas
     largest = model.plan({"x": (1, 3, 16, 16)}).program.arena_bytes
     assert arenas.nbytes == largest > 0
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import layercc as lc
-from layercc.runtime.plan import Plan
+from layercc.cpu.runtime.plan import Plan
 from layercc.session import partition as partitions
 from layercc.session import plans
 from layercc.session.partition import PartitionedPlan, Section, partition

@@ -1,2 +1,2 @@
 """Emission: jobs become kernel calls. Each family of jobs has a file, which picks kernels, packs
-weights and splits tasks. `layercc.cpu.emitters` brings them all."""
+weights and splits tasks. `layercc.cpu.programs` brings them all."""

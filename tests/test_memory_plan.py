@@ -8,17 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import layercc as lc
+from layercc import memory_plan
 from layercc.cpu.isa import host_isa
+from layercc.cpu.programs import program_of
+from layercc.cpu.weights import Weights
 from layercc.kernels.declaration import KernelKey
-from layercc.lower import Weights, lower, memory
-from layercc.lower.memory import ALIGNMENT, plan_memory
+from layercc.lower import lower
+from layercc.memory_plan import ALIGNMENT, plan_memory
 from layercc.passes import run_passes
 from layercc.program import Address, Buffer, KernelCall, Program
 
 KEY = KernelKey("any")
 
 
-def program_of(lifetimes):
+def program_with(lifetimes):
     """A program in which buffer i, of `nbytes`, is used by the calls `first` and `last`."""
     buffers = [Buffer("arena", nbytes) for nbytes, _, _ in lifetimes]
     count = max((last for _, _, last in lifetimes), default=-1) + 1
@@ -74,7 +77,7 @@ LIFETIMES = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(LIFETIMES)
 def test_no_two_live_buffers_overlap(lifetimes):
-    program, _ = program_of(lifetimes)
+    program, _ = program_with(lifetimes)
     plan_memory(program)
     check_plan(program)
     assert program.arena_bytes >= least_bytes(program)
@@ -83,10 +86,10 @@ def test_no_two_live_buffers_overlap(lifetimes):
 @settings(max_examples=300, deadline=None)
 @given(LIFETIMES)
 def test_no_two_live_buffers_overlap_where_there_are_too_many_to_compare_orders(lifetimes):
-    program, _ = program_of(lifetimes)
+    program, _ = program_with(lifetimes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "_FEW_PAIRS", -1)
-        patch.setattr(memory, "_MOST_OTHERS", -1)
+        patch.setattr(memory_plan, "_FEW_PAIRS", -1)
+        patch.setattr(memory_plan, "_MOST_OTHERS", -1)
         plan_memory(program)
     check_plan(program)
     least = least_bytes(program)
@@ -97,7 +100,7 @@ def test_thousands_of_buffers_at_once():
     """All are alive until the last call; and a stack, where the first is needed last."""
     for lasts in ([5000] * 5000, list(range(10_000, 5000, -1))):
         sizes = [64 * (1 + i % 7) for i in range(5000)]
-        program, _ = program_of(list(zip(sizes, range(5000), lasts, strict=True)))
+        program, _ = program_with(list(zip(sizes, range(5000), lasts, strict=True)))
         plan_memory(program)
         assert program.arena_bytes == sum(sizes)
 
@@ -109,7 +112,7 @@ def test_random_programs_waste_little():
         firsts = random.integers(0, 60, 60)
         lasts = firsts + random.geometric(0.3, 60)
         sizes = 64 * random.integers(1, 2000, 60)
-        program, _ = program_of(
+        program, _ = program_with(
             list(zip(sizes.tolist(), firsts.tolist(), lasts.tolist(), strict=True))
         )
         plan_memory(program)
@@ -131,7 +134,7 @@ EXACT = [
 
 @pytest.mark.parametrize(("name", "lifetimes", "arena"), EXACT, ids=[case[0] for case in EXACT])
 def test_exact_plans(name, lifetimes, arena):
-    program, _ = program_of(lifetimes)
+    program, _ = program_with(lifetimes)
     plan_memory(program)
     check_plan(program)
     assert program.arena_bytes == arena
@@ -175,7 +178,7 @@ def test_networks(name, batch):
     graph = lc.parse_graph(NETWORKS[name])
     (x,) = graph.inputs
     shape = (batch, *x.shape[1:])
-    program = lower(run_passes(graph), {x.name: shape}, Weights(), host_isa())
+    program = program_of(lower(run_passes(graph), {x.name: shape}), Weights(), host_isa())
     check_plan(program)
     assert program.arena_bytes <= 1.3 * least_bytes(program)
     array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -187,7 +190,7 @@ def test_networks(name, batch):
 def test_a_chain_of_elementwise_ops_works_in_place():
     """Exp of a transposed value may overwrite it; the transposed value may not overwrite x."""
     text = "graph g(x: f32[64, 32]) -> (y) { t = Transpose(x)\n e = Exp(t)\n y = Transpose(e) }"
-    program = lower(lc.parse_graph(text), {"x": (64, 32)}, Weights(), host_isa())
+    program = program_of(lower(lc.parse_graph(text), {"x": (64, 32)}), Weights(), host_isa())
     assert program.arena_bytes == 64 * 32 * 4
 
 
@@ -200,7 +203,7 @@ def test_a_value_that_is_read_later_is_not_overwritten():
         y = Add(s, u)
     }"""
     graph = lc.parse_graph(text)
-    program = lower(graph, {"x": (64, 32)}, Weights(), host_isa())
+    program = program_of(lower(graph, {"x": (64, 32)}), Weights(), host_isa())
     check_plan(program)
     x = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
     np.testing.assert_allclose(lc.compile(graph, threads=1)(x), np.exp(x) + x, rtol=1e-5, atol=1e-6)
@@ -214,5 +217,5 @@ def test_nodes_that_nobody_needs_do_not_run():
         y = Neg(x)
     }"""
     graph = lc.parse_graph(text)
-    program = lower(graph, {"x": (64, 32)}, Weights(), host_isa())
+    program = program_of(lower(graph, {"x": (64, 32)}), Weights(), host_isa())
     assert [call.node for call in program.calls] == ["y", ""]  # and a copy of the constant n

@@ -1,4 +1,4 @@
-"""A process that compiles kernels into the cache: ``python -m layercc.runtime.compile_worker``.
+"""A process that compiles kernels into the cache: ``python -m layercc.cpu.runtime.compile_worker``.
 
 Reads one JSON object a line, ``{"module": …, "key": …, "isa": …}``, imports the module, compiles
 the key for the instruction set, and answers ``{"fault": ""}``, or what went wrong. Ends with its
@@ -12,8 +12,8 @@ import json
 import sys
 
 from layercc.cpu.isa import Isa
+from layercc.cpu.runtime.native import default_kernels
 from layercc.kernels.declaration import KernelKey
-from layercc.runtime.native import default_kernels
 
 
 def main() -> None:

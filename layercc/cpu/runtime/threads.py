@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from layercc.cpu import executor
 from layercc.cpu.isa import host_isa
-from layercc.runtime.native import default_kernels
+from layercc.cpu.runtime.native import default_kernels
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Compiles kernels in other processes, which leave them in the cache on disk.
 
 That is faster where there are several kernels, and keeps Numba and LLVM, over 100 MB, out of the
-process that runs the model. The processes run ``python -m layercc.runtime.compile_worker``, not
+process that runs the model. The processes run ``python -m layercc.cpu.runtime.compile_worker``, not
 ``multiprocessing``: that would run the user's main script again where it has no ``__main__``
 guard. A process that cannot be started or dies costs nothing but time: what it left undone, the
 caller compiles.
@@ -19,10 +19,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+from layercc.cores import usable_cores
 from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa
 from layercc.kernels.declaration import KernelKey
-from layercc.runtime.cores import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _serve(
     """Start a process and give it one key after another."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     with subprocess.Popen(
-        [sys.executable, "-m", "layercc.runtime.compile_worker"],
+        [sys.executable, "-m", "layercc.cpu.runtime.compile_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -16,15 +16,15 @@ import pytest
 
 from layercc.cpu.isa import choose_isa, host_isa
 from layercc.cpu.kernels.copy import copy
-from layercc.runtime import kernel_cache, native
-from layercc.runtime.kernel_cache import (
+from layercc.cpu.runtime import kernel_cache, native
+from layercc.cpu.runtime.kernel_cache import (
     CompiledKernel,
     CorruptEntry,
     KernelCache,
     entry_name,
     open_cache,
 )
-from layercc.runtime.native import Kernels, compile_kernel
+from layercc.cpu.runtime.native import Kernels, compile_kernel
 
 KEY = copy.key("f32")
 
@@ -235,7 +235,7 @@ START = """
 import sys
 import numpy as np
 import layercc as lc
-from layercc.runtime import native
+from layercc.cpu.runtime import native
 if len(sys.argv) > 1:
     native.compile_in_processes = native.compile_kernel = None
 fn = lc.compile(lc.Sequential([lc.Input((4,)), lc.Dense(3, activation="relu")]), threads=2)
@@ -257,7 +257,7 @@ import sys
 from layercc.cpu.kernels.copy import copy
 from layercc.cpu.isa import host_isa
 from layercc.kernels.declaration import *
-from layercc.runtime.native import default_kernels
+from layercc.cpu.runtime.native import default_kernels
 
 @kernel_family
 def of_main(value: int):

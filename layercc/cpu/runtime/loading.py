@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from layercc.runtime.linking import Image, NotLinkableError, link
+from layercc.cpu.runtime.linking import Image, NotLinkableError, link
 
 
 def load_object(code: bytes, symbol: str) -> tuple[int, object]:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layercc.cores import cgroup_limit
 from layercc.cpu.isa import host_isa
+from layercc.cpu.runtime import threads
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.runtime.threads import run_table
 from layercc.kernels.declaration import INT, kernel_family, pointer
-from layercc.runtime import threads
-from layercc.runtime.cores import cgroup_limit
-from layercc.runtime.native import default_kernels
-from layercc.runtime.threads import run_table
 
 
 @kernel_family

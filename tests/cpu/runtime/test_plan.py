@@ -9,9 +9,9 @@ import pytest
 
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernels.copy import copy
+from layercc.cpu.runtime.native import default_kernels
+from layercc.cpu.runtime.plan import Plan
 from layercc.program import Address, Buffer, KernelCall, Port, Program
-from layercc.runtime.native import default_kernels
-from layercc.runtime.plan import Plan
 
 GIVEN = {
     "x": Address(Buffer("input", 40, 0)),

@@ -19,12 +19,13 @@ from ir.diagnostics import InputError, out_of_range
 from layercc.buffers import Address
 from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
 from layercc.cpu.faults import FOUND, POSITION, RECORD_WORDS, RECORDS
+from layercc.cpu.runtime.arenas import DATA_FIELD, LARGE_ARENA, Arena, Arenas, address_of, word_at
+from layercc.cpu.runtime.native import Kernels, LoadedKernel
+from layercc.cpu.runtime.threads import run_table
 from layercc.jobs.job import Check
 from layercc.kernels.declaration import KernelKey, Signature
 from layercc.program import KernelCall, Program
-from layercc.runtime.arenas import DATA_FIELD, LARGE_ARENA, Arena, Arenas, address_of, word_at
-from layercc.runtime.native import Kernels, LoadedKernel
-from layercc.runtime.threads import run_table
+from layercc.target import Runnable
 
 #: Plans that an arena remembers its addresses for.
 _MOST_INSTANCES = 256
@@ -36,7 +37,7 @@ _numbers = itertools.count()
 _empty = np.empty
 
 
-class Plan:
+class Plan(Runnable):
     """A `Program` with its kernels loaded and its argument words laid out.
 
     Plans of one model share `arenas`.

@@ -13,12 +13,12 @@ import pytest
 
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernels.copy import copy
+from layercc.cpu.runtime.native import default_kernels
 from layercc.program import Address, Buffer, KernelCall, Port, Program
-from layercc.runtime.native import default_kernels
 from tests.guarded import Edge, EdgePlan, GuardedPlan, OutsideAccess
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 X = np.arange(5.0)
 
 
@@ -85,7 +85,7 @@ FAULTS = {
 @pytest.mark.parametrize(("arguments", "edge"), FAULTS.values(), ids=FAULTS)
 def test_accesses_outside_are_faults(arguments: str, edge: Edge) -> None:
     text = (
-        "from tests.runtime.test_guarded import *\n"
+        "from tests.cpu.runtime.test_guarded import *\n"
         f"plan = EdgePlan(program({arguments}), default_kernels(host_isa()), {edge!r})\n"
         "plan.run([X], threads=1)\n"
     )

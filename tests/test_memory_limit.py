@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import layercc as lc
-from layercc.lower import limits
+from layercc import memory_limit
 from tests.support import one_node
 
 ATTENTION = """
@@ -28,21 +28,21 @@ def test_an_output_too_large_names_its_node() -> None:
 def test_what_fits_at_one_shape_is_refused_at_another(monkeypatch: pytest.MonkeyPatch) -> None:
     fn = lc.compile(lc.parse_graph(ATTENTION))
     assert fn(np.ones((2, 1), np.float32), np.ones((1, 2), np.float32)).shape == (2, 2)
-    monkeypatch.setattr(limits, "available_bytes", lambda: 90 << 20)
+    monkeypatch.setattr(memory_limit, "available_bytes", lambda: 90 << 20)
     long = np.ones(1 << 12, np.float32)
     with pytest.raises(lc.MemoryLimitError, match=r"67\.1 MB for values .* 67\.1 MB for outputs"):
         fn(long[:, None], long[None])
 
 
 def test_what_is_left_of_a_cgroup(tmp_path: Path) -> None:
-    assert limits._cgroup(tmp_path) > 1 << 60
+    assert memory_limit._cgroup(tmp_path) > 1 << 60
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 250\n")
-    assert limits._cgroup(tmp_path) == 550
+    assert memory_limit._cgroup(tmp_path) == 550
     (tmp_path / "memory.max").write_text("max\n")
-    assert limits._cgroup(tmp_path) > 1 << 60
-    assert 1 << 20 < limits.available_bytes() < 1 << 60
+    assert memory_limit._cgroup(tmp_path) > 1 << 60
+    assert 1 << 20 < memory_limit.available_bytes() < 1 << 60
 
 
 @pytest.mark.parametrize("shape", [(2**62, 2**62, 0), (0, 2**61), (2**32, 0, 2**32)])

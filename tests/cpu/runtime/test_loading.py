@@ -15,11 +15,11 @@ from layercc.cpu import executor
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernels.copy import copy
 from layercc.cpu.objects import ObjectFile
+from layercc.cpu.runtime import loading
+from layercc.cpu.runtime.linking import NotLinkableError, link
+from layercc.cpu.runtime.loading import CodeMemory, load_object, load_with_llvm
+from layercc.cpu.runtime.native import Kernels, compile_kernel
 from layercc.kernels.declaration import INT, kernel_family, pointer
-from layercc.runtime import loading
-from layercc.runtime.linking import NotLinkableError, link
-from layercc.runtime.loading import CodeMemory, load_object, load_with_llvm
-from layercc.runtime.native import Kernels, compile_kernel
 from tests.cpu.native_calls import ENTRY, argument_words
 
 LINKS = sys.platform == "linux" and platform.machine() == "x86_64"

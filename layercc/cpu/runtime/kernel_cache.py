@@ -234,7 +234,7 @@ def _numba_version() -> str:
 
 
 def _target_file() -> str:
-    return str(Path(__file__).parents[1] / "cpu" / "numba_target.py")
+    return str(Path(__file__).parents[1] / "numba_target.py")
 
 
 _MODULE = r"((?:layercc\.(?:cpu|kernels)|ir\b)[\w.]*)"

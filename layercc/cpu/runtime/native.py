@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa
+from layercc.cpu.runtime.compile_pool import compile_in_processes
+from layercc.cpu.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
+from layercc.cpu.runtime.loading import load_object
 from layercc.kernels.declaration import KernelKey, Signature
-from layercc.runtime.compile_pool import compile_in_processes
-from layercc.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
-from layercc.runtime.loading import load_object
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ import numpy as np
 from layercc.buffers import ALIGNMENT
 
 if TYPE_CHECKING:
-    from layercc.runtime.plan import Instance
+    from layercc.cpu.runtime.plan import Instance
 
 #: Bytes from which arenas are watched. Smaller ones are kept: they are few, one a thread.
 LARGE_ARENA = 1 << 20

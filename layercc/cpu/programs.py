@@ -1,0 +1,53 @@
+"""From jobs to a `Program`: all of a workload emitted, and laid out in memory."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Mapping
+
+from ir.diagnostics import UnsupportedError
+from layercc.cpu import emit
+from layercc.cpu.emit.builder import Builder
+from layercc.cpu.emit.registry import emitter_of
+from layercc.cpu.isa import Isa
+from layercc.cpu.weights import Weights
+from layercc.jobs.workload import Workload
+from layercc.memory_limit import check_program
+from layercc.memory_plan import plan_memory
+from layercc.program import Program
+
+for _module in pkgutil.iter_modules(emit.__path__):  # brings all emitters
+    importlib.import_module(f"{emit.__name__}.{_module.name}")
+
+
+def program_of(
+    workload: Workload,
+    weights: Weights,
+    isa: Isa,
+    precision: str = "highest",
+    choices: Mapping[str, str] | None = None,
+) -> Program:
+    """The program of a workload for an instruction set.
+
+    Raises UnsupportedError that names all nodes of which jobs have no kernels, MemoryLimitError
+    where a run would take more memory than is left.
+    """
+    missing = [each for each in workload.jobs if emitter_of(each.job) is None]
+    if missing:
+        kinds = Counter(type(each.job).__name__ for each in missing)
+        listed = ", ".join(f"{kind} ×{count}" for kind, count in sorted(kinds.items()))
+        nodes = list(dict.fromkeys(each.name for each in missing))
+        raise UnsupportedError(f"graph {workload.graph!r}: no kernels for {listed}", nodes=nodes)
+    program = Program(workload.inputs, workload.outputs)
+    builder = Builder(program, weights, isa, precision, choices)
+    for each in workload.jobs:
+        builder.node = each.name
+        try:
+            builder.emit(each.job)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{each.label}: {error}", error.ops, [each.name]) from None
+    plan_memory(program)
+    check_program(program, f"graph {workload.graph!r} at these input shapes")
+    return program

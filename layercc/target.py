@@ -1,0 +1,56 @@
+"""What a target is: where models run, as the rest of layercc sees it.
+
+A target takes the jobs of a graph at fixed shapes and makes something that runs. Nothing else knows
+how: a new target is a class of these, and what it needs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from layercc.jobs.workload import Workload
+
+
+class Runnable(ABC):
+    """A workload made ready. Safe to run from several threads at once."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
+        """Runs on dense arrays of the workload's inputs, in order; new arrays of its outputs.
+
+        Raises InputError where a value of an input cannot be used.
+        """
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that go with it, more or less: not those that plans of one model share."""
+        return 0
+
+
+class Backend(ABC):
+    """A target at work for one model: keeps what the model's plans share."""
+
+    @abstractmethod
+    def plan(self, workload: Workload) -> Runnable:
+        """Makes a workload ready to run.
+
+        Raises UnsupportedError that names the nodes, all of them, whose jobs the target cannot do:
+        these run on their NumPy reference. Raises MemoryLimitError where memory does not suffice.
+        """
+
+
+class Target(ABC):
+    """Where a model is to run; a value, pickled with the model."""
+
+    @abstractmethod
+    def open(self, *, precision: str, choices: Mapping[str, str]) -> Backend:
+        """The target at work for a model, under some of its `layercc.options.Options`."""
+
+    def runs_here(self) -> bool:
+        """Whether this machine can run what the target makes."""
+        return True
