@@ -275,7 +275,7 @@ def _closure(path: str) -> frozenset[str]:
 
 @functools.cache
 def _imports(path: str) -> tuple[str, ...]:
-    package = Path(__file__).parents[2]
+    package = Path(__file__).parents[3]
     found = []
     for module, names, plain in _IMPORT.findall(_read(path).decode("utf-8")):
         base = module or plain

@@ -59,7 +59,7 @@ def made(monkeypatch):
 
 def test_the_arena_of_one_large_call_goes(model, made):
     check(model, LARGE)
-    held = model._planner._arenas
+    held = model._planner._backend._arenas
     assert held.nbytes >= LARGE_ARENA
     gc.disable()  # memory is to go at once, not when the collector comes
     try:
@@ -83,7 +83,7 @@ def test_a_large_arena_that_is_needed_now_and_then_stays(model, made, every):
 
 def test_arenas_of_a_burst_of_threads_go(model):
     """They lie below the one that later calls use."""
-    held = model._planner._arenas
+    held = model._planner._backend._arenas
     shapes = {"x": LARGE}
     plan = model.plan(shapes)
     for arena in [held.new(plan.program.arena_bytes) for _ in range(5)]:
@@ -96,7 +96,7 @@ def test_arenas_of_a_burst_of_threads_go(model):
 
 def test_a_call_costs_no_more_where_no_arena_is_large(model):
     check(model, SMALL)
-    held = model._planner._arenas
+    held = model._planner._backend._arenas
     assert type(held).append is list.append
     check(model, LARGE)
     assert type(held).append is not list.append
@@ -143,7 +143,7 @@ def test_threads_with_all_sizes(model, monkeypatch):
     assert not faults
     for _ in range(20):
         check(model, SMALL)
-    assert model._planner._arenas.nbytes < LARGE_ARENA
+    assert model._planner._backend._arenas.nbytes < LARGE_ARENA
 
 
 def test_an_arena_given_back_while_another_is_made_is_watched():
