@@ -11,7 +11,7 @@ from ir.diagnostics import Diagnostic, ShapeError
 from ir.dims import Dim
 from ir.graph import Graph, Node
 from ir.text import print_node
-from ir.totals import Layer, Totals, type_dict
+from ir.totals import LayerRow, Totals, type_dict
 from ir.trace import Step, Trace
 from ir.types import TensorType, format_shape
 from ir.units import align, amount
@@ -32,7 +32,7 @@ class Report:
     graph: Graph
     diagnostics: list[Diagnostic]
     types: dict[str, TensorType]
-    layers: list[Layer]
+    layers: list[LayerRow]
     totals: Totals
     traces: dict[str, Trace] = field(default_factory=dict)
 

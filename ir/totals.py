@@ -20,7 +20,7 @@ _NO_PARAMETERS = DTYPE_SETS["index"] | {DType.bool}
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerRow:
     """One row of a report. None where it could not be found out.
 
     `parameters` counts the constants that this node is the first to read.
@@ -64,7 +64,7 @@ def type_dict(kind: TensorType) -> dict[str, Any]:
     return {"dtype": str(kind.dtype), "shape": list(kind.shape) if kind.ranked else None}
 
 
-def layers(graph: Graph, inference: Inference) -> list[Layer]:
+def layers(graph: Graph, inference: Inference) -> list[LayerRow]:
     """A row for each node of the outermost graph, in order."""
     counted: set[str] = set()
     rows = []
@@ -75,11 +75,13 @@ def layers(graph: Graph, inference: Inference) -> list[Layer]:
         parameters = sum(array.size for array in weights if _holds_parameters(array))
         types = tuple(inference.types.get(name) for name in node.outputs if name)
         nbytes = None if None in types else total(kind.nbytes for kind in types if kind)
-        rows.append(Layer(node.name, node.op, types, parameters, _flops(node, inference), nbytes))
+        rows.append(
+            LayerRow(node.name, node.op, types, parameters, _flops(node, inference), nbytes)
+        )
     return rows
 
 
-def totals(graph: Graph, inference: Inference, rows: list[Layer]) -> Totals:
+def totals(graph: Graph, inference: Inference, rows: list[LayerRow]) -> Totals:
     read = {name for node in graph.nodes for name in node.reads()}.union(graph.output_names)
     weights = [
         array

@@ -27,7 +27,7 @@ _TRANSPOSE_DIMS = 4
 _TRANSPOSE_BLOCK = 64
 _TILE = 16
 
-Dim = tuple[int, int, int]  # size, source stride, target stride
+StridedDim = tuple[int, int, int]  # size, source stride, target stride
 
 
 def moved_as(dtype: DType) -> str:
@@ -73,7 +73,7 @@ def _copy(builder: Builder, source: Tensor, target: Tensor, size: int) -> None:
     )
 
 
-def _strided(builder: Builder, source: Tensor, target: Tensor, dims: list[Dim]) -> None:
+def _strided(builder: Builder, source: Tensor, target: Tensor, dims: list[StridedDim]) -> None:
     *outer, (n, sx, ty) = _long_rows_divided(dims)
     if len(outer) > _OUTER_DIMS:  # rare: a call for each position of the first dim
         (size, s, t), *rest = [*outer, (n, sx, ty)]
@@ -97,7 +97,7 @@ def _strided(builder: Builder, source: Tensor, target: Tensor, dims: list[Dim]) 
     )
 
 
-def _outer_words(outer: Sequence[Dim], count: int) -> dict[str, int]:
+def _outer_words(outer: Sequence[StridedDim], count: int) -> dict[str, int]:
     """The outer dims as a kernel takes them, with some of size 1 in front."""
     words: dict[str, int] = {}
     for i, (size, s, t) in enumerate([(1, 0, 0)] * (count - len(outer)) + [*outer]):
@@ -105,7 +105,7 @@ def _outer_words(outer: Sequence[Dim], count: int) -> dict[str, int]:
     return words
 
 
-def _long_rows_divided(dims: list[Dim]) -> list[Dim]:
+def _long_rows_divided(dims: list[StridedDim]) -> list[StridedDim]:
     """The innermost dim in two, if it alone would be a task that is far too long."""
     *outer, (n, s, t) = dims
     for parts in range(2, min(n // CHUNK, 1 << 10) + 1):
@@ -116,7 +116,12 @@ def _long_rows_divided(dims: list[Dim]) -> list[Dim]:
 
 
 def _transpose(
-    builder: Builder, x: Tensor, y: Tensor, outer: list[Dim], along_x: Dim, along_y: Dim
+    builder: Builder,
+    x: Tensor,
+    y: Tensor,
+    outer: list[StridedDim],
+    along_x: StridedDim,
+    along_y: StridedDim,
 ) -> None:
     """Matrices whose one dim is dense in x and the other in y."""
     columns, _, column = along_x
