@@ -1,7 +1,14 @@
-"""The families of the CPU's kernels, imported when one is first asked for."""
+"""The families of the CPU's kernels.
+
+Emitters import those that they name. A process that is only given a key imports them all.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
+from layercc.cpu import kernels
 from layercc.kernels import declaration
 from layercc.kernels.declaration import KernelFamily, KernelKey
 
@@ -14,6 +21,6 @@ def family_of(key: KernelKey) -> KernelFamily:
     try:
         return declaration.family_of(key)
     except KeyError:
-        import layercc.cpu.kernels  # noqa: F401  registers the families of layercc
-
+        for module in pkgutil.iter_modules(kernels.__path__):
+            importlib.import_module(f"{kernels.__name__}.{module.name}")
         return declaration.family_of(key)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Mapping
 
 from ir.diagnostics import UnsupportedError
-from layercc.cpu import emit
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.registry import emitter_of
 from layercc.cpu.isa import Isa
@@ -17,9 +14,6 @@ from layercc.jobs.workload import Workload
 from layercc.memory_limit import check_program
 from layercc.memory_plan import plan_memory
 from layercc.program import Program
-
-for _module in pkgutil.iter_modules(emit.__path__):  # brings all emitters
-    importlib.import_module(f"{emit.__name__}.{_module.name}")
 
 
 def program_of(

@@ -1,4 +1,4 @@
-"""Recurrent layers: RNN, GRU, LSTM, and an LSTM whose products are of bytes."""
+"""Recurrent layers: RNN, GRU, LSTM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from layercc.kernels.expressions import Expression
 Kind = Literal["RNN", "GRU", "LSTM"]
 Direction = Literal["forward", "reverse", "bidirectional"]
 
-_GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,32 +103,4 @@ class Recurrence(RecurrentLayer):
 
     @property
     def gates(self) -> int:
-        return _GATES[self.kind]
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizedWeights:
-    """scale * (tensor - zero): constants of [directions, depth, gates * hidden], i8 or u8.
-
-    Scales (f32) and zero points (the tensor's type) are [directions], or one for each column.
-    """
-
-    tensor: Tensor
-    scale: Tensor
-    zero: Tensor
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class QuantizedRecurrence(RecurrentLayer):
-    """An LSTM as `Recurrence`, in f32, whose products are exact sums of products of bytes.
-
-    What W and R meet is quantised to u8 as DynamicQuantizeLinear does it, by its own range: x
-    whole, h before each step, that of all samples of a direction together.
-    """
-
-    w: QuantizedWeights
-    r: QuantizedWeights
-
-    @property
-    def gates(self) -> int:
-        return _GATES["LSTM"]
+        return GATES[self.kind]

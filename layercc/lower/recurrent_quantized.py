@@ -5,7 +5,7 @@ from __future__ import annotations
 from ir.diagnostics import UnsupportedError
 from ir.graph import Node
 from ir.ops.recurrent import LSTM
-from layercc.jobs.recurrence import QuantizedRecurrence, QuantizedWeights
+from layercc.jobs.quantized_recurrence import QuantizedRecurrence, QuantizedWeights
 from layercc.lower.context import Context
 from layercc.lower.gathering import in_range
 from layercc.lower.recurrent import activations, optional_input

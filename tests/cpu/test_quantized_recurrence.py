@@ -10,7 +10,7 @@ from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
 from layercc.cpu.weights import Weights
-from layercc.jobs.recurrence import QuantizedRecurrence, QuantizedWeights
+from layercc.jobs.quantized_recurrence import QuantizedRecurrence, QuantizedWeights
 from layercc.jobs.workload import NodeJob, Port, Workload
 from tests.support import chosen_isa
 

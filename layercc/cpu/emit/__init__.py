@@ -1,2 +1,2 @@
-"""Emission: jobs become kernel calls. Each family of jobs has a file, which picks kernels, packs
-weights and splits tasks. `layercc.cpu.programs` brings them all."""
+"""Emission: jobs become kernel calls. Each family of jobs has a file of the same name, which
+picks kernels, packs weights and splits tasks."""

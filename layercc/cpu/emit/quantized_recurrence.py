@@ -20,7 +20,7 @@ from layercc.cpu.emit.recurrence import cells, output_of, repeat, states_of
 from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels.recurrent_quantized import quantize_rows, quantized_lstm_cell
 from layercc.cpu.tiles import QUADS, choose_vectors
-from layercc.jobs.recurrence import QuantizedRecurrence, QuantizedWeights
+from layercc.jobs.quantized_recurrence import QuantizedRecurrence, QuantizedWeights
 
 _QUANTIZE_FLOPS = 10  # an element
 

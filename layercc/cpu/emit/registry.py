@@ -1,7 +1,13 @@
-"""Which function emits which jobs."""
+"""Which function emits which jobs.
+
+The jobs of `layercc/jobs/NAME.py` are emitted by `layercc/cpu/emit/NAME.py`, which is imported when
+the first of them is met: with the kernels that it names, for what a model is made of only.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,9 +36,9 @@ def emitter(
 
 def emitter_of(job: Job) -> Emitter | None:
     """The function that emits a job, if there is one."""
-    return _EMITTERS.get(type(job))
-
-
-def emitted_jobs() -> frozenset[type[Job]]:
-    """The types of jobs that have an emitter."""
-    return frozenset(_EMITTERS)
+    kind = type(job)
+    if kind not in _EMITTERS:
+        package, _, family = kind.__module__.rpartition(".")
+        if package == "layercc.jobs" and importlib.util.find_spec(f"{__package__}.{family}"):
+            importlib.import_module(f"{__package__}.{family}")
+    return _EMITTERS.get(kind)
