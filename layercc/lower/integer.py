@@ -7,6 +7,7 @@ scale and round them in f64.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from ir.diagnostics import UnsupportedError
@@ -15,11 +16,11 @@ from ir.graph import Node
 from ir.literals import integer_limits
 from ir.ops.convolution import conv_window
 from layercc.buffers import Tensor
-from layercc.jobs.contraction import Contraction, Matrices
+from layercc.jobs.contraction import Contraction
 from layercc.lower.context import Context
 from layercc.lower.convolution import filter_groups, filter_matrices
 from layercc.lower.layout import channels_last_input
-from layercc.lower.matmul import batch_dims
+from layercc.lower.matmul import dense_product
 from layercc.lower.movement import transposed
 from layercc.lower.pointwise import emit_pointwise
 from layercc.lower.registry import lowering
@@ -96,28 +97,8 @@ def _matmul(context: Context, left: tuple[str, str], right: tuple[str, str], y: 
     _require_integer(context, a.dtype)
     _require_integer(context, b.dtype)
     zero = _along_rows(context.tensor(left[1]), len(a.shape)) if left[1] else None
-    a = a.reshaped((1, *a.shape)) if len(a.shape) == 1 else a
-    b = b.reshaped((*b.shape, 1)) if len(b.shape) == 1 else b
-    rows, depth = a.shape[-2:]
-    columns = b.shape[-1]
-    groups = batch_dims(a.shape, b.shape)
-    if math.prod(b.shape[:-2]) == 1:
-        rows, groups = math.prod(a.shape[:-1]), ()
-    context.emit(
-        Contraction(
-            x=a,
-            x_row=depth,
-            weights=Matrices(b, columns, ((columns, 1),)),
-            y=y,
-            y_row=columns,
-            rows=rows,
-            columns=columns,
-            depth=depth,
-            groups=groups,
-            x_zero=zero,
-            w_zero=_scalar_if_one(context.tensor(right[1])) if right[1] else None,
-        )
-    )
+    b_zero = _scalar_if_one(context.tensor(right[1])) if right[1] else None
+    context.emit(replace(dense_product(a, b, y), x_zero=zero, w_zero=b_zero))
 
 
 def _conv(

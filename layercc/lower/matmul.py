@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from layercc.buffers import Tensor
 from layercc.jobs.contraction import Contraction, GroupDim, Matrices
 from layercc.lower.context import Context
 from layercc.lower.epilogue import epilogue_of
@@ -19,6 +21,13 @@ def product(context: Context, group: Group) -> None:
     left, right = group.anchor.inputs
     a, b = context.tensor(left), context.tensor(right)
     y = context.output(group.output)
+    job = dense_product(a, b, y)
+    epilogue = epilogue_of(context, group, [g.y for g in job.groups], job.columns)
+    context.emit(replace(job, epilogue=epilogue))
+
+
+def dense_product(a: Tensor, b: Tensor, y: Tensor) -> Contraction:
+    """y = a @ b, of dense tensors, as `numpy.matmul` has it."""
     if len(a.shape) == 1:
         a = a.reshaped((1, *a.shape))
     if len(b.shape) == 1:
@@ -28,19 +37,16 @@ def product(context: Context, group: Group) -> None:
     groups = batch_dims(a.shape, b.shape)
     if math.prod(b.shape[:-2]) == 1 and len(a.shape) > 2:
         rows, groups = math.prod(a.shape[:-1]), ()  # one matrix for all: rows are rows
-    context.emit(
-        Contraction(
-            x=a,
-            x_row=depth,
-            weights=Matrices(b, columns, ((columns, 1),)),
-            y=y,
-            y_row=columns,
-            rows=rows,
-            columns=columns,
-            depth=depth,
-            groups=groups,
-            epilogue=epilogue_of(context, group, [g.y for g in groups], columns),
-        )
+    return Contraction(
+        x=a,
+        x_row=depth,
+        weights=Matrices(b, columns, ((columns, 1),)),
+        y=y,
+        y_row=columns,
+        rows=rows,
+        columns=columns,
+        depth=depth,
+        groups=groups,
     )
 
 
