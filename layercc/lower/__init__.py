@@ -5,9 +5,7 @@ Each op's lowering (one file a family) says what is to be computed.
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from collections import Counter
 from collections.abc import Mapping
 
@@ -32,9 +30,6 @@ __all__ = [
     "lowering",
     "unsupported_nodes",
 ]
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def check_supported(graph: Graph, inference: Inference) -> None:

@@ -15,7 +15,7 @@ from ir.inlining import open_group
 from ir.registry import Call
 from ir.types import TensorType
 from layercc.lower.context import Context
-from layercc.lower.registry import lowering
+from layercc.lower.registry import find_lowering, lowering
 
 
 @dataclass(frozen=True)
@@ -86,4 +86,5 @@ def anchor(name: str) -> Callable[[AnchorLowering], AnchorLowering]:
 def fused(context: Context, node: Node) -> None:
     """A contraction with its epilogue, lowered by its anchor."""
     group = group_of(context, node)
+    find_lowering(group.anchor)  # imports what registers it
     _ANCHORS[group.anchor.op](context, group)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ir.dims import symbol
 from ir.registry import Axes, all_ops
 from layercc.lower.group import _ANCHORS
+from layercc.lower.registry import lowered_ops
 from layercc.passes.layout_rules import _FOLLOWERS, regroup
 from layercc.passes.simplify_shapes import moves_only_ones, reshape_target
 
@@ -74,6 +75,7 @@ def test_regroup_of_symbolic_dims() -> None:
 
 def test_there_is_a_lowering_for_each_contraction_with_an_epilogue() -> None:
     """What `fuse_epilogues` makes, lowering takes."""
+    lowered_ops()  # imports all of them
     with_epilogue = {op.name for op in all_ops() if op.epilogue}
     assert with_epilogue == _ANCHORS.keys()
     assert all(op.contraction for op in all_ops() if op.epilogue)
