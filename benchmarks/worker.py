@@ -46,7 +46,7 @@ def import_runtime(runtime: str) -> None:
     """Imports what `load` needs, so that the clock measures loading only."""
     if runtime == "layercc":
         import layercc.compiler
-        import layercc.frontends.onnx  # noqa: F401
+        import layercc.frontends.onnx.importer  # noqa: F401
     else:
         __import__(runtime)
 

@@ -14,6 +14,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +27,6 @@ from layercc.lower import check_supported, concrete_inference, lower, unsupporte
 from layercc.options import Options
 from layercc.passes import SIMPLIFY, run_passes
 from layercc.session.inputs import SMALL, Inputs
-from layercc.session.partition import PartitionedPlan
 from layercc.session.specialization import (
     DECIDING,
     Optimized,
@@ -36,6 +36,9 @@ from layercc.session.specialization import (
     undecided_nodes,
 )
 from layercc.target import Runnable
+
+if TYPE_CHECKING:
+    from layercc.session.partition import PartitionedPlan
 
 #: Plans, and optimized graphs, that a model keeps; the oldest go first.
 _MOST_PLANS = 256
@@ -255,6 +258,8 @@ class Planner:
             fallback = fallback & own | control
         if not fallback:
             return None
+        from layercc.session.partition import PartitionedPlan  # most models need none
+
         self._partitioned = PartitionedPlan(graph, fallback, self._planner_of)
         if slow := self._partitioned.interpreted():
             warnings.warn(

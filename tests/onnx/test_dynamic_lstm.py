@@ -13,7 +13,7 @@ import pytest
 
 import layercc as lc
 from ir import scalar
-from ir.check import check
+from ir.checking import check
 from ir.diagnostics import UnsupportedError
 from layercc.frontends.onnx import to_onnx
 from tests.models.comparing import run_onnxruntime

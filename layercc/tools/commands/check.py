@@ -31,7 +31,7 @@ def command(context: click.Context, model: Path, inputs: tuple[str, ...], as_jso
 
     Exits with 1 if the model has errors.
     """
-    from ir.check import INPUT_FAULTS, check
+    from ir.checking import INPUT_FAULTS, check
 
     report = check(load_model(model), {name: dims(text) for name, text in named(inputs).items()})
     if as_json:
