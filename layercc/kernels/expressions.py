@@ -24,7 +24,7 @@ computed in 8 bits, and keep their low bits at a cast.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from layercc.kernels.declaration import KernelKey
@@ -43,9 +43,48 @@ _EXACT = frozenset(
 )  # fmt: skip
 
 
+class ExpressionBuilder:
+    """An expression written step by step.
+
+    Values are numbered: first the operands, then the results of steps.
+    """
+
+    def __init__(self, operands: int) -> None:
+        self._operands = operands
+        self._steps: list[Step] = []
+
+    def __call__(self, function: str, *operands: int, dtype: str, **attributes: float) -> int:
+        """Adds a step that applies a function of `ir.scalar`; the number of its value."""
+        self._steps.append((function, operands, tuple(sorted(attributes.items())), dtype))
+        return self._operands + len(self._steps) - 1
+
+    def constant(self, value: float, dtype: str) -> int:
+        """A number; its value's number."""
+        return self("constant", dtype=dtype, value=value)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps so far."""
+        return tuple(self._steps)
+
+    @property
+    def flops(self) -> int:
+        """Operations for one element."""
+        return sum(name not in ("identity", "constant") for name, *_ in self._steps)
+
+    def expression(self, inputs: Iterable[str], *values: int) -> Expression:
+        """The expression of these values, of operands of the types `inputs`."""
+        return (tuple(inputs), self.steps, values)
+
+
 def passing(dtype: str) -> Expression:
     """The expression of one input that leaves it as it is."""
     return ((dtype,), (), (0,))
+
+
+def conversion(source: str, target: str) -> Expression:
+    """The expression of one input that converts it."""
+    return ((source,), (("identity", (0,), (), target),), (1,))
 
 
 def compute_dtype(dtype: str) -> str:
@@ -205,7 +244,7 @@ def load(dtype: str) -> Callable[..., Any]:
         return jit(load_coded)
     if row.bits:
         # ml_dtypes leaves the bits above those of the number as they happen to be
-        clean = build(((row.stored,), (("identity", (0,), (), dtype),), (1,)))
+        clean = build(conversion(row.stored, dtype))
 
         def load_low_bits(pointer: Any, index: Any) -> Any:
             return clean(pointer[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ir.dtypes import HALVES, DType
 from layercc.buffers import Tensor
+from layercc.kernels.expressions import conversion
 from layercc.lower.context import Context
 from layercc.lower.pointwise import emit_pointwise
 
@@ -11,7 +12,7 @@ from layercc.lower.pointwise import emit_pointwise
 def cast(context: Context, x: Tensor, y: Tensor) -> None:
     """y = x in the element type of `y`."""
     source, target = str(x.dtype), str(y.dtype)
-    expression = ((source,), (("identity", (0,), (), target),), (1,))
+    expression = conversion(source, target)
     emit_pointwise(context, expression, [x], [y], x.shape, 1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DTYPE_SETS, DType
@@ -17,12 +17,13 @@ from ir.literals import integer_limits
 from ir.ops.convolution import conv_window
 from layercc.buffers import Tensor
 from layercc.jobs.contraction import Contraction
+from layercc.kernels.expressions import ExpressionBuilder
 from layercc.lower.context import Context
 from layercc.lower.convolution import filter_groups, filter_matrices
 from layercc.lower.layout import channels_last_input
 from layercc.lower.matmul import dense_product
 from layercc.lower.movement import transposed
-from layercc.lower.pointwise import emit_pointwise
+from layercc.lower.pointwise import emit_built
 from layercc.lower.registry import lowering
 from layercc.lower.windows import axes_of
 
@@ -156,23 +157,15 @@ def _requantize(
     _require_integer(context, y.dtype)
     low, high = map(float, integer_limits(y.dtype))
     operands = [sums, *scales, zero, *([bias] if bias else [])]
-    steps: list[Any] = [("identity", (i,), (), "f64") for i in range(len(operands))]
-    count = len(operands)
-    total, left, right, out, offset, *more = range(count, 2 * count)
-
-    def step(name: str, *values: int, **settings: float) -> int:
-        steps.append((name, values, tuple(sorted(settings.items())), "f64"))
-        return count + len(steps) - 1
-
+    steps = ExpressionBuilder(len(operands))
+    step = partial(steps, dtype="f64")
+    total, left, right, out, offset, *more = [step("identity", i) for i in range(len(operands))]
     if more:
         total = step("add", total, more[0])
     real = step("multiply", total, step("multiply", left, right))
     level = step("rint", step("divide", real, out))
     kept = step("clip", step("add", level, offset), low=low, high=high)
-    steps.append(("identity", (kept,), (), str(y.dtype)))
-    inputs = tuple(str(operand.dtype) for operand in operands)
-    expression = (inputs, tuple(steps), (count + len(steps) - 1,))
-    emit_pointwise(context, expression, operands, [y], y.shape, len(steps))
+    emit_built(context, steps, operands, [y], [steps("identity", kept, dtype=str(y.dtype))])
 
 
 def _as_asked(context: Context, node: Node, y: Tensor) -> None:

@@ -13,8 +13,9 @@ from ir.graph import Node
 from layercc.buffers import Tensor
 from layercc.jobs.normalization import LocalResponse, NormalizeRows
 from layercc.jobs.reductions import Recipe, Reduction
+from layercc.kernels.expressions import ExpressionBuilder
 from layercc.lower.context import Context
-from layercc.lower.pointwise import ExpressionBuilder
+from layercc.lower.pointwise import emit_built
 from layercc.lower.reduction import recipe_of, stages
 from layercc.lower.registry import lowering
 
@@ -49,7 +50,7 @@ def moments(context: Context, x: Tensor, axes: Sequence[int]) -> tuple[Tensor, T
             context.emit(Reduction(variance, within, stage, recipe, stage[1]))
             total = context.scratch(DType.f64, kept)
             add = ExpressionBuilder(2)
-            add.emit(context, [within, spread], [total], [add("add", 0, 1, dtype="f64")])
+            emit_built(context, add, [within, spread], [total], [add("add", 0, 1, dtype="f64")])
             spread = total
         x, variance = mean, spread
     assert variance is not None
@@ -87,13 +88,13 @@ def standardize(
     if bias is not None:
         base = per_mean("add", base, wide[-1], dtype="f64")
     results = [small, *(per_mean("identity", value, dtype=dtype) for value in (slope, base))]
-    per_mean.emit(context, operands, [center, factor, offset], results)
+    emit_built(context, per_mean, operands, [center, factor, offset], results)
 
     each = ExpressionBuilder(4)
     value = each("subtract", each("identity", 0, dtype=dtype), 1, dtype=dtype)
     value = each("add", each("multiply", value, 2, dtype=dtype), 3, dtype=dtype)
     value = each("identity", value, dtype=str(y.dtype))
-    each.emit(context, [x, center, factor, offset], [y], [value])
+    emit_built(context, each, [x, center, factor, offset], [y], [value])
 
 
 @lowering("LayerNormalization")
@@ -204,7 +205,7 @@ def mean_variance_normalization(context: Context, node: Node) -> None:
     deviation = steps("add", deviation, steps.constant(1e-9, "f64"), dtype="f64")
     made = steps("divide", apart, deviation, dtype="f64")
     made = steps("identity", made, dtype=str(y.dtype))
-    steps.emit(context, [x, mean, variance], [y], [made])
+    emit_built(context, steps, [x, mean, variance], [y], [made])
 
 
 @lowering("LpNormalization")
@@ -227,7 +228,7 @@ def lp_normalization(context: Context, node: Node) -> None:
     part = steps("divide", steps("identity", 0, dtype="f64"), 1, dtype="f64")
     made = steps("select", empty, zero, part, dtype="f64")
     made = steps("identity", made, dtype=str(y.dtype))
-    steps.emit(context, [x, norm], [y], [made])
+    emit_built(context, steps, [x, norm], [y], [made])
 
 
 @lowering("LRN")

@@ -8,7 +8,7 @@ from ir.graph import Node
 from ir.registry import all_ops, find_op
 from ir.types import TensorType
 from layercc.jobs.pointwise import Pointwise
-from layercc.kernels.expressions import Expression, Step
+from layercc.kernels.expressions import Expression, ExpressionBuilder
 from layercc.lower.context import Context, Tensor
 from layercc.lower.expressions import expression_of
 from layercc.lower.group import opened
@@ -27,43 +27,16 @@ def emit_pointwise(
     context.emit(Pointwise(expression, tuple(operands), tuple(outputs), shape, flops))
 
 
-class ExpressionBuilder:
-    """An expression written step by step, for lowerings that need arithmetic of their own.
-
-    Values are numbered: first the operands, then the results of steps.
-    """
-
-    def __init__(self, operands: int) -> None:
-        self._operands = operands
-        self._steps: list[Step] = []
-
-    def __call__(self, function: str, *operands: int, dtype: str, **attributes: float) -> int:
-        """Adds a step that applies a function of `ir.scalar`; the number of its value."""
-        self._steps.append((function, operands, tuple(attributes.items()), dtype))
-        return self._operands + len(self._steps) - 1
-
-    def constant(self, value: float, dtype: str) -> int:
-        """A number; its value's number."""
-        return self("constant", dtype=dtype, value=value)
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The steps so far."""
-        return tuple(self._steps)
-
-    def emit(
-        self,
-        context: Context,
-        operands: Sequence[Tensor],
-        outputs: Sequence[Tensor],
-        values: Sequence[int],
-    ) -> None:
-        """Appends the call that writes `values`, of broadcast operands, to dense outputs."""
-        expression: Expression = (
-            tuple(str(tensor.dtype) for tensor in operands), self.steps, tuple(values),
-        )  # fmt: skip
-        flops = sum(name not in ("identity", "constant") for name, *_ in self._steps)
-        emit_pointwise(context, expression, operands, outputs, outputs[0].shape, flops)
+def emit_built(
+    context: Context,
+    steps: ExpressionBuilder,
+    operands: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    values: Sequence[int],
+) -> None:
+    """Gives the job that writes `values`, of broadcast operands, to dense outputs."""
+    expression = steps.expression([str(tensor.dtype) for tensor in operands], *values)
+    emit_pointwise(context, expression, operands, outputs, outputs[0].shape, steps.flops)
 
 
 def _lower_nodes(

@@ -11,10 +11,10 @@ from layercc.jobs.movement import strides_of
 from layercc.jobs.pooling import Pool, PoolIndices, PoolKind, Unpool
 from layercc.jobs.reductions import Recipe
 from layercc.jobs.windows import three
+from layercc.kernels.expressions import ExpressionBuilder
 from layercc.lower.context import Context, Tensor
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import fill_with, strided_copy
-from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.reduction import emit_reduction
 from layercc.lower.registry import lowering
 from layercc.lower.windows import axes_of

@@ -8,8 +8,9 @@ from ir.graph import Node
 from ir.literals import integer_limits
 from ir.registry import Call
 from layercc.kernels.element_types import ELEMENT_TYPES
+from layercc.kernels.expressions import ExpressionBuilder
 from layercc.lower.context import Context, Tensor
-from layercc.lower.pointwise import ExpressionBuilder
+from layercc.lower.pointwise import emit_built
 from layercc.lower.reduction import emit_reduction, recipe_of
 from layercc.lower.registry import lowering
 
@@ -70,7 +71,7 @@ def quantize(context: Context, node: Node) -> None:
     low, high = (steps.constant(float(limit), wide) for limit in integer_limits(y.dtype))
     clipped = steps("clip", whole, low, high, dtype=wide)
     made = steps("identity", clipped, dtype=str(y.dtype))
-    steps.emit(context, inputs, [y.reshaped(inputs[0].shape)], [made])
+    emit_built(context, steps, inputs, [y.reshaped(inputs[0].shape)], [made])
 
 
 @lowering("DequantizeLinear")
@@ -90,7 +91,7 @@ def dequantize(context: Context, node: Node) -> None:
     scale = steps("identity", 1, dtype="f32")
     product = steps("multiply", value, scale, dtype="f32")
     made = steps("identity", product, dtype=str(y.dtype))
-    steps.emit(context, inputs, [y.reshaped(inputs[0].shape)], [made])
+    emit_built(context, steps, inputs, [y.reshaped(inputs[0].shape)], [made])
 
 
 @lowering("DynamicQuantizeLinear")
@@ -111,7 +112,7 @@ def dynamic_quantize(context: Context, node: Node) -> None:
     step = steps("divide", extent, steps.constant(255.0, "f32"), dtype="f32")
     empty = steps("equal", step, nothing, dtype="bool")
     chosen = steps("select", empty, steps.constant(1.0, "f32"), step, dtype="f32")
-    steps.emit(context, [low, high], [scale], [chosen])
+    emit_built(context, steps, [low, high], [scale], [chosen])
 
     steps = ExpressionBuilder(2)
     bottom = steps("smallest", 0, steps.constant(0.0, "f32"), dtype="f32")
@@ -119,11 +120,11 @@ def dynamic_quantize(context: Context, node: Node) -> None:
     place = steps("rint", place, dtype="f32")
     bounds = steps.constant(0.0, "f32"), steps.constant(255.0, "f32")
     place = steps("clip", place, *bounds, dtype="f32")
-    steps.emit(context, [low, scale], [zero], [steps("identity", place, dtype="u8")])
+    emit_built(context, steps, [low, scale], [zero], [steps("identity", place, dtype="u8")])
 
     steps = ExpressionBuilder(3)
     whole = steps("rint", steps("divide", 0, 1, dtype="f32"), dtype="f32")
     whole = steps("add", whole, steps("identity", 2, dtype="f32"), dtype="f32")
     bounds = steps.constant(0.0, "f32"), steps.constant(255.0, "f32")
     whole = steps("clip", whole, *bounds, dtype="f32")
-    steps.emit(context, [x, scale, zero], [y], [steps("identity", whole, dtype="u8")])
+    emit_built(context, steps, [x, scale, zero], [y], [steps("identity", whole, dtype="u8")])

@@ -9,11 +9,10 @@ from ir.ops.recurrent import Recurrent, resolve_activations
 from ir.registry import Call
 from layercc.buffers import Tensor
 from layercc.jobs.recurrence import Recurrence
-from layercc.kernels.expressions import Expression
+from layercc.kernels.expressions import Expression, ExpressionBuilder
 from layercc.lower.casting import computable, result, rounded
 from layercc.lower.context import Context
 from layercc.lower.gathering import in_range
-from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.registry import lowering
 
 

@@ -12,9 +12,8 @@ from ir.ops.reductions import reduction_axes
 from layercc.buffers import Tensor
 from layercc.jobs.reductions import Recipe, Reduction, Steps, number_type
 from layercc.kernels.element_types import ELEMENT_TYPES
-from layercc.kernels.expressions import compute_dtype
+from layercc.kernels.expressions import ExpressionBuilder, compute_dtype
 from layercc.lower.context import Context
-from layercc.lower.pointwise import ExpressionBuilder
 from layercc.lower.registry import lowering
 
 

@@ -30,7 +30,7 @@ from layercc.cpu.tiles import PAIRS, choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, GroupDim
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.pointwise import Pointwise
-from layercc.kernels.expressions import Step
+from layercc.kernels.expressions import ExpressionBuilder
 
 BYTES = DTYPE_SETS["byte"]
 
@@ -75,12 +75,12 @@ def in_words(groups: tuple[GroupDim, ...], depth: int, words: int) -> tuple[Grou
 def centred(builder: Builder, x: Tensor, zero: Tensor | None) -> Tensor:
     """A tensor less its zero points, which broadcast with it, as i16."""
     operands = [x, zero] if zero else [x]
-    steps: list[Step] = [("identity", (i,), (), "i16") for i in range(len(operands))]
-    if zero:
-        steps.append(("subtract", (2, 3), (), "i16"))
+    steps = ExpressionBuilder(len(operands))
+    level, *less = [steps("identity", i, dtype="i16") for i in range(len(operands))]
+    if less:
+        level = steps("subtract", level, *less, dtype="i16")
     y = builder.scratch(DType.i16, x.shape)
-    inputs = tuple(str(operand.dtype) for operand in operands)
-    expression = (inputs, tuple(steps), (len(inputs) + len(steps) - 1,))
+    expression = steps.expression([str(operand.dtype) for operand in operands], level)
     builder.emit(Pointwise(expression, tuple(operands), (y,), x.shape, 1))
     return y
 

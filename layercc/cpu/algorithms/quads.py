@@ -35,6 +35,7 @@ from layercc.cpu.tiles import QUADS, choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, Epilogue, Operand
 from layercc.jobs.movement import Move
 from layercc.jobs.pointwise import Pointwise
+from layercc.kernels.expressions import ExpressionBuilder, conversion
 
 #: From signed bytes to unsigned ones.
 _SHIFT = 128
@@ -128,12 +129,13 @@ def _less_zero(builder: Builder, job: Contraction, zero: Tensor) -> Epilogue:
     _spread(builder, zero, level)
     nowhere = (0,) * len(job.groups)
     along = tuple(job.columns if group.w else 0 for group in job.groups)
-    steps = (("multiply", (1, 2), (), "u32"), ("subtract", (0, 3), (), "u32"))
+    steps = ExpressionBuilder(3)
+    less = steps("subtract", 0, steps("multiply", 1, 2, dtype="u32"), dtype="u32")
     operands = (
         Operand(level, nowhere, 0, 0),
         Operand(builder.packed(job.weights.tensor, recipe, sums), along, 0, 1),
     )
-    return Epilogue((("u32",) * 3, steps, (4,)), operands)
+    return Epilogue(steps.expression(("u32",) * 3, less), operands)
 
 
 def _in_quads(builder: Builder, x: Tensor, depth: int) -> Tensor:
@@ -148,20 +150,18 @@ def _in_quads(builder: Builder, x: Tensor, depth: int) -> Tensor:
 
 def _unsigned(builder: Builder, x: Tensor) -> Tensor:
     """Signed bytes moved up into the range of unsigned ones."""
-    steps = (
-        ("identity", (0,), (), "i16"),
-        ("constant", (), (("value", _SHIFT),), "i16"),
-        ("add", (1, 2), (), "i16"),
-        ("identity", (3,), (), "u8"),
-    )
+    steps = ExpressionBuilder(1)
+    wide = steps("identity", 0, dtype="i16")
+    moved = steps("add", wide, steps.constant(_SHIFT, "i16"), dtype="i16")
+    expression = steps.expression(("i8",), steps("identity", moved, dtype="u8"))
     y = builder.scratch(DType.u8, x.shape)
-    builder.emit(Pointwise((("i8",), steps, (4,)), (x,), (y,), x.shape, 1))
+    builder.emit(Pointwise(expression, (x,), (y,), x.shape, 1))
     return y
 
 
 def _spread(builder: Builder, zero: Tensor, y: Tensor) -> None:
     """The zero point in all elements of `y`."""
-    expression = ((str(zero.dtype),), (("identity", (0,), (), str(y.dtype)),), (1,))
+    expression = conversion(str(zero.dtype), str(y.dtype))
     builder.emit(Pointwise(expression, (zero.reshaped((1,)),), (y,), y.shape, 0))
 
 

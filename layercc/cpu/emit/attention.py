@@ -24,6 +24,7 @@ from layercc.cpu.kernels.rotary import rotary as rotary_kernel
 from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
 from layercc.jobs.attention import Attention, Rotary, Stage
 from layercc.jobs.pointwise import Pointwise
+from layercc.kernels.expressions import ExpressionBuilder
 
 #: A window without a bound.
 _EVERYTHING = 1 << 40
@@ -90,9 +91,10 @@ def _mask_words(builder: Builder, mask: Tensor, dtype: DType) -> dict[str, Any]:
     numbers = mask
     if mask.dtype is DType.bool:  # its logarithm: 0 where a key is seen, else -inf
         numbers = builder.scratch(dtype, mask.shape)
-        kind = str(dtype)
-        steps = (("identity", (0,), (), kind), ("log", (1,), (), kind))
-        builder.emit(Pointwise((("bool",), steps, (2,)), (mask,), (numbers,), mask.shape))
+        steps = ExpressionBuilder(1)
+        seen = steps("identity", 0, dtype=str(dtype))
+        expression = steps.expression(("bool",), steps("log", seen, dtype=str(dtype)))
+        builder.emit(Pointwise(expression, (mask,), (numbers,), mask.shape))
     batch, head, row, _ = row_major_strides(mask.shape, 4)
     return {
         "given": CHOSEN if mask.dtype is DType.bool else ADDED, "data": numbers,

@@ -25,7 +25,7 @@ from layercc.jobs.contraction import Epilogue, Operand
 from layercc.jobs.movement import Fill, Move
 from layercc.jobs.recurrence import Recurrence, RecurrentLayer
 from layercc.kernels.declaration import KernelKey
-from layercc.kernels.expressions import Expression
+from layercc.kernels.expressions import Expression, ExpressionBuilder
 
 #: Hidden units of a cell's task, and operations for one.
 _CELL_TASK, _CELL_FLOPS = 1 << 12, 50
@@ -107,11 +107,14 @@ def _biases(job: Recurrence) -> Epilogue:
         return Epilogue()
     kind, bias = str(job.dtype), job.bias
     wb = Operand(bias, (2 * job.rows, 0), 0, 1)
-    if job.kind == "GRU":
-        return Epilogue(((kind, kind), (("add", (0, 1), (), kind),), (2,)), (wb,))
-    rb = replace(wb, tensor=bias.moved(job.rows * job.dtype.itemsize))
-    steps = ("add", (0, 1), (), kind), ("add", (3, 2), (), kind)
-    return Epilogue(((kind, kind, kind), steps, (4,)), (wb, rb))
+    biases = [wb]
+    if job.kind != "GRU":
+        biases.append(replace(wb, tensor=bias.moved(job.rows * job.dtype.itemsize)))
+    steps = ExpressionBuilder(1 + len(biases))
+    total = 0
+    for operand in range(1, 1 + len(biases)):
+        total = steps("add", total, operand, dtype=kind)
+    return Epilogue(steps.expression([kind] * (1 + len(biases)), total), tuple(biases))
 
 
 def _product(builder: Builder, job: Recurrence, x: Strided, r: Packed, gates: int) -> Strided:

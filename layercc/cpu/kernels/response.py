@@ -16,7 +16,7 @@ BLOCK = 2048
 @kernel_family(noalias=("y",))
 def local_response(dtype: str, beta: float):
     """Tasks: ceil(planes / plane_block) * ceil(channels * step / BLOCK)."""
-    from layercc.kernels.expressions import build, compute_dtype, load, store
+    from layercc.kernels.expressions import ExpressionBuilder, build, compute_dtype, load, store
     from layercc.kernels.intrinsics import offset, stack_array
     from layercc.kernels.math import SCALAR
 
@@ -24,18 +24,15 @@ def local_response(dtype: str, beta: float):
     scalar = SCALAR[kind]
     load_x, store_y = load(dtype), store(dtype)
     zero = scalar(0)
-    quarter = beta in (0.5, 0.75)  # roots are much cheaper than powers
-    steps: tuple = (("constant", (), (("value", -beta),), "f64"), ("power", (0, 1), (), kind))
-    if quarter:
-        steps = (("sqrt", (0,), (), kind), ("reciprocal", (1,), (), kind))
+    steps = ExpressionBuilder(1)
+    if beta in (0.5, 0.75):  # roots are much cheaper than powers
+        root = steps("sqrt", 0, dtype=kind)
         if beta == 0.75:
-            steps = (
-                ("sqrt", (0,), (), kind),
-                ("sqrt", (1,), (), kind),
-                ("multiply", (1, 2), (), kind),
-                ("reciprocal", (3,), (), kind),
-            )
-    factor = build(((kind,), steps, (len(steps),)))
+            root = steps("multiply", root, steps("sqrt", root, dtype=kind), dtype=kind)
+        power = steps("reciprocal", root, dtype=kind)
+    else:
+        power = steps("power", 0, steps.constant(-beta, "f64"), dtype=kind)
+    factor = build(steps.expression((kind,), power))
     block = BLOCK
 
     def body(
