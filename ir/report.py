@@ -12,7 +12,7 @@ from ir.dims import Dim
 from ir.graph import Graph, Node
 from ir.text import print_node
 from ir.totals import LayerRow, Totals, type_dict
-from ir.trace import Step, Trace
+from ir.trace import Trace, TraceStep
 from ir.types import TensorType, format_shape
 from ir.units import align, amount
 
@@ -162,11 +162,11 @@ class Report:
             yield "  the way there"
             yield from (f"    {line}" for line in _chain(self._steps(node)))
 
-    def _steps(self, node: Node) -> tuple[Step, ...]:
+    def _steps(self, node: Node) -> tuple[TraceStep, ...]:
         return self.traces[node.name].steps if node.name in self.traces else ()
 
 
-def _chain(steps: tuple[Step, ...]) -> list[str]:
+def _chain(steps: tuple[TraceStep, ...]) -> list[str]:
     """A line for each tensor whose shape differs from the one before it; the middle left out."""
     kept = [
         step

@@ -23,7 +23,7 @@ Shapes = Mapping[str, Sequence[Dim]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """A tensor on the way: its name, the op that makes it ("" for an input), its type, and the
     type it has with the input size that fits."""
 
@@ -45,7 +45,7 @@ class Step:
 class Trace:
     """From an input to the node that fails, and one sentence of advice ("" if there is none)."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[TraceStep, ...]
     advice: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def trace(
     if not path:
         return None
     better = fitting.types if fitting else {}
-    steps = tuple(Step(name, op, inference.types[name], better.get(name)) for name, op in path)
+    steps = tuple(TraceStep(name, op, inference.types[name], better.get(name)) for name, op in path)
     changed = [step for step in steps if step.fitting and step.fitting.shape != step.type.shape]
     advice = why
     if why and len(changed) > 1 and not changed[0].op:

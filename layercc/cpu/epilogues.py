@@ -14,7 +14,7 @@ Helper = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Epilogue:
+class EpilogueHelpers:
     """Helpers of kernels; `at` are pointers, one for each operand."""
 
     #: `rows_of(operands, outer, inner, row, column)`: pointers to where the operands begin for an
@@ -32,7 +32,7 @@ class Epilogue:
     finish: Helper
 
 
-def make_epilogue(expression: tuple, columns: tuple[int, ...]) -> Epilogue:
+def make_epilogue(expression: tuple, columns: tuple[int, ...]) -> EpilogueHelpers:
     """The helpers for an expression.
 
     `expression` (see `layercc.kernels.expressions`) has the sum as first input, then as many
@@ -62,7 +62,7 @@ def make_epilogue(expression: tuple, columns: tuple[int, ...]) -> Epilogue:
     def tuple_of(text: str) -> str:
         return f"({''.join(f'{item}, ' for item in each(text))})"
 
-    return Epilogue(
+    return EpilogueHelpers(
         rows_of=helper(
             "operands, outer, inner, row, column",
             tuple_of("offset(row_of(operands[{i}], outer, inner, row), column * {c})"),

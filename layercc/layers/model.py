@@ -18,9 +18,9 @@ from ir.registry import find_op
 from ir.types import TensorType, format_shape
 from layercc.layers.layer import Layer, Operator, snake_case
 from layercc.layers.tensor import (
+    Application,
     LayerCall,
     Placeholder,
-    Step,
     Tensor,
     map_tensors,
     tensors_in,
@@ -94,8 +94,8 @@ class Model(Graph):
         given, wanted = tensors_in(self._input_tensors), tensors_in(self._output_tensors)
         if not given or not wanted:
             raise InvalidModelError(f"model {self.name!r} needs at least one input and one output")
-        self._steps = _steps_between(given, wanted)
-        self._calls = _calls_of(self._steps)
+        self._applications = _applications_between(given, wanted)
+        self._calls = _calls_of(self._applications)
         self.layers = list(dict.fromkeys(call.layer for call in self._calls))
         _Assembly(self, given, wanted).run()
 
@@ -227,29 +227,32 @@ class Sequential(Model):
         self._output_tensors = result
 
 
-def _steps_between(inputs: list[Tensor], outputs: list[Tensor]) -> list[Step]:
-    """The steps that the outputs need, oldest first; `inputs` cut the walk."""
+def _applications_between(inputs: list[Tensor], outputs: list[Tensor]) -> list[Application]:
+    """The applications that the outputs need, oldest first; `inputs` cut the walk."""
     cut = set(inputs)
-    found: dict[Step, None] = {}
+    found: dict[Application, None] = {}
     waiting = [tensor for tensor in outputs if tensor not in cut]
     while waiting:
         tensor = waiting.pop()
         if isinstance(tensor, Placeholder):
             label = repr(tensor.name) if tensor.name else str(tensor.type)
             raise InvalidModelError(f"an output depends on Input {label}, not among the inputs")
-        step = tensor.step
-        if step is not None and step not in found:
-            found[step] = None
-            waiting.extend(t for t in step.inputs if t is not None and t not in cut)
-    return sorted(found, key=lambda step: step.index)
+        application = tensor.application
+        if application is not None and application not in found:
+            found[application] = None
+            waiting.extend(t for t in application.inputs if t is not None and t not in cut)
+    return sorted(found, key=lambda application: application.index)
 
 
-def _calls_of(steps: list[Step]) -> list[LayerCall]:
-    return sorted({step.call: None for step in steps}, key=lambda call: call.index)
+def _calls_of(applications: list[Application]) -> list[LayerCall]:
+    return sorted(
+        {application.call: None for application in applications}, key=lambda call: call.index
+    )
 
 
 class _Assembly:
-    """Writes steps into a graph: names for layers, values and constants, arrays for weights."""
+    """Writes applications of ops into a graph: names for layers, values and constants, arrays for
+    weights."""
 
     def __init__(self, graph: Model, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         self.graph, self.inputs, self.outputs = graph, inputs, outputs
@@ -262,8 +265,8 @@ class _Assembly:
         graph.inputs = self.make_inputs()
         self.name_layers()
         prefixes = self.name_calls()
-        for step in graph._steps:
-            self.add_node(step, prefixes[step.call])
+        for application in graph._applications:
+            self.add_node(application, prefixes[application.call])
         graph.outputs = []
         for tensor in self.outputs:
             graph.outputs.append(Value(self.output_name(tensor), tensor.type))
@@ -314,42 +317,55 @@ class _Assembly:
                 prefixes[call] = own[call.layer] = self.taken.fresh(str(call.layer.name))
             name = prefixes[call]
             for tensor in tensors_in(call.results):
-                if tensor not in self.names and tensor.step and tensor.step.call is call:
+                if (
+                    tensor not in self.names
+                    and tensor.application
+                    and tensor.application.call is call
+                ):
                     self.names[tensor] = name
                     name = self.taken.fresh(f"{prefixes[call]}.output")
         self.layer_names = own
         return prefixes
 
-    def add_node(self, step: Step, prefix: str) -> None:
-        inner = step.layer.path.removeprefix(str(step.call.layer.name)).strip(".")
+    def add_node(self, application: Application, prefix: str) -> None:
+        inner = application.layer.path.removeprefix(str(application.call.layer.name)).strip(".")
         prefix = f"{prefix}.{inner}" if inner else prefix
         node_name = ""
-        for tensor in step.outputs:
+        for tensor in application.outputs:
             if tensor is not None and tensor not in self.names:
-                self.names[tensor] = self.taken.fresh(f"{prefix}.{snake_case(step.op)}")
+                self.names[tensor] = self.taken.fresh(f"{prefix}.{snake_case(application.op)}")
             node_name = node_name or self._name_of(tensor)
-        definition = find_op(step.op)
+        definition = find_op(application.op)
         assert definition is not None
         inputs = [
-            self.operand(tensor, prefix, definition.input_name(position), step)
-            for position, tensor in enumerate(step.inputs)
+            self.operand(tensor, prefix, definition.input_name(position), application)
+            for position, tensor in enumerate(application.inputs)
         ]
-        outputs = tuple(self._name_of(tensor) for tensor in step.outputs)
+        outputs = tuple(self._name_of(tensor) for tensor in application.outputs)
         self.graph.nodes.append(
-            Node(step.op, tuple(inputs), outputs, step.attributes, node_name, step.layer.source)
+            Node(
+                application.op,
+                tuple(inputs),
+                outputs,
+                application.attributes,
+                node_name,
+                application.layer.source,
+            )
         )
 
     def _name_of(self, tensor: Tensor | None) -> str:
         return "" if tensor is None else self.names[tensor]
 
-    def operand(self, tensor: Tensor | None, prefix: str, role: str, step: Step) -> str:
+    def operand(
+        self, tensor: Tensor | None, prefix: str, role: str, application: Application
+    ) -> str:
         if tensor is None:
             return ""
         if tensor in self.names:
             return self.names[tensor]
         if isinstance(tensor, Weight):
-            inner = step.layer.path.removeprefix(str(step.call.layer.name)).strip(".")
-            parts = [self.layer_names[step.call.layer], inner, tensor.name]
+            inner = application.layer.path.removeprefix(str(application.call.layer.name)).strip(".")
+            parts = [self.layer_names[application.call.layer], inner, tensor.name]
             name = self.taken.fresh(".".join(filter(None, parts)))
             self.graph.constants[name] = tensor.materialise(self.graph.seed, name)
         else:

@@ -1,7 +1,7 @@
 """Symbolic tensors: what layers take and give while a model is described.
 
-A tensor remembers the step that made it, so that `Model(inputs, outputs)` finds every step between
-its inputs and its outputs by walking back from the outputs.
+A tensor remembers the application of an op that made it, so that `Model(inputs, outputs)` finds
+every one between its inputs and its outputs by walking back from the outputs.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Tensor:
     `+ - * / **` with tensors, arrays and numbers make new tensors, as in Keras.
     """
 
-    def __init__(self, kind: TensorType, step: Step | None = None) -> None:
+    def __init__(self, kind: TensorType, application: Application | None = None) -> None:
         self.type = kind
-        self.step = step
+        self.application = application
         #: The value, where it is known while the model is described (shapes, axes).
         self.value: np.ndarray | None = None
 
@@ -125,7 +125,7 @@ class LayerCall:
 
 
 @dataclass(eq=False)
-class Step:
+class Application:
     """One node to be: an op applied to tensors, in the course of a layer call."""
 
     op: str
@@ -178,10 +178,10 @@ def emit(
     like = next((given.dtype for given in inputs if isinstance(given, Tensor)), None)
     tensors = tuple(given if given is None else as_tensor(given, like) for given in inputs)
     attributes = {name: value for name, value in attributes.items() if value is not None}
-    step = Step(op, tensors, attributes, call, layer)
+    application = Application(op, tensors, attributes, call, layer)
     names = ["" if i in absent else f"out{i}" for i in range(results)]
-    step.outputs = tuple(_typed_outputs(step, names))
-    return step.outputs[0] if results == 1 else step.outputs
+    application.outputs = tuple(_typed_outputs(application, names))
+    return application.outputs[0] if results == 1 else application.outputs
 
 
 def as_tensor(given: Any, like: DType | None = None) -> Tensor:
@@ -193,12 +193,15 @@ def as_tensor(given: Any, like: DType | None = None) -> Tensor:
     return Constant(given)
 
 
-def _typed_outputs(step: Step, names: Sequence[str]) -> Iterator[Tensor | None]:
-    """The step's outputs, typed by the op's own shape rule."""
+def _typed_outputs(application: Application, names: Sequence[str]) -> Iterator[Tensor | None]:
+    """The application's outputs, typed by the op's own shape rule."""
     given = [
-        (f"in{i}" if tensor is not None else "", tensor) for i, tensor in enumerate(step.inputs)
+        (f"in{i}" if tensor is not None else "", tensor)
+        for i, tensor in enumerate(application.inputs)
     ]
-    node = Node(step.op, tuple(name for name, _ in given), tuple(names), step.attributes)
+    node = Node(
+        application.op, tuple(name for name, _ in given), tuple(names), application.attributes
+    )
     present = {name: tensor for name, tensor in given if tensor is not None}
     found = Inference(
         {name: t.type for name, t in present.items()},
@@ -207,13 +210,15 @@ def _typed_outputs(step: Step, names: Sequence[str]) -> Iterator[Tensor | None]:
     extend(found, [node])
     if found.errors:
         problem = found.errors[0]
-        seen = ", ".join("absent" if t is None else str(t.type) for t in step.inputs)
-        raise layer_error(step.layer, f"{problem.message} ({step.op} of {seen})", problem.code)
+        seen = ", ".join("absent" if t is None else str(t.type) for t in application.inputs)
+        raise layer_error(
+            application.layer, f"{problem.message} ({application.op} of {seen})", problem.code
+        )
     for name in names:
         if not name:
             yield None
             continue
-        tensor = Tensor(found.types[name], step)
+        tensor = Tensor(found.types[name], application)
         tensor.value = found.values.get(name)
         yield tensor
 

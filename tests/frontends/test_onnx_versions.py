@@ -216,7 +216,7 @@ def test_what_cannot_be_lifted_says_so() -> None:
 
 def test_every_attribute_that_went_away_is_dealt_with() -> None:
     """The schemas tell which attributes newer versions lack; lifting must have taken them."""
-    from layercc.frontends.onnx.versions import Step, lift, renamed
+    from layercc.frontends.onnx.versions import VersionedNode, lift, renamed
 
     class Nowhere:
         def fresh_name(self, hint: str) -> str:
@@ -246,14 +246,14 @@ def test_every_attribute_that_went_away_is_dealt_with() -> None:
             for name, spec in schema.attributes.items()
             if spec.type.name in examples and name not in ("shape", "to")
         }
-        step = Step(
+        node = VersionedNode(
             schema.name, list("abcde"[: schema.max_input]), ["y"], attributes, "n",
             schema.since_version, Nowhere(),
         )  # fmt: skip
         try:
-            lift(step)
+            lift(node)
         except UnsupportedError:
             continue
-        known = set(onnx.defs.get_schema(step.op).attributes)
-        left += [f"{schema.name}-{schema.since_version}.{n}" for n in set(step.attributes) - known]
+        known = set(onnx.defs.get_schema(node.op).attributes)
+        left += [f"{schema.name}-{schema.since_version}.{n}" for n in set(node.attributes) - known]
     assert left == []

@@ -46,7 +46,7 @@ from layercc.frontends.onnx.sequences import NotFollowed, follow, is_followed
 from layercc.frontends.onnx.support import Survey, unsupported_ops
 from layercc.frontends.onnx.tensors import TensorReader
 from layercc.frontends.onnx.values import ValueReader
-from layercc.frontends.onnx.versions import NewNode, Step, lift
+from layercc.frontends.onnx.versions import NewNode, VersionedNode, lift
 
 
 def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Graph:
@@ -200,29 +200,29 @@ class _Importer:
             self.constant_node(proto, attributes, outputs, scope)
             return
         name = path_name(frame, proto)
-        step = Step(op, inputs, outputs, attributes, name, version, scope)
+        lifted = VersionedNode(op, inputs, outputs, attributes, name, version, scope)
         if is_followed(op) or any(scope.sequence(given) for given in inputs):
-            self.sequence_node(step, scope)
+            self.sequence_node(lifted, scope)
             return
         if not plain_domain(proto.domain):
-            lift(step)
-        if find_op(step.op) is None:
+            lift(lifted)
+        if find_op(lifted.op) is None:
             self.expand(proto, version, scope, frame)
             return
-        for new in step.nodes():
+        for new in lifted.nodes():
             self.add(new, scope)
 
-    def sequence_node(self, step: Step, scope: Scope) -> None:
+    def sequence_node(self, lifted: VersionedNode, scope: Scope) -> None:
         """Follows a node that makes or reads a sequence of tensors, which no value of the IR is."""
-        op, outputs = step.op, list(step.outputs)
-        read = scope.sequence(step.input(0))
+        op, outputs = lifted.op, list(lifted.outputs)
+        read = scope.sequence(lifted.input(0))
         try:
             if op == "Identity" and read is not None:
                 scope.sequences[outputs[0]] = read
                 return
             if not is_followed(op):
                 raise NotFollowed
-            made = follow(step, read)
+            made = follow(lifted, read)
         except NotFollowed:
             self.unknown[op if is_followed(op) else f"{op} of a sequence"] += 1
             return
@@ -230,12 +230,12 @@ class _Importer:
             self.items += made.count
             if self.items > MAX_SEQUENCE_ITEMS:
                 raise InvalidModelError(
-                    f"{self.where}: {op} {step.name!r}: the sequences up to here have more than "
+                    f"{self.where}: {op} {lifted.name!r}: the sequences up to here have more than "
                     f"{MAX_SEQUENCE_ITEMS} items"
                 )
             scope.sequences[outputs[0]] = made
-        if not is_followed(step.op):  # it has become a node on tensors
-            for new in step.nodes():
+        if not is_followed(lifted.op):  # it has become a node on tensors
+            for new in lifted.nodes():
                 self.add(new, scope)
 
     def add(self, new: NewNode, scope: Scope) -> None:

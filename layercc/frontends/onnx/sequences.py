@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from layercc.frontends.onnx.versions import Step
+from layercc.frontends.onnx.versions import VersionedNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class NotFollowed(Exception):
 
 #: Given the sequence read, if any, and the node: the sequence it makes; or None, and the node has
 #: been turned into one on tensors.
-_Rule = Callable[[Any, Step], TensorSequence | None]
+_Rule = Callable[[Any, VersionedNode], TensorSequence | None]
 _RULES: dict[str, _Rule] = {}
 
 
@@ -70,103 +70,103 @@ def is_followed(op: str) -> bool:
     return op in _RULES
 
 
-def follow(step: Step, read: TensorSequence | None) -> TensorSequence | None:
-    """The sequence that a node makes. None: a tensor; the step has become a node that computes it.
+def follow(node: VersionedNode, read: TensorSequence | None) -> TensorSequence | None:
+    """The sequence that a node makes. None: a tensor; the node has become one that computes it.
 
     `read` is the sequence at input 0, where there is one. Raises NotFollowed.
     """
-    if read is None and step.op not in ("SplitToSequence", "SequenceConstruct", "SequenceEmpty"):
+    if read is None and node.op not in ("SplitToSequence", "SequenceConstruct", "SequenceEmpty"):
         raise NotFollowed
-    return _RULES[step.op](read, step)
+    return _RULES[node.op](read, node)
 
 
 @_rule("SequenceEmpty")
-def _empty(read: None, step: Step) -> TensorSequence:
+def _empty(read: None, node: VersionedNode) -> TensorSequence:
     return Items(())
 
 
 @_rule("SequenceConstruct")
-def _construct(read: None, step: Step) -> TensorSequence:
-    return Items(tuple(step.inputs))
+def _construct(read: None, node: VersionedNode) -> TensorSequence:
+    return Items(tuple(node.inputs))
 
 
 @_rule("SplitToSequence")
-def _split(read: None, step: Step) -> TensorSequence:
-    axis = step.attributes.get("axis", 0)
-    if not step.input(1):
-        return Parts(step.input(0), axis, 1, squeezed=not step.attributes.get("keepdims", 1))
-    sizes, shape = step.known(1), step.shape(1)
+def _split(read: None, node: VersionedNode) -> TensorSequence:
+    axis = node.attributes.get("axis", 0)
+    if not node.input(1):
+        return Parts(node.input(0), axis, 1, squeezed=not node.attributes.get("keepdims", 1))
+    sizes, shape = node.known(1), node.shape(1)
     if shape == () and sizes is not None:
-        return Parts(step.input(0), axis, int(sizes), squeezed=False)
+        return Parts(node.input(0), axis, int(sizes), squeezed=False)
     if shape is None or len(shape) != 1 or not isinstance(shape[0], int):
         raise NotFollowed
-    names = tuple(step.around.fresh_name(f"{step.name}.part") for _ in range(shape[0]))
-    step.op, step.outputs, step.attributes = "Split", list(names), {"axis": axis}
+    names = tuple(node.around.fresh_name(f"{node.name}.part") for _ in range(shape[0]))
+    node.op, node.outputs, node.attributes = "Split", list(names), {"axis": axis}
     return Items(names)
 
 
 @_rule("SequenceAt")
-def _at(read: TensorSequence, step: Step) -> None:
-    position = step.known(1)
-    step.attributes = {}
+def _at(read: TensorSequence, node: VersionedNode) -> None:
+    position = node.known(1)
+    node.attributes = {}
     if isinstance(read, Items):
-        step.op, step.inputs = "Identity", [read.names[_place(read.names, position)]]
+        node.op, node.inputs = "Identity", [read.names[_place(read.names, position)]]
         return
     if read.size == 1:
-        index = step.input(1)
+        index = node.input(1)
         if not read.squeezed:
-            index = step.make("Reshape", [index, step.ints([1], "one")], "index")
-        step.op, step.inputs, step.attributes = "Gather", [read.tensor, index], {"axis": read.axis}
+            index = node.make("Reshape", [index, node.ints([1], "one")], "index")
+        node.op, node.inputs, node.attributes = "Gather", [read.tensor, index], {"axis": read.axis}
         return
     if position is None or int(position.reshape(())) < 0:
         raise NotFollowed  # a part before the end begins where the last, smaller one tells
     start = int(position.reshape(())) * read.size
     bounds = {"start": start, "end": start + read.size, "axis": read.axis}
-    step.op = "Slice"
-    step.inputs = [read.tensor, *(step.ints([value], name) for name, value in bounds.items())]
+    node.op = "Slice"
+    node.inputs = [read.tensor, *(node.ints([value], name) for name, value in bounds.items())]
 
 
 @_rule("SequenceInsert")
-def _insert(read: TensorSequence, step: Step) -> TensorSequence:
+def _insert(read: TensorSequence, node: VersionedNode) -> TensorSequence:
     names = list(_items(read).names)
     at = len(names)
-    if step.input(2):
-        position = step.known(2)
+    if node.input(2):
+        position = node.known(2)
         if position is None or not -len(names) <= int(position.reshape(())) <= len(names):
             raise NotFollowed
         at = int(position.reshape(()))  # below 0: counted from the end, as list.insert does
-    names.insert(at, step.input(1))
+    names.insert(at, node.input(1))
     return Items(tuple(names))
 
 
 @_rule("SequenceErase")
-def _erase(read: TensorSequence, step: Step) -> TensorSequence:
+def _erase(read: TensorSequence, node: VersionedNode) -> TensorSequence:
     names = list(_items(read).names)
-    position = step.known(1) if step.input(1) else np.array(-1)
+    position = node.known(1) if node.input(1) else np.array(-1)
     del names[_place(names, position)]
     return Items(tuple(names))
 
 
 @_rule("SequenceLength")
-def _length(read: TensorSequence, step: Step) -> None:
-    step.attributes = {}
+def _length(read: TensorSequence, node: VersionedNode) -> None:
+    node.attributes = {}
     if isinstance(read, Items):
-        step.op, step.inputs = "Identity", [step.ints(len(read.names), "length")]
+        node.op, node.inputs = "Identity", [node.ints(len(read.names), "length")]
     elif read.size == 1:
-        shape = step.make("Shape", [read.tensor], "shape")
-        step.op, step.inputs = "Gather", [shape, step.ints(read.axis, "axis")]
+        shape = node.make("Shape", [read.tensor], "shape")
+        node.op, node.inputs = "Gather", [shape, node.ints(read.axis, "axis")]
     else:
         raise NotFollowed
 
 
 @_rule("ConcatFromSequence")
-def _concat(read: TensorSequence, step: Step) -> None:
+def _concat(read: TensorSequence, node: VersionedNode) -> None:
     names = list(_items(read).names)
-    axis = step.attributes["axis"]
-    if step.attributes.get("new_axis", 0):
-        axes = step.ints([axis], "axis")
-        names = [step.make("Unsqueeze", [name, axes], "item") for name in names]
-    step.op, step.inputs, step.attributes = "Concat", names, {"axis": axis}
+    axis = node.attributes["axis"]
+    if node.attributes.get("new_axis", 0):
+        axes = node.ints([axis], "axis")
+        names = [node.make("Unsqueeze", [name, axes], "item") for name in names]
+    node.op, node.inputs, node.attributes = "Concat", names, {"axis": axis}
 
 
 def _items(read: TensorSequence) -> Items:

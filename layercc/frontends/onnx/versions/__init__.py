@@ -1,6 +1,6 @@
 """Older op versions, lifted to the newest: one small function per op and change, in one table.
 
-`lift(step)` brings a node from the opset its model imports to the newest semantics. The functions
+`lift(node)` brings a node from the opset its model imports to the newest semantics. The functions
 are in files by family; each is entered into the table with `@lifts(op, until=version)`, which
 reads: nodes of opsets below `version` need this change.
 
@@ -21,9 +21,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from layercc.frontends.onnx.versions.step import NewNode, Step, lift, renamed
+from layercc.frontends.onnx.versions.versioned_node import NewNode, VersionedNode, lift, renamed
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["NewNode", "Step", "lift", "renamed"]
+__all__ = ["NewNode", "VersionedNode", "lift", "renamed"]

@@ -18,7 +18,7 @@ ALWAYS = 1 << 30
 
 
 class Surroundings(Protocol):
-    """What a step may ask of the graph around its node."""
+    """What a change may ask of the graph around its node."""
 
     def fresh_name(self, hint: str) -> str: ...
     def add_constant(self, name: str, array: np.ndarray) -> None: ...
@@ -39,7 +39,7 @@ class NewNode:
 
 
 @dataclass
-class Step:
+class VersionedNode:
     """A node of opset `version`; lifting functions change it in place.
 
     `before` and `after` are helper nodes around it.
@@ -126,7 +126,7 @@ class Step:
         raise InvalidModelError(f"{self.op} {self.name!r} of opset {self.version}: {message}")
 
 
-Lifter = Callable[[Step], None]
+Lifter = Callable[[VersionedNode], None]
 _TABLE: dict[str, list[tuple[int, Lifter]]] = defaultdict(list)
 _RENAMED: dict[str, str] = {}
 
@@ -153,17 +153,17 @@ def renamed(op: str) -> str:
     return _RENAMED.get(op, op)
 
 
-def lift(step: Step) -> None:
+def lift(node: VersionedNode) -> None:
     """Brings the node to the newest opset, one change after the other."""
-    step.pop("consumed_inputs")  # an in-place hint of opsets 1 to 5
-    version = step.version
+    node.pop("consumed_inputs")  # an in-place hint of opsets 1 to 5
+    version = node.version
     done: set[Lifter] = set()
     while True:
-        due = (entry for entry in _TABLE.get(step.op, ()) if entry[1] not in done)
+        due = (entry for entry in _TABLE.get(node.op, ()) if entry[1] not in done)
         until, function = next((entry for entry in due if version < entry[0]), (0, None))
         if function is None:
             return
-        function(step)
+        function(node)
         done.add(function)
         if until != ALWAYS:
             version = until
