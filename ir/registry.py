@@ -232,6 +232,8 @@ class Op:
     epilogue: ClassVar[bool] = False
     #: Has weights among its operands, which it is worth having as constants whatever their size.
     weighted: ClassVar[bool] = False
+    #: Gives the same for its two inputs in either order.
+    commutative: ClassVar[bool] = False
     #: How the op refers to the axes of its first input, for passes that store them in another
     #: order (`layercc.passes.layout_rules`); None where it needs them in the order written.
     axes: ClassVar[Axes | None] = None

@@ -19,7 +19,8 @@ class Options:
     """`threads`: how many a run may use, all usable cores if None. `precision`: the least that
     results must keep, as in `torch.set_float32_matmul_precision`. `choices` overrule which
     algorithm computes a layer: a mapping of classes of shapes to names, both as `layercc compile`
-    prints them, kept as sorted pairs. An algorithm that does not fit a layer is passed over.
+    prints them, kept as sorted pairs. An algorithm that does not fit a layer is passed over; a
+    plan raises ValueError for a name that none has.
 
     Raises ValueError for a value that none of these can have, TypeError for a number of threads
     that is none.

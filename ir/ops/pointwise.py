@@ -115,6 +115,10 @@ def pointwise(
     return register(definition)
 
 
+class _Commutative(Pointwise):
+    commutative = True
+
+
 class _Division(Pointwise):
     symbolic = True
 
@@ -161,9 +165,11 @@ _MANY = "inputs: T*"
 _BOOL = DType.bool
 
 # arithmetic
-pointwise("Add", scalar.add, _TWO, types="numeric", on_dims=symbolic.add)
+pointwise("Add", scalar.add, _TWO, types="numeric", on_dims=symbolic.add, base=_Commutative)
 pointwise("Sub", scalar.subtract, _TWO, types="numeric", on_dims=symbolic.subtract)
-pointwise("Mul", scalar.multiply, _TWO, types="numeric", on_dims=symbolic.multiply)
+pointwise(
+    "Mul", scalar.multiply, _TWO, types="numeric", on_dims=symbolic.multiply, base=_Commutative
+)
 pointwise("Div", scalar.divide, _TWO, types="numeric", base=_Division)
 pointwise(
     "Mod", scalar.modulo, _TWO,

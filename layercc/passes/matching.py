@@ -5,7 +5,7 @@
 A call is a node of that op; arguments are its first inputs (further inputs are not looked at). A
 name is any value, the same one wherever the name stands; `(name := pattern)` names what a pattern
 matches; a number is a constant of one element with that value; `a | b` is a choice. The operands of
-Add and Mul may stand in either order.
+commutative ops (Add, Mul) may stand in either order.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ir.graph import Node
+from ir.registry import find_op
 from layercc.passes.editor import GraphEditor
 
-COMMUTATIVE = frozenset({"Add", "Mul"})
 #: Relative difference at which a constant still counts as the number in a pattern: exporters write
 #: them rounded to float32, or to half precision.
 TOLERANCE = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-3, "bfloat16": 8e-3}
@@ -101,7 +101,8 @@ def _node(editor: GraphEditor, pattern: ast.expr, node: Node, match: Match) -> I
         return
     match = Match(match.values, (*match.nodes, node))
     yield from _inputs(editor, pattern.args, node.inputs, match)
-    if node.op in COMMUTATIVE:
+    definition = find_op(node.op)
+    if definition is not None and definition.commutative:
         yield from _inputs(editor, pattern.args, node.inputs[::-1], match)
 
 

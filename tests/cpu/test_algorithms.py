@@ -169,6 +169,14 @@ def test_choices_are_part_of_a_models_options():
     assert chosen(pickle.loads(pickle.dumps(fn)), inputs) == {kind: "direct"}
 
 
+def test_a_name_that_no_algorithm_has_is_refused():
+    _, case, constants = CASES["few channels"]
+    graph, inputs = graph_and_inputs(case, constants)
+    (kind,) = chosen(compiled(graph), inputs)
+    with pytest.raises(ValueError, match=r"no algorithm 'drect' for .*; there are .*direct"):
+        chosen(compiled(graph, {kind: "drect"}), inputs)
+
+
 # Nothing hangs on the batch
 
 

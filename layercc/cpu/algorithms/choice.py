@@ -47,15 +47,22 @@ def _axis_class(axis: Axis) -> str:
 def choose(builder: Builder, job: Contraction) -> Algorithm:
     """The algorithm for a job: what the builder's table says, else the cheapest that fits.
 
-    Raises UnsupportedError where none fits.
+    Raises UnsupportedError where none fits, ValueError where the table has a name that none has.
     """
     fitting = [each for each in algorithms() if each.fits(job, builder.precision)]
     if not fitting:
         raise UnsupportedError(
             f"no algorithm multiplies {job.x.dtype} by {job.weights.tensor.dtype}"
         )
-    asked = builder.choices.get(shape_class(job))
-    for each in fitting:
-        if each.name == asked:
-            return each
+    asked = builder.choices and builder.choices.get(shape_class(job))
+    if asked:
+        for each in fitting:
+            if each.name == asked:
+                return each
+        known = [each.name for each in algorithms()]
+        if asked not in known:
+            raise ValueError(
+                f"choices: there is no algorithm {asked!r} for {shape_class(job)!r}; there are "
+                f"{', '.join(known)}"
+            )
     return min(fitting, key=lambda algorithm: algorithm.cost(job, builder.limits))
