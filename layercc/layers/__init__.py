@@ -112,7 +112,7 @@ from layercc.layers.resizing import (
     UpSampling2D,
     UpSampling3D,
 )
-from layercc.layers.tensor import Tensor, emit
+from layercc.layers.tensor import SymbolicTensor, emit
 from layercc.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
@@ -199,7 +199,7 @@ __all__ = [
     "SpatialDropout2D",
     "SpatialDropout3D",
     "Subtract",
-    "Tensor",
+    "SymbolicTensor",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -8,7 +8,7 @@ from typing import Any
 from layercc.layers import activations
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 
 class ReLU(Layer):
@@ -24,7 +24,7 @@ class ReLU(Layer):
         super().__init__(**options)
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
 
 
@@ -35,7 +35,7 @@ class LeakyReLU(Layer):
         super().__init__(**options)
         self.negative_slope = negative_slope
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return activations.leaky_relu(x, self.negative_slope)
 
 
@@ -53,7 +53,7 @@ class PReLU(Layer):
         self.alpha_initializer = alpha_initializer
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes or []
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         shape = list(x.shape)
         for axis in self.shared_axes:
             shape[self.axis(axis, x)] = 1
@@ -67,7 +67,7 @@ class ELU(Layer):
         super().__init__(**options)
         self.alpha = alpha
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return activations.elu(x, self.alpha)
 
 
@@ -78,7 +78,7 @@ class Softmax(Layer):
         super().__init__(**options)
         self.axes = [axis] if isinstance(axis, int) else list(axis)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         axes = [self.axis(axis, x) for axis in self.axes]
         if len(axes) == 1:
             return activations.softmax(x, axes[0])

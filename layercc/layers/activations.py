@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from layercc.layers.tensor import Tensor, emit
+from layercc.layers.tensor import SymbolicTensor, emit
 
 #: A Keras name, a function of one tensor, or None for none.
-Activation = str | Callable[[Tensor], Tensor] | None
+Activation = str | Callable[[SymbolicTensor], SymbolicTensor] | None
 
 
-def activate(x: Tensor, activation: Activation) -> Tensor:
+def activate(x: SymbolicTensor, activation: Activation) -> SymbolicTensor:
     """`activation` of `x`. ValueError for a name that is not known."""
     if activation is None:
         return x
@@ -24,13 +24,16 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
     return activation(x)
 
 
-def linear(x: Tensor) -> Tensor:
+def linear(x: SymbolicTensor) -> SymbolicTensor:
     return x
 
 
 def relu(
-    x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
-) -> Tensor:
+    x: SymbolicTensor,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+) -> SymbolicTensor:
     """`x` at and above `threshold`, `negative_slope * (x - threshold)` below; `max_value` caps."""
     if threshold:
         below = (x - threshold) * negative_slope
@@ -42,96 +45,96 @@ def relu(
     return emit("Relu", x) if max_value is None else clip(x, 0.0, max_value)
 
 
-def relu6(x: Tensor) -> Tensor:
+def relu6(x: SymbolicTensor) -> SymbolicTensor:
     return relu(x, max_value=6.0)
 
 
-def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
+def leaky_relu(x: SymbolicTensor, negative_slope: float = 0.2) -> SymbolicTensor:
     return emit("LeakyRelu", x, alpha=float(negative_slope))
 
 
-def clip(x: Tensor, low: float, high: float) -> Tensor:
+def clip(x: SymbolicTensor, low: float, high: float) -> SymbolicTensor:
     return emit("Clip", x, low, high)
 
 
-def softmax(x: Tensor, axis: int = -1) -> Tensor:
+def softmax(x: SymbolicTensor, axis: int = -1) -> SymbolicTensor:
     return emit("Softmax", x, axis=axis)
 
 
-def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+def log_softmax(x: SymbolicTensor, axis: int = -1) -> SymbolicTensor:
     return emit("LogSoftmax", x, axis=axis)
 
 
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(x: SymbolicTensor, alpha: float = 1.0) -> SymbolicTensor:
     return emit("Elu", x, alpha=float(alpha))
 
 
-def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def celu(x: SymbolicTensor, alpha: float = 1.0) -> SymbolicTensor:
     return emit("Celu", x, alpha=float(alpha))
 
 
-def silu(x: Tensor) -> Tensor:
+def silu(x: SymbolicTensor) -> SymbolicTensor:
     return x * emit("Sigmoid", x)
 
 
-def gelu(x: Tensor, approximate: bool = False) -> Tensor:
+def gelu(x: SymbolicTensor, approximate: bool = False) -> SymbolicTensor:
     return emit("Gelu", x, approximate="tanh" if approximate else "none")
 
 
-def hard_sigmoid(x: Tensor) -> Tensor:
+def hard_sigmoid(x: SymbolicTensor) -> SymbolicTensor:
     """relu6(x + 3) / 6"""
     return emit("HardSigmoid", x, alpha=1 / 6, beta=0.5)
 
 
-def hard_tanh(x: Tensor) -> Tensor:
+def hard_tanh(x: SymbolicTensor) -> SymbolicTensor:
     return clip(x, -1.0, 1.0)
 
 
-def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
+def hard_shrink(x: SymbolicTensor, threshold: float = 0.5) -> SymbolicTensor:
     return emit("Shrink", x, lambd=float(threshold))
 
 
-def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
+def soft_shrink(x: SymbolicTensor, threshold: float = 0.5) -> SymbolicTensor:
     return emit("Shrink", x, lambd=float(threshold), bias=float(threshold))
 
 
-def tanh_shrink(x: Tensor) -> Tensor:
+def tanh_shrink(x: SymbolicTensor) -> SymbolicTensor:
     return x - emit("Tanh", x)
 
 
-def log_sigmoid(x: Tensor) -> Tensor:
+def log_sigmoid(x: SymbolicTensor) -> SymbolicTensor:
     return -emit("Softplus", -x)
 
 
-def sparse_sigmoid(x: Tensor) -> Tensor:
+def sparse_sigmoid(x: SymbolicTensor) -> SymbolicTensor:
     return clip(x * 0.5 + 0.5, 0.0, 1.0)
 
 
-def sparse_plus(x: Tensor) -> Tensor:
+def sparse_plus(x: SymbolicTensor) -> SymbolicTensor:
     """0 below -1, x above 1, and (x + 1)² / 4 between."""
     between = emit("Where", emit("Less", x, 1.0), (x + 1.0) * (x + 1.0) * 0.25, x)
     return emit("Where", emit("Greater", x, -1.0), between, 0.0 * x)
 
 
-def squareplus(x: Tensor, b: float = 4.0) -> Tensor:
+def squareplus(x: SymbolicTensor, b: float = 4.0) -> SymbolicTensor:
     return (x + emit("Sqrt", x * x + float(b))) * 0.5
 
 
-def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
+def threshold(x: SymbolicTensor, threshold: float, default_value: float) -> SymbolicTensor:
     return emit("Where", emit("Greater", x, threshold), x, x * 0.0 + default_value)
 
 
-def glu(x: Tensor, axis: int = -1) -> Tensor:
+def glu(x: SymbolicTensor, axis: int = -1) -> SymbolicTensor:
     """The first half along `axis`, gated by the sigmoid of the second."""
     kept, gate = emit("Split", x, results=2, axis=axis, num_outputs=2)
     return kept * emit("Sigmoid", gate)
 
 
-def _op(name: str, **attributes: Any) -> Callable[[Tensor], Tensor]:
+def _op(name: str, **attributes: Any) -> Callable[[SymbolicTensor], SymbolicTensor]:
     return lambda x: emit(name, x, **attributes)
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[SymbolicTensor], SymbolicTensor]] = {
     "linear": linear,
     "relu": relu,
     "relu6": relu6,

@@ -12,7 +12,7 @@ from ir.dtypes import DType
 from layercc.layers.activations import softmax
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer, cast, unsupported
-from layercc.layers.tensor import Constant, Tensor, emit, ints
+from layercc.layers.tensor import Constant, SymbolicTensor, emit, ints
 from layercc.layers.weight import Layout, Weight
 
 
@@ -26,14 +26,16 @@ def reshaped(target: Sequence[int]) -> Layout:
     )
 
 
-def as_mask(mask: Tensor) -> Tensor:
+def as_mask(mask: SymbolicTensor) -> SymbolicTensor:
     """A boolean mask; numbers other than 0 are true."""
     return cast(mask, DType.bool)
 
 
 def merge_masks(
-    query: Tensor | None, keys: Sequence[Tensor | None], pairs: Tensor | None
-) -> Tensor | None:
+    query: SymbolicTensor | None,
+    keys: Sequence[SymbolicTensor | None],
+    pairs: SymbolicTensor | None,
+) -> SymbolicTensor | None:
     """One mask `[batch, queries, keys]` from masks of queries, keys and pairs, or None."""
     found = [emit("Unsqueeze", as_mask(query), ints(2))] if query is not None else []
     found += [emit("Unsqueeze", as_mask(key), ints(1)) for key in keys if key is not None]
@@ -71,13 +73,13 @@ class HeadsAttention(Layer):
 
     def call(
         self,
-        query: Tensor,
-        value: Tensor,
-        key: Tensor | None = None,
-        query_mask: Tensor | None = None,
-        value_mask: Tensor | None = None,
-        key_mask: Tensor | None = None,
-        attention_mask: Tensor | None = None,
+        query: SymbolicTensor,
+        value: SymbolicTensor,
+        key: SymbolicTensor | None = None,
+        query_mask: SymbolicTensor | None = None,
+        value_mask: SymbolicTensor | None = None,
+        key_mask: SymbolicTensor | None = None,
+        attention_mask: SymbolicTensor | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
@@ -108,7 +110,7 @@ class HeadsAttention(Layer):
         y = self._project_back(y, features)
         return (y, made[3]) if return_attention_scores else y
 
-    def _project(self, name: str, x: Tensor, heads: int, dim: int) -> Tensor:
+    def _project(self, name: str, x: SymbolicTensor, heads: int, dim: int) -> SymbolicTensor:
         """`[batch, positions, features]` → `[batch, positions, heads * dim]`."""
         kernel = self.weight(
             f"{name}.kernel",
@@ -122,7 +124,7 @@ class HeadsAttention(Layer):
         layout = reshaped((heads * dim,))
         return y + self.weight(f"{name}.bias", (heads, dim), self.bias_initializer, layout)
 
-    def _project_back(self, x: Tensor, features: int) -> Tensor:
+    def _project_back(self, x: SymbolicTensor, features: int) -> SymbolicTensor:
         shape = (self.query_heads, self.value_dim, features)
         kernel = self.weight(
             "attention_output.kernel",
@@ -226,12 +228,12 @@ class Attention(Layer):
 
     def call(
         self,
-        inputs: Sequence[Tensor],
-        mask: Sequence[Tensor | None] | None = None,
+        inputs: Sequence[SymbolicTensor],
+        mask: Sequence[SymbolicTensor | None] | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
-        if isinstance(inputs, Tensor) or len(inputs) not in (2, 3):
+        if isinstance(inputs, SymbolicTensor) or len(inputs) not in (2, 3):
             self.fail("takes a list: [query, value] or [query, value, key]")
         query, value = inputs[:2]
         key = inputs[2] if len(inputs) > 2 else value
@@ -249,7 +251,7 @@ class Attention(Layer):
             y = emit("Where", emit("Unsqueeze", as_mask(query_mask), ints(2)), y, 0.0 * y)
         return (y, weights) if return_attention_scores else y
 
-    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+    def scores(self, query: SymbolicTensor, key: SymbolicTensor) -> SymbolicTensor:
         """`[batch, queries, keys]`."""
         scale = self.weight("scale", (), "ones") if self.use_scale else None
         if self.score_mode == "dot":
@@ -260,7 +262,7 @@ class Attention(Layer):
         weight = self.weight("concat_score_weight", (), "ones")
         return weight * emit("ReduceSum", pairs, ints(3), keepdims=0)
 
-    def _causal(self, scores: Tensor) -> Tensor:
+    def _causal(self, scores: SymbolicTensor) -> SymbolicTensor:
         """True where the key does not come after the query; `[1, queries, keys]`."""
         queries, keys = scores.shape[1:]
         if isinstance(queries, int) and isinstance(keys, int):
@@ -275,7 +277,7 @@ class AdditiveAttention(Attention):
     def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Any) -> None:
         super().__init__(use_scale=use_scale, **options)
 
-    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+    def scores(self, query: SymbolicTensor, key: SymbolicTensor) -> SymbolicTensor:
         pairs = emit("Tanh", emit("Unsqueeze", query, ints(2)) + emit("Unsqueeze", key, ints(1)))
         if self.use_scale:
             scale: Weight = self.weight("scale", (query.shape[-1],), "glorot_uniform")

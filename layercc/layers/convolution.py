@@ -11,7 +11,7 @@ from ir.dims import Dim
 from layercc.layers.activations import Activation, activate
 from layercc.layers.initializers import Initializer
 from layercc.layers.spatial import Sizes, Spatial, padding_attributes
-from layercc.layers.tensor import Tensor, emit
+from layercc.layers.tensor import SymbolicTensor, emit
 from layercc.layers.weight import Layout, transposed
 
 
@@ -59,13 +59,17 @@ class Convolution(Spatial):
         self.activation, self.use_bias = activation, use_bias
         self.bias_initializer = bias_initializer
 
-    def bias(self, size: Dim) -> list[Tensor]:
+    def bias(self, size: Dim) -> list[SymbolicTensor]:
         """The bias as further operands of a convolution: one, or none."""
         return [self.weight("bias", (size,), self.bias_initializer)] if self.use_bias else []
 
     def convolve(
-        self, x: Tensor, kernel: Tensor, groups: Dim, bias: Sequence[Tensor] = ()
-    ) -> Tensor:
+        self,
+        x: SymbolicTensor,
+        kernel: SymbolicTensor,
+        groups: Dim,
+        bias: Sequence[SymbolicTensor] = (),
+    ) -> SymbolicTensor:
         """Conv of `x` with the layer's window."""
         pads = padding_attributes(
             self.padding, self.spatial(x), self.kernel_size, self.strides, self.dilation_rate
@@ -114,7 +118,7 @@ class Conv(Convolution):
         if filters < 1 or filters % groups:
             raise ValueError(f"{type(self).__name__}: {filters} filters in {groups} groups")
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         channels = self.channels(x)
         if not isinstance(channels, int) or channels % self.groups:
@@ -154,7 +158,7 @@ class _Depthwise(Convolution):
     depth_multiplier: int
     depthwise_initializer: Initializer
 
-    def depthwise_kernel(self, name: str, channels: Dim) -> Tensor:
+    def depthwise_kernel(self, name: str, channels: Dim) -> SymbolicTensor:
         return self.weight(
             name,
             (*self.kernel_size, channels, self.depth_multiplier),
@@ -187,7 +191,7 @@ class DepthwiseConv(_Depthwise):
         self.depth_multiplier = depth_multiplier
         self.depthwise_initializer = depthwise_initializer
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         channels = self.channels(x)
         kernel = self.depthwise_kernel("kernel", channels)
@@ -234,7 +238,7 @@ class SeparableConv(_Depthwise):
         self.depthwise_initializer = depthwise_initializer
         self.pointwise_initializer = pointwise_initializer
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         channels = self.channels(x)
         y = self.convolve(x, self.depthwise_kernel("depthwise_kernel", channels), channels)

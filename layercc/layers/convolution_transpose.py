@@ -8,7 +8,7 @@ from layercc.layers.activations import Activation, activate
 from layercc.layers.convolution import Convolution
 from layercc.layers.initializers import Initializer
 from layercc.layers.spatial import Sizes
-from layercc.layers.tensor import Tensor, emit
+from layercc.layers.tensor import SymbolicTensor, emit
 from layercc.layers.weight import transposed
 
 
@@ -46,7 +46,7 @@ class ConvTranspose(Convolution):
         )
         self.kernel_initializer = kernel_initializer
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         rank = self.spatial_rank
         kernel = self.weight(

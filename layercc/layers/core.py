@@ -12,7 +12,7 @@ from layercc.layers.activations import Activation as ActivationLike
 from layercc.layers.activations import activate
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor, emit
+from layercc.layers.tensor import SymbolicTensor, emit
 
 
 class Dense(Layer):
@@ -31,7 +31,7 @@ class Dense(Layer):
         self.units, self.activation, self.use_bias = units, activation, use_bias
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if x.rank < 2:
             self.fail(f"the input is {x.type}; [batch, ..., features] would fit")
         kernel = self.weight("kernel", (x.shape[-1], self.units), self.kernel_initializer)
@@ -64,7 +64,7 @@ class EinsumDense(Layer):
         self.output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         operands, _, result = self.equation.replace(" ", "").partition("->")
         term, _, kernel_term = operands.partition(",")
         term, result = (self._expand(part, x) for part in (term, result))
@@ -83,7 +83,7 @@ class EinsumDense(Layer):
             y = y + self.weight("bias", shape, self.bias_initializer)
         return activate(y, self.activation)
 
-    def _expand(self, term: str, x: Tensor) -> str:
+    def _expand(self, term: str, x: SymbolicTensor) -> str:
         """`...` spelled out with letters that the equation does not use."""
         if "..." not in term:
             return term
@@ -106,7 +106,7 @@ class Embedding(Layer):
         self.input_dim, self.output_dim = input_dim, output_dim
         self.embeddings_initializer = embeddings_initializer
 
-    def call(self, indices: Tensor) -> Tensor:
+    def call(self, indices: SymbolicTensor) -> SymbolicTensor:
         if indices.dtype not in DTYPE_SETS["index"]:
             self.fail(f"the input is {indices.type}; i32 or i64 indices would fit", "bad-dtype")
         table = self.weight(
@@ -122,14 +122,14 @@ class Activation(Layer):
         super().__init__(**options)
         self.activation = activation
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return activate(x, self.activation)
 
 
 class Identity(Layer):
     """The input itself."""
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return x
 
 
@@ -140,7 +140,7 @@ class Rescaling(Layer):
         super().__init__(**options)
         self.scale, self.offset = scale, offset
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         dtype = x.dtype.value
         scaled = x * np.asarray(self.scale, dtype)
         return scaled + np.asarray(self.offset, dtype) if np.any(self.offset) else scaled
@@ -167,7 +167,7 @@ class Normalization(Layer):
         self.axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
         self.mean, self.variance, self.invert = mean, variance, invert
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         kept = {self.axis(axis, x) for axis in self.axes}
         shape: Any = [dim if axis in kept else 1 for axis, dim in enumerate(x.shape)]
         dtype = x.dtype.value

@@ -13,7 +13,7 @@ from ir.diagnostics import UnsupportedError
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from layercc.layers.initializers import Initializer
 from layercc.layers.tensor import (
-    Tensor,
+    SymbolicTensor,
     applies_operators,
     as_tensor,
     caller,
@@ -195,20 +195,20 @@ class Layer:
         """Raises ShapeError that names this layer."""
         raise layer_error(self, message, code)
 
-    def expect_rank(self, x: Tensor, rank: int, axes: str) -> None:
+    def expect_rank(self, x: SymbolicTensor, rank: int, axes: str) -> None:
         """Fails unless `x` has `rank` dims; `axes` names them: `[batch, steps, features]`."""
-        if not isinstance(x, Tensor):
+        if not isinstance(x, SymbolicTensor):
             self.fail(f"takes one tensor {axes}, not a {type(x).__name__}")
         if x.rank != rank:
             self.fail(f"the input is {x.type}; {rank} dims would fit: {axes}")
 
-    def axis(self, axis: int, x: Tensor) -> int:
+    def axis(self, axis: int, x: SymbolicTensor) -> int:
         """`axis` counted from the front; fails if `x` has no such axis."""
         if not -x.rank <= axis < x.rank:
             self.fail(f"axis {axis} is outside the input {x.type}", "bad-attribute")
         return axis % x.rank
 
-    def _cast(self, x: Tensor) -> Tensor:
+    def _cast(self, x: SymbolicTensor) -> SymbolicTensor:
         if x.dtype is self.given_dtype or x.dtype not in DTYPE_SETS["float"]:
             return x
         assert self.given_dtype is not None
@@ -225,15 +225,15 @@ class Operator(Layer):
         super().__init__()
         self.op = op
 
-    def call(self, *operands: Any) -> Tensor:
-        like = next(x for x in operands if isinstance(x, Tensor)).dtype
+    def call(self, *operands: Any) -> SymbolicTensor:
+        like = next(x for x in operands if isinstance(x, SymbolicTensor)).dtype
         return emit(self.op, *(as_tensor(x, like) for x in operands))
 
 
 @applies_operators
-def operate(op: str, *operands: Any) -> Tensor:
+def operate(op: str, *operands: Any) -> SymbolicTensor:
     """An op applied to tensors as a layer of its own."""
-    result: Tensor = Operator(op)(*operands)
+    result: SymbolicTensor = Operator(op)(*operands)
     return result
 
 
@@ -251,7 +251,7 @@ class Lambda(Layer):
         return self.function(*arguments, **options)
 
 
-def cast(x: Tensor, dtype: DType) -> Tensor:
+def cast(x: SymbolicTensor, dtype: DType) -> SymbolicTensor:
     """`x` in another element type, inside a layer's call."""
     return x if x.dtype is dtype else emit("Cast", x, to=dtype.onnx)
 

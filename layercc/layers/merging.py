@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ir.dims import may_equal
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 
 class Merge(Layer):
@@ -19,8 +19,8 @@ class Merge(Layer):
     op: ClassVar[str]
     exactly: ClassVar[int | None] = None
 
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
-        if isinstance(inputs, Tensor) or len(inputs) < 1:
+    def call(self, inputs: Sequence[SymbolicTensor]) -> SymbolicTensor:
+        if isinstance(inputs, SymbolicTensor) or len(inputs) < 1:
             self.fail("takes a list of tensors")
         if self.exactly is not None and len(inputs) != self.exactly:
             self.fail(f"takes {self.exactly} tensors, {len(inputs)} were given")
@@ -31,10 +31,10 @@ class Merge(Layer):
             merged = emit(self.op, merged, other)
         return self.finish(merged, len(inputs))
 
-    def finish(self, merged: Tensor, count: int) -> Tensor:
+    def finish(self, merged: SymbolicTensor, count: int) -> SymbolicTensor:
         return merged
 
-    def _lift(self, x: Tensor, rank: int) -> Tensor:
+    def _lift(self, x: SymbolicTensor, rank: int) -> SymbolicTensor:
         missing = rank - x.rank
         return emit("Unsqueeze", x, ints(*range(1, 1 + missing))) if missing else x
 
@@ -63,7 +63,7 @@ class Average(Merge):
 
     op = "Add"
 
-    def finish(self, merged: Tensor, count: int) -> Tensor:
+    def finish(self, merged: SymbolicTensor, count: int) -> SymbolicTensor:
         return merged / float(count)
 
 
@@ -86,8 +86,8 @@ class Concatenate(Layer):
         super().__init__(**options)
         self.join_axis = axis
 
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
-        if isinstance(inputs, Tensor) or len(inputs) < 1:
+    def call(self, inputs: Sequence[SymbolicTensor]) -> SymbolicTensor:
+        if isinstance(inputs, SymbolicTensor) or len(inputs) < 1:
             self.fail("takes a list of tensors")
         axis = self.axis(self.join_axis, inputs[0])
         return emit("Concat", *inputs, axis=axis) if len(inputs) > 1 else inputs[0]
@@ -105,8 +105,8 @@ class Dot(Layer):
         self.dot_axes = (axes, axes) if isinstance(axes, int) else tuple(axes)
         self.normalize = normalize
 
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
-        if isinstance(inputs, Tensor) or len(inputs) != 2:
+    def call(self, inputs: Sequence[SymbolicTensor]) -> SymbolicTensor:
+        if isinstance(inputs, SymbolicTensor) or len(inputs) != 2:
             self.fail("takes a list of two tensors")
         first, second = inputs
         axes = [self.axis(axis, x) for axis, x in zip(self.dot_axes, inputs, strict=True)]
@@ -129,6 +129,6 @@ class Dot(Layer):
         y = emit("Einsum", first, second, equation=equation)
         return emit("Unsqueeze", y, ints(1)) if y.rank == 1 else y
 
-    def _unit(self, x: Tensor, axis: int) -> Tensor:
+    def _unit(self, x: SymbolicTensor, axis: int) -> SymbolicTensor:
         total = emit("ReduceSumSquare", x, ints(axis), keepdims=1)
         return x / emit("Sqrt", emit("Max", total, 1e-12))

@@ -21,7 +21,7 @@ from layercc.layers.tensor import (
     Application,
     LayerCall,
     Placeholder,
-    Tensor,
+    SymbolicTensor,
     map_tensors,
     tensors_in,
 )
@@ -43,7 +43,7 @@ def Input(
     *,
     batch_shape: Sequence[int | str | None] | None = None,
     name: str | None = None,
-) -> Tensor:
+) -> SymbolicTensor:
     """A model input of `shape`, without the batch dim, which is `batch_size` or the symbol `N`.
 
     A dim is an int, a string (a symbol, equal wherever it is used), or None (a symbol of its own).
@@ -159,9 +159,9 @@ class Model(Graph):
             raise ValueError(f"model {self.name!r} has {len(own)} inputs, {len(given)} were given")
         if any(len(tensors_in(argument)) != 1 for argument in arguments) and len(arguments) > 1:
             raise TypeError(f"model {self.name!r}: give one tensor an input, or one list of them")
-        replaced: dict[Tensor, Tensor] = dict(zip(own, given, strict=True))
+        replaced: dict[SymbolicTensor, SymbolicTensor] = dict(zip(own, given, strict=True))
 
-        def new(tensor: Tensor) -> Tensor:
+        def new(tensor: SymbolicTensor) -> SymbolicTensor:
             return replaced.get(tensor, tensor)
 
         for call in self._calls:
@@ -219,7 +219,7 @@ class Sequential(Model):
                 )
             self._output_tensors = self._input_tensors
         result = layer(self._output_tensors)
-        if not isinstance(result, Tensor):
+        if not isinstance(result, SymbolicTensor):
             raise InvalidModelError(
                 f"Sequential {self.name!r}: {layer!r} gives {len(tensors_in(result))} tensors; "
                 "a chain needs one. Use Model(inputs, outputs)"
@@ -227,7 +227,9 @@ class Sequential(Model):
         self._output_tensors = result
 
 
-def _applications_between(inputs: list[Tensor], outputs: list[Tensor]) -> list[Application]:
+def _applications_between(
+    inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]
+) -> list[Application]:
     """The applications that the outputs need, oldest first; `inputs` cut the walk."""
     cut = set(inputs)
     found: dict[Application, None] = {}
@@ -254,10 +256,12 @@ class _Assembly:
     """Writes applications of ops into a graph: names for layers, values and constants, arrays for
     weights."""
 
-    def __init__(self, graph: Model, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+    def __init__(
+        self, graph: Model, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]
+    ) -> None:
         self.graph, self.inputs, self.outputs = graph, inputs, outputs
         self.taken = Names(separator="_")
-        self.names: dict[Tensor, str] = {}
+        self.names: dict[SymbolicTensor, str] = {}
 
     def run(self) -> None:
         graph = self.graph
@@ -275,7 +279,7 @@ class _Assembly:
 
     def make_inputs(self) -> list[Value]:
         """Inputs with their names; dims given as None are named after the input and the axis."""
-        given: dict[Tensor, str] = {
+        given: dict[SymbolicTensor, str] = {
             t: t.name for t in self.inputs if isinstance(t, Placeholder) and t.name
         }
         for tensor, name in given.items():
@@ -353,11 +357,11 @@ class _Assembly:
             )
         )
 
-    def _name_of(self, tensor: Tensor | None) -> str:
+    def _name_of(self, tensor: SymbolicTensor | None) -> str:
         return "" if tensor is None else self.names[tensor]
 
     def operand(
-        self, tensor: Tensor | None, prefix: str, role: str, application: Application
+        self, tensor: SymbolicTensor | None, prefix: str, role: str, application: Application
     ) -> str:
         if tensor is None:
             return ""
@@ -375,7 +379,7 @@ class _Assembly:
         self.names[tensor] = name
         return name
 
-    def output_name(self, tensor: Tensor) -> str:
+    def output_name(self, tensor: SymbolicTensor) -> str:
         """The tensor's name, or that of an Identity if it is an input or an output already."""
         name = self.names.get(tensor)
         if name and name not in self.graph.input_names and name not in self.graph.output_names:

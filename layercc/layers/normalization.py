@@ -9,7 +9,7 @@ import numpy as np
 
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 
 class Scaled(Layer):
@@ -65,7 +65,7 @@ class BatchNormalization(Scaled):
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         axis = self.axis(self.channel_axis, x)
         shape = (x.shape[axis],)
         operands = [
@@ -97,7 +97,7 @@ class LayerNormalization(Scaled):
         super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **options)
         self.axes = [axis] if isinstance(axis, int) else list(axis)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         axes = sorted(self.axis(axis, x) for axis in self.axes)
         shape = [x.shape[axis] for axis in axes]
         gamma, beta = self.gamma(shape), self.beta(shape)
@@ -136,7 +136,7 @@ class GroupNormalization(Scaled):
         super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **options)
         self.groups, self.channel_axis = groups, axis
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         axis = self.axis(self.channel_axis, x)
         if axis not in (1, x.rank - 1):
             self.fail(f"axis {axis} of {x.type}; axis 1 or the last would fit", "bad-attribute")
@@ -166,7 +166,7 @@ class RMSNormalization(Layer):
         self.axes = [axis] if isinstance(axis, int) else list(axis)
         self.epsilon = float(epsilon)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         axes = sorted(self.axis(axis, x) for axis in self.axes)
         scale = self.weight("scale", [x.shape[axis] for axis in axes], "ones")
         if axes == list(range(axes[0], x.rank)):
@@ -183,7 +183,7 @@ class UnitNormalization(Layer):
         super().__init__(**options)
         self.axes = [axis] if isinstance(axis, int) else list(axis)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         axes = sorted(self.axis(axis, x) for axis in self.axes)
         total = emit("ReduceSumSquare", x, ints(*axes), keepdims=1)
         return x / emit("Sqrt", emit("Max", total, 1e-12))
@@ -206,7 +206,7 @@ class LocalResponseNormalization(Layer):
         super().__init__(**options)
         self.size, self.alpha, self.beta, self.bias = size, alpha, beta, bias
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return emit(
             "LRN",
             x,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from layercc.layers.spatial import Sizes, Spatial, padding_attributes
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 
 class Pooling(Spatial):
@@ -27,7 +27,7 @@ class Pooling(Spatial):
         self.strides = self.pool_size if strides is None else self.sizes(strides, "strides")
         self.padding = self.check_padding(padding)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         pads = padding_attributes(
             self.padding, self.spatial(x), self.pool_size, self.strides, (1,) * self.spatial_rank
@@ -48,7 +48,7 @@ class GlobalPooling(Spatial):
         super().__init__(data_format, **options)
         self.keepdims = keepdims
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         pooled = emit(self.op, x, **self.layout)
         return pooled if self.keepdims else emit("Flatten", pooled, axis=1)
@@ -67,7 +67,7 @@ class AdaptivePooling(Spatial):
         super().__init__(data_format, **options)
         self.output_size = self.sizes(output_size, "output_size")
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         window = []
         for size, wanted in zip(self.spatial(x), self.output_size, strict=True):
@@ -82,7 +82,7 @@ class AdaptivePooling(Spatial):
                 x = self._pool_axis(x, self.first_spatial_axis + position, int(size), wanted)
         return x
 
-    def _pool_axis(self, x: Tensor, axis: int, size: int, wanted: int) -> Tensor:
+    def _pool_axis(self, x: SymbolicTensor, axis: int, size: int, wanted: int) -> SymbolicTensor:
         bins = []
         for i in range(wanted):
             first, last = i * size // wanted, -(-(i + 1) * size // wanted)

@@ -15,7 +15,7 @@ import numpy as np
 from layercc.layers.activations import RECURRENT
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer, unsupported
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 from layercc.layers.weight import Layout
 
 
@@ -105,7 +105,10 @@ class Recurrent(Layer):
         return {}
 
     def call(
-        self, x: Tensor, initial_state: Sequence[Tensor] | Tensor | None = None, mask: Any = None
+        self,
+        x: SymbolicTensor,
+        initial_state: Sequence[SymbolicTensor] | SymbolicTensor | None = None,
+        mask: Any = None,
     ) -> Any:
         if mask is not None:
             raise unsupported(self, "masks are not supported; use sequences of one length")
@@ -140,17 +143,19 @@ class Recurrent(Layer):
         result = self._sequence(every) if self.return_sequences else finals[0]
         return (result, *finals) if self.return_state else result
 
-    def _sequence(self, every: Tensor) -> Tensor:
+    def _sequence(self, every: SymbolicTensor) -> SymbolicTensor:
         """`[steps, 1, batch, units]` → `[batch, steps, units]`, in the order that Keras gives."""
         y = emit("Transpose", emit("Squeeze", every, ints(1)), perm=(1, 0, 2))
         if self.go_backwards and not self.in_time_order:
             y = emit("Slice", y, ints(-1), ints(-(2**31)), ints(1), ints(-1))
         return y
 
-    def _initial_states(self, given: Sequence[Tensor] | Tensor | None) -> list[Tensor]:
+    def _initial_states(
+        self, given: Sequence[SymbolicTensor] | SymbolicTensor | None
+    ) -> list[SymbolicTensor]:
         if given is None:
             return []
-        states = [given] if isinstance(given, Tensor) else list(given)
+        states = [given] if isinstance(given, SymbolicTensor) else list(given)
         if len(states) != self.states:
             self.fail(f"{len(states)} initial states given; {self.states} would fit")
         return [emit("Unsqueeze", state, ints(0)) for state in states]

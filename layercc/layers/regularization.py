@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor
+from layercc.layers.tensor import SymbolicTensor
 
 
 class _TrainingOnly(Layer):
@@ -15,7 +15,7 @@ class _TrainingOnly(Layer):
         super().__init__(**options)
         self.rate = rate
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return x
 
 

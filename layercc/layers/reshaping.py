@@ -8,13 +8,13 @@ from typing import Any
 from ir.dims import product
 from layercc.layers.layer import Layer
 from layercc.layers.spatial import Spatial
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 
 class Flatten(Spatial):
     """`[batch, ...]` → `[batch, features]`; `channels_first` moves the channels last before."""
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if not self.channels_last and x.rank > 2:
             x = emit("Transpose", x, perm=(0, *range(2, x.rank), 1))
         return emit("Flatten", x, axis=1)
@@ -29,7 +29,7 @@ class Reshape(Layer):
         if self.target_shape.count(-1) > 1 or any(dim < -1 for dim in self.target_shape):
             raise ValueError(f"Reshape: target_shape {self.target_shape} must have one -1 at most")
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         size = product(x.shape[1:])
         if isinstance(size, int):
             known = product(dim for dim in self.target_shape if dim != -1)
@@ -51,7 +51,7 @@ class Permute(Layer):
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(f"Permute: dims {self.dims} must be 1 to {len(self.dims)} reordered")
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if x.rank != len(self.dims) + 1:
             self.fail(f"the input is {x.type}; {len(self.dims)} dims behind the batch would fit")
         return emit("Transpose", x, perm=(0, *self.dims))
@@ -64,7 +64,7 @@ class RepeatVector(Layer):
         super().__init__(**options)
         self.n = n
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_rank(x, 2, "[batch, features]")
         return emit("Expand", emit("Unsqueeze", x, ints(1)), ints(1, self.n, 1))
 
@@ -101,7 +101,7 @@ class _Borders(Spatial):
 class _ZeroPadding(_Borders):
     setting = "padding"
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         starts, ends = zip(*self.amounts, strict=True)
         return emit("Pad", x, ints(*starts, *ends), None, ints(*self.axes))
@@ -137,7 +137,7 @@ class ZeroPadding3D(_ZeroPadding):
 class _Cropping(_Borders):
     setting = "cropping"
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         for (start, end), size in zip(self.amounts, self.spatial(x), strict=True):
             if isinstance(size, int) and start + end > size:

@@ -9,7 +9,7 @@ import numpy as np
 
 from layercc.layers.layer import unsupported
 from layercc.layers.spatial import Sizes, Spatial
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 #: Keras interpolation → attributes of Resize, with pixel centres at half integers.
 _MODES: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ class _UpSampling(Spatial):
             raise unsupported(self, f"interpolation {interpolation!r}; there are {list(_MODES)}")
         self.interpolation = interpolation
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         if self.interpolation == "nearest":  # repetition: exact whatever the rounding of positions
             settings: dict[str, Any] = {
@@ -100,7 +100,7 @@ class Resizing(Spatial):
         self.height, self.width = height, width
         self.interpolation, self.antialias = interpolation, antialias
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         settings = dict(_MODES[self.interpolation], axes=(2, 3))  # counted channels-first
         if self.antialias and self.interpolation != "nearest":
@@ -121,7 +121,7 @@ class CenterCrop(Spatial):
         super().__init__(data_format, **options)
         self.height, self.width = height, width
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         wanted: Sequence[int] = (self.height, self.width)
         starts: list[Any] = []

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ir.dims import Dim
 from layercc.layers.layer import Layer
-from layercc.layers.tensor import Tensor
+from layercc.layers.tensor import SymbolicTensor
 
 Sizes = int | Sequence[int]
 
@@ -52,16 +52,16 @@ class Spatial(Layer):
         """The attribute that tells a spatial op where the channels are."""
         return {"channels_last": 1} if self.channels_last else {}
 
-    def expect_spatial(self, x: Tensor) -> None:
+    def expect_spatial(self, x: SymbolicTensor) -> None:
         axes = ["steps"] if self.spatial_rank == 1 else ["depth", "height", "width"]
         axes = axes[-self.spatial_rank :]
         names = [*axes, "channels"] if self.channels_last else ["channels", *axes]
         self.expect_rank(x, self.spatial_rank + 2, f"[batch, {', '.join(names)}]")
 
-    def channels(self, x: Tensor) -> Dim:
+    def channels(self, x: SymbolicTensor) -> Dim:
         return x.shape[-1 if self.channels_last else 1]
 
-    def spatial(self, x: Tensor) -> tuple[Dim, ...]:
+    def spatial(self, x: SymbolicTensor) -> tuple[Dim, ...]:
         return x.shape[1:-1] if self.channels_last else x.shape[2:]
 
     @property

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _counter = itertools.count()
 
 
-class Tensor:
+class SymbolicTensor:
     """A value with a known type and no data: a model input, a weight, or the result of a layer.
 
     `+ - * / **` with tensors, arrays and numbers make new tensors, as in Keras.
@@ -54,37 +54,37 @@ class Tensor:
     def rank(self) -> int:
         return self.type.rank
 
-    def __add__(self, other: Any) -> Tensor:
+    def __add__(self, other: Any) -> SymbolicTensor:
         return _operator("Add", self, other)
 
-    def __radd__(self, other: Any) -> Tensor:
+    def __radd__(self, other: Any) -> SymbolicTensor:
         return _operator("Add", other, self)
 
-    def __sub__(self, other: Any) -> Tensor:
+    def __sub__(self, other: Any) -> SymbolicTensor:
         return _operator("Sub", self, other)
 
-    def __rsub__(self, other: Any) -> Tensor:
+    def __rsub__(self, other: Any) -> SymbolicTensor:
         return _operator("Sub", other, self)
 
-    def __mul__(self, other: Any) -> Tensor:
+    def __mul__(self, other: Any) -> SymbolicTensor:
         return _operator("Mul", self, other)
 
-    def __rmul__(self, other: Any) -> Tensor:
+    def __rmul__(self, other: Any) -> SymbolicTensor:
         return _operator("Mul", other, self)
 
-    def __truediv__(self, other: Any) -> Tensor:
+    def __truediv__(self, other: Any) -> SymbolicTensor:
         return _operator("Div", self, other)
 
-    def __rtruediv__(self, other: Any) -> Tensor:
+    def __rtruediv__(self, other: Any) -> SymbolicTensor:
         return _operator("Div", other, self)
 
-    def __pow__(self, other: Any) -> Tensor:
+    def __pow__(self, other: Any) -> SymbolicTensor:
         return _operator("Pow", self, other)
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: Any) -> SymbolicTensor:
         return _operator("MatMul", self, other)
 
-    def __neg__(self) -> Tensor:
+    def __neg__(self) -> SymbolicTensor:
         return _operator("Neg", self)
 
     __array_ufunc__ = None  # an array on the left leaves the operator to this class
@@ -93,10 +93,10 @@ class Tensor:
         raise TypeError("a symbolic tensor has no truth value: it holds no data yet")
 
     def __repr__(self) -> str:
-        return f"Tensor({self.type})"
+        return f"SymbolicTensor({self.type})"
 
 
-class Placeholder(Tensor):
+class Placeholder(SymbolicTensor):
     """A model input; made by `Input`."""
 
     def __init__(self, kind: TensorType, name: str | None) -> None:
@@ -104,7 +104,7 @@ class Placeholder(Tensor):
         self.name = name
 
 
-class Constant(Tensor):
+class Constant(SymbolicTensor):
     """An array that is no weight: a shape, axes, a factor."""
 
     def __init__(self, array: Any) -> None:
@@ -129,11 +129,11 @@ class Application:
     """One node to be: an op applied to tensors, in the course of a layer call."""
 
     op: str
-    inputs: tuple[Tensor | None, ...]
+    inputs: tuple[SymbolicTensor | None, ...]
     attributes: dict[str, Any]
     call: LayerCall
     layer: Layer  # the innermost layer: a wrapper's call runs the layers inside it
-    outputs: tuple[Tensor | None, ...] = ()
+    outputs: tuple[SymbolicTensor | None, ...] = ()
     index: int = field(default_factory=lambda: next(_counter))
 
 
@@ -175,7 +175,7 @@ def emit(
     if current is None:
         raise RuntimeError(f"emit({op!r}) outside a layer's call")
     call, layer = current
-    like = next((given.dtype for given in inputs if isinstance(given, Tensor)), None)
+    like = next((given.dtype for given in inputs if isinstance(given, SymbolicTensor)), None)
     tensors = tuple(given if given is None else as_tensor(given, like) for given in inputs)
     attributes = {name: value for name, value in attributes.items() if value is not None}
     application = Application(op, tensors, attributes, call, layer)
@@ -184,16 +184,18 @@ def emit(
     return application.outputs[0] if results == 1 else application.outputs
 
 
-def as_tensor(given: Any, like: DType | None = None) -> Tensor:
+def as_tensor(given: Any, like: DType | None = None) -> SymbolicTensor:
     """A tensor as it is; an array or number as a constant (a plain number in the dtype `like`)."""
-    if isinstance(given, Tensor):
+    if isinstance(given, SymbolicTensor):
         return given
     if isinstance(given, int | float) and like is not None:
         return Constant(np.asarray(given, like.value))
     return Constant(given)
 
 
-def _typed_outputs(application: Application, names: Sequence[str]) -> Iterator[Tensor | None]:
+def _typed_outputs(
+    application: Application, names: Sequence[str]
+) -> Iterator[SymbolicTensor | None]:
     """The application's outputs, typed by the op's own shape rule."""
     given = [
         (f"in{i}" if tensor is not None else "", tensor)
@@ -218,7 +220,7 @@ def _typed_outputs(application: Application, names: Sequence[str]) -> Iterator[T
         if not name:
             yield None
             continue
-        tensor = Tensor(found.types[name], application)
+        tensor = SymbolicTensor(found.types[name], application)
         tensor.value = found.values.get(name)
         yield tensor
 
@@ -238,9 +240,9 @@ def caller() -> Source | None:
     return Source(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
 
 
-def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
+def map_tensors(function: Callable[[SymbolicTensor], Any], tree: Any) -> Any:
     """`tree` (tensors in lists, tuples and dicts) with each tensor replaced."""
-    if isinstance(tree, Tensor):
+    if isinstance(tree, SymbolicTensor):
         return function(tree)
     if isinstance(tree, list | tuple):
         return type(tree)(map_tensors(function, part) for part in tree)
@@ -249,23 +251,23 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     return tree
 
 
-def tensors_in(tree: Any) -> list[Tensor]:
+def tensors_in(tree: Any) -> list[SymbolicTensor]:
     """The tensors of a tree, in order."""
-    found: list[Tensor] = []
+    found: list[SymbolicTensor] = []
     map_tensors(found.append, tree)
     return found
 
 
-def _operator(op: str, *operands: Any) -> Tensor:
+def _operator(op: str, *operands: Any) -> SymbolicTensor:
     return emit(op, *operands) if current_layer() else _as_layer[0](op, *operands)
 
 
 #: Applies an op outside of any layer. `layercc.layers.layer` says how, for layers are made of
 #: tensors, not they of layers.
-_as_layer: list[Callable[..., Tensor]] = []
+_as_layer: list[Callable[..., SymbolicTensor]] = []
 
 
-def applies_operators(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def applies_operators(function: Callable[..., SymbolicTensor]) -> Callable[..., SymbolicTensor]:
     """Says what applies operators (its arguments: the op, the operands) outside of any layer."""
     _as_layer[:] = [function]
     return function

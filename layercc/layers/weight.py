@@ -11,7 +11,7 @@ import numpy as np
 from ir.dtypes import DType
 from ir.types import TensorType
 from layercc.layers.initializers import Initializer, initialise
-from layercc.layers.tensor import Tensor
+from layercc.layers.tensor import SymbolicTensor
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def transposed(*order: int) -> Layout:
     )
 
 
-class Weight(Tensor):
+class Weight(SymbolicTensor):
     """A layer's weight. The array is made when a model is first assembled from the layer."""
 
     def __init__(

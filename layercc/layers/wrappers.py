@@ -9,7 +9,7 @@ from typing import Any
 
 from layercc.layers.layer import Layer, unsupported
 from layercc.layers.recurrent import Recurrent
-from layercc.layers.tensor import Tensor, emit, ints
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 
 class Bidirectional(Layer):
@@ -44,7 +44,10 @@ class Bidirectional(Layer):
         self.own(self.backward, "backward")
 
     def call(
-        self, x: Tensor, initial_state: Sequence[Tensor] | None = None, mask: Any = None
+        self,
+        x: SymbolicTensor,
+        initial_state: Sequence[SymbolicTensor] | None = None,
+        mask: Any = None,
     ) -> Any:
         if mask is not None:
             raise unsupported(self, "masks are not supported; use sequences of one length")
@@ -60,7 +63,7 @@ class Bidirectional(Layer):
         states = (*ahead[1:], *back[1:])
         return (*merged, *states) if self.merge_mode is None else (merged, *states)
 
-    def _merge(self, ahead: Tensor, back: Tensor) -> Any:
+    def _merge(self, ahead: SymbolicTensor, back: SymbolicTensor) -> Any:
         if self.merge_mode is None:
             return ahead, back
         if self.merge_mode == "concat":
@@ -87,16 +90,16 @@ class TimeDistributed(Layer):
         if isinstance(layer, Layer):
             self.own(layer, layer.name or "layer")
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if x.rank < 3:
             self.fail(f"the input is {x.type}; [batch, steps, features...] would fit")
         y = self.layer(_reshape(x, ints(-1), _dims(x, 2)))
-        if not isinstance(y, Tensor):
+        if not isinstance(y, SymbolicTensor):
             self.fail("the layer inside must give one tensor")
         return _reshape(y, _dims(x, 0, 2), _dims(y, 1))
 
 
-def _dims(x: Tensor, start: int, end: int | None = None) -> Any:
+def _dims(x: SymbolicTensor, start: int, end: int | None = None) -> Any:
     """The dims of `x` from `start` on: an array of known ones, with one -1 for an unknown batch."""
     dims = x.shape[start:end]
     if start == 0 and all(isinstance(dim, int) for dim in dims[1:]):
@@ -106,7 +109,7 @@ def _dims(x: Tensor, start: int, end: int | None = None) -> Any:
     return emit("Shape", x, start=start, end=end)
 
 
-def _reshape(x: Tensor, *parts: Any) -> Tensor:
-    if all(not isinstance(part, Tensor) for part in parts):
+def _reshape(x: SymbolicTensor, *parts: Any) -> SymbolicTensor:
+    if all(not isinstance(part, SymbolicTensor) for part in parts):
         return emit("Reshape", x, ints(*(size for part in parts for size in part)))
     return emit("Reshape", x, emit("Concat", *parts, axis=0))

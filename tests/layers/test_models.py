@@ -149,7 +149,7 @@ class Residual(L.Layer):
         super().__init__(**options)
         self.inner = L.Dense(units, activation="relu")
 
-    def call(self, x: L.Tensor) -> L.Tensor:
+    def call(self, x: L.SymbolicTensor) -> L.SymbolicTensor:
         return x + self.inner(x)
 
 
