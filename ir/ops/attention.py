@@ -177,6 +177,11 @@ class Attention(Op):
                 f"fully_masked is {call.fully_masked!r}; 'zeros' or 'nan' would fit",
                 "bad-attribute",
             )
+        if dims.head_size == 0 and call.scale is None:
+            call.fail(
+                f"a head of Q, {call.type(0)}, has no elements, and the scale is 1 over the root "
+                "of their number; heads of one element or more, or a scale, would fit"
+            )
         scores = (dims.batch, dims.q_heads, dims.q_length, dims.total_length)
         if call.has(3):
             _check_mask(call, scores)

@@ -60,6 +60,8 @@ CASES: list[Case] = [
     ("BitCast", [(2,)], [], {"to": 7}, "bad-dtype", r"a type of 32 bits would fit"),
     ("ArgMax", [(0, 2)], [], {}, "shape-mismatch", r"dim 0 has no elements"),
     ("Compress", [(2,)], [np.ones(3, bool)], {"axis": 0}, "shape-mismatch", r"3 elements.*only 2"),
+    ("Attention", [(1, 2, 3, 0), (1, 2, 4, 0), (1, 2, 4, 5)], [], {}, "shape-mismatch",
+     r"f32\[1, 2, 3, 0\], has no elements.*or a scale, would fit"),
     ("And", [(2,), (2,)], [], {}, "bad-dtype", r"input 'A' is f32; bool would fit"),
 ]  # fmt: skip
 
