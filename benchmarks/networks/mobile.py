@@ -16,7 +16,7 @@ from layercc.layers import (
     MaxPooling2D,
     Model,
     Softmax,
-    Tensor,
+    SymbolicTensor,
 )
 
 #: Expansion, output channels, blocks, stride of the first block (Sandler et al. 2018, table 2).
@@ -31,11 +31,13 @@ _STAGES = (
 )
 
 
-def _relu6(x: Tensor) -> Tensor:
+def _relu6(x: SymbolicTensor) -> SymbolicTensor:
     return Activation("relu6")(x)
 
 
-def _inverted_residual(x: Tensor, expansion: int, filters: int, strides: int) -> Tensor:
+def _inverted_residual(
+    x: SymbolicTensor, expansion: int, filters: int, strides: int
+) -> SymbolicTensor:
     y = x
     channels = int(x.shape[-1])
     if expansion > 1:
@@ -60,7 +62,7 @@ def mobilenet_v2() -> Model:
     return Model(x, y, name="mobilenet_v2")
 
 
-def _fire(x: Tensor, squeeze: int, expand: int) -> Tensor:
+def _fire(x: SymbolicTensor, squeeze: int, expand: int) -> SymbolicTensor:
     y = Conv2D(squeeze, 1, **RELU)(x)
     wide = [Conv2D(expand, size, padding="same", **RELU)(y) for size in (1, 3)]
     return Concatenate()(wide)

@@ -20,18 +20,20 @@ from layercc.layers import (
     MaxPooling2D,
     Model,
     ReLU,
-    Tensor,
+    SymbolicTensor,
 )
 
 
-def convolve(x: Tensor, filters: int, size: int, strides: int = 1, **options: Any) -> Tensor:
+def convolve(
+    x: SymbolicTensor, filters: int, size: int, strides: int = 1, **options: Any
+) -> SymbolicTensor:
     """A convolution that a batch normalisation follows: no bias."""
     options.setdefault("kernel_initializer", "he_normal")
     layer = Conv2D(filters, size, strides, padding="same", use_bias=False, **options)
     return layer(x)
 
 
-def normalize(x: Tensor, gain: float = 1.0) -> Tensor:
+def normalize(x: SymbolicTensor, gain: float = 1.0) -> SymbolicTensor:
     layer = BatchNormalization(
         epsilon=1e-5,
         gamma_initializer=gain,
@@ -41,23 +43,23 @@ def normalize(x: Tensor, gain: float = 1.0) -> Tensor:
     return layer(x)
 
 
-def _relu(x: Tensor) -> Tensor:
+def _relu(x: SymbolicTensor) -> SymbolicTensor:
     return ReLU()(x)
 
 
-def _shortcut(x: Tensor, filters: int, strides: int) -> Tensor:
+def _shortcut(x: SymbolicTensor, filters: int, strides: int) -> SymbolicTensor:
     if strides == 1 and x.shape[-1] == filters:
         return x
     return normalize(convolve(x, filters, 1, strides), gain=0.7)
 
 
-def _basic_block(x: Tensor, filters: int, strides: int) -> Tensor:
+def _basic_block(x: SymbolicTensor, filters: int, strides: int) -> SymbolicTensor:
     y = _relu(normalize(convolve(x, filters, 3, strides)))
     y = normalize(convolve(y, filters, 3), gain=0.5)
     return _relu(Add()([y, _shortcut(x, filters, strides)]))
 
 
-def _bottleneck(x: Tensor, filters: int, strides: int) -> Tensor:
+def _bottleneck(x: SymbolicTensor, filters: int, strides: int) -> SymbolicTensor:
     y = _relu(normalize(convolve(x, filters, 1)))
     y = _relu(normalize(convolve(y, filters, 3, strides)))
     y = normalize(convolve(y, 4 * filters, 1), gain=0.5)

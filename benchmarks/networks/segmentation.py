@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.networks.classic import RELU
-from layercc.layers import Concatenate, Conv2D, Conv2DTranspose, Input, MaxPooling2D, Model, Tensor
+from layercc.layers import (
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Input,
+    MaxPooling2D,
+    Model,
+    SymbolicTensor,
+)
 
 
-def _double(x: Tensor, filters: int) -> Tensor:
+def _double(x: SymbolicTensor, filters: int) -> SymbolicTensor:
     for _ in range(2):
         x = Conv2D(filters, 3, padding="same", **RELU)(x)
     return x

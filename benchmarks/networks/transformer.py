@@ -18,7 +18,7 @@ from layercc.layers import (
     Model,
     MultiHeadAttention,
     Reshape,
-    Tensor,
+    SymbolicTensor,
     emit,
 )
 
@@ -32,7 +32,7 @@ class PositionEmbedding(Layer):
         super().__init__(**options)
         self.length = length
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_rank(x, 3, "[batch, positions, features]")
         table = self.weight("embeddings", (self.length, x.shape[2]), "random_normal")
         if x.shape[1] == self.length:
@@ -44,14 +44,14 @@ class PositionEmbedding(Layer):
 class ClassToken(Layer):
     """Puts a learned vector in front of the positions."""
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
         width = int(x.shape[2])
         token = self.weight("token", (1, 1, width), "random_normal")
         shape = emit("Concat", emit("Shape", x, end=1), np.array([1, width], np.int64), axis=0)
         return emit("Concat", emit("Expand", token, shape), x, axis=1)
 
 
-def _feed_forward(x: Tensor) -> Tensor:
+def _feed_forward(x: SymbolicTensor) -> SymbolicTensor:
     return Dense(WIDTH)(Dense(4 * WIDTH, activation="gelu")(x))
 
 
