@@ -40,7 +40,8 @@ class Backend(ABC):
         """Makes a workload ready to run.
 
         Raises UnsupportedError that names the nodes, all of them, whose jobs the target cannot do:
-        these run on their NumPy reference. Raises MemoryLimitError where memory does not suffice.
+        these run where `Target.fallback` says. Raises MemoryLimitError where memory does not
+        suffice.
         """
 
 
@@ -50,6 +51,10 @@ class Target(ABC):
     @abstractmethod
     def open(self, *, precision: str, choices: Mapping[str, str]) -> Backend:
         """The target at work for a model, under some of its `layercc.options.Options`."""
+
+    def fallback(self) -> Target | None:
+        """Where nodes run whose jobs this target cannot do; None: on their NumPy reference."""
+        return None
 
     def runs_here(self) -> bool:
         """Whether this machine can run what the target makes."""

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import layercc as lc
+from layercc.cpu.target import CpuTarget
+from layercc.session.partition import partition
 from tests import numpy_target
 from tests.numpy_target import NumpyTarget
 
@@ -113,6 +115,48 @@ def test_what_it_lacks_falls_back_and_is_named() -> None:
     x = normal(2, 2, 6, 6)
     windows = np.lib.stride_tricks.sliding_window_view(np.maximum(x, 0), (2, 2), axis=(2, 3))
     np.testing.assert_array_equal(fn(x), -windows.max(axis=(-1, -2)))
+
+
+class WithFallback(NumpyTarget):
+    """The same, which leaves to the CPU what it lacks."""
+
+    def fallback(self) -> CpuTarget:
+        return CpuTarget()
+
+    def __str__(self) -> str:
+        return "numpy"
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_what_it_lacks_runs_on_another_target(pooled: bool) -> None:
+    graph = lc.parse_graph(
+        "graph g(x: f32[N, 2, 6, 6]) -> (y, n) {"
+        " a = Relu(x)  b = MaxPool(a) {kernel_shape = [2, 2]}  c = AveragePool(b)"
+        " {kernel_shape = [3, 3]}  d = Neg(c)  e = MaxPool(d) {kernel_shape = [2, 2]}"
+        f" y = Exp(e) {'n = NonZero(y)' if pooled else 'n = Neg(a)'} }}"
+    )
+    with pytest.warns(RuntimeWarning, match="target cpu runs what numpy cannot: .*Pool") as caught:
+        fn = lc.compile(graph, target=WithFallback())
+        for batch in (3, 1):
+            x = normal(batch, 2, 6, 6)
+            y, n = fn(x)
+            wanted = lc.interpret(graph, {"x": x})
+            np.testing.assert_allclose(y, wanted["y"], rtol=1e-6)
+            np.testing.assert_array_equal(n, wanted["n"])
+    assert pooled or len(caught) == 1  # once, not for each shape
+
+
+def test_sections_on_two_targets_are_as_large_as_can_be() -> None:
+    graph = lc.parse_graph(
+        "graph g(x: f32[N, 2, 6, 6]) -> (y, z) {"
+        " a = Relu(x)  b = MaxPool(a) {kernel_shape = [2, 2]}  c = MaxPool(b)"
+        " {kernel_shape = [2, 2]}  d = Neg(c)  y = Exp(d)  z = MaxPool(x) {kernel_shape = [2, 2]} }"
+    )
+    order = partition(graph, (), {"b", "c", "z"})
+    assert [[node.name for node in section.nodes] for section in order] == [
+        ["a"], ["b", "c", "z"], ["d", "y"],
+    ]  # fmt: skip
+    assert [section.elsewhere for section in order] == [False, True, False]
 
 
 def test_it_is_small() -> None:

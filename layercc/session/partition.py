@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -52,21 +52,31 @@ PlansOf = Callable[[Graph, Inference], Plans]
 class PartitionedPlan(Runnable):
     """Runs a graph, whose types are known as far as can be, at any input shapes.
 
-    `fallback`: the nodes that NumPy runs, by name.
+    `fallback`: the nodes that NumPy runs, by name. `elsewhere`: those that another target runs,
+    which `plans_elsewhere` makes plans for.
     """
 
     nbytes = 0  # its sections' plans are kept with their own planners
 
-    def __init__(self, graph: Graph, fallback: Collection[str], plans_of: PlansOf) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        fallback: Collection[str],
+        plans_of: PlansOf,
+        elsewhere: Collection[str] = (),
+        plans_elsewhere: PlansOf | None = None,
+    ) -> None:
         self.graph = graph = graph.copy()
         graph.nodes = needed_nodes(graph, {})
         self.fallback = [node for node in graph.nodes if node.name in fallback]
-        self._parts: list[_CompiledSection | _FallbackNode] = [
-            _FallbackNode(item, graph.constants, graph.types, plans_of)
-            if isinstance(item, Node)
-            else _CompiledSection(item, graph.types, plans_of)
-            for item in partition(graph, fallback)
-        ]
+        self.elsewhere = [node for node in graph.nodes if node.name in elsewhere]
+        self._parts: list[_CompiledSection | _FallbackNode] = []
+        for item in partition(graph, fallback, elsewhere):
+            if isinstance(item, Node):
+                self._parts.append(_FallbackNode(item, graph.constants, graph.types, plans_of))
+            else:
+                plans = plans_elsewhere if item.elsewhere and plans_elsewhere else plans_of
+                self._parts.append(_CompiledSection(item, graph.types, plans))
         self._dying = _last_reads([part.reads for part in self._parts], keep=graph.output_names)
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
@@ -88,33 +98,53 @@ class PartitionedPlan(Runnable):
 
     def interpreted(self) -> str:
         """The ops that NumPy computes, with counts; not those that only run compiled graphs."""
-        counts = Counter(node.op for node in self.fallback if node.op not in CONTROL_FLOW)
-        return ", ".join(f"{op} ×{count}" for op, count in sorted(counts.items()))
+        return counted(node.op for node in self.fallback if node.op not in CONTROL_FLOW)
+
+
+def counted(ops: Iterable[str]) -> str:
+    """The ops, each once, with how many there are."""
+    return ", ".join(f"{op} ×{count}" for op, count in sorted(Counter(ops).items()))
 
 
 @dataclass(frozen=True)
 class Section:
-    """Nodes to be compiled together: what they read from elsewhere, and what is read of them."""
+    """Nodes to be compiled together: what they read from outside, and what is read of them.
+
+    One that is `elsewhere` is compiled for another target than the model.
+    """
 
     name: str
     nodes: list[Node]
     reads: list[str]
     makes: list[str]
     constants: Arrays
+    elsewhere: bool = False
 
 
-def partition(graph: Graph, fallback: Collection[str]) -> list[Section | Node]:
-    """The graph in an order to run it in: sections, and the nodes named `fallback`.
+#: What each round of a partition runs, in order: a section of the target, one of another target,
+#: and single nodes.
+_OWN, _ELSEWHERE, _ALONE = range(3)
 
-    A node is in the section behind the last of these nodes that it depends on.
+
+def partition(
+    graph: Graph, fallback: Collection[str], elsewhere: Collection[str] = ()
+) -> list[Section | Node]:
+    """The graph in an order to run it in: sections, some of them `elsewhere`, and the nodes named
+    `fallback`.
+
+    A node is in the first round, and so in the first section of its kind, that comes behind all
+    that it depends on.
     """
-    behind: dict[str, int] = defaultdict(int)  # value → how many rounds come before it
+    kinds = {**dict.fromkeys(elsewhere, _ELSEWHERE), **dict.fromkeys(fallback, _ALONE)}
+    behind: dict[str, int] = defaultdict(int)  # value → place of what makes it, three a round
     together: dict[int, list[Node]] = defaultdict(list)
     alone: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         at = max((behind[name] for name in node.reads()), default=0)
-        (alone if node.name in fallback else together)[at].append(node)
-        behind.update(dict.fromkeys(node.outputs, at + (node.name in fallback)))
+        kind = kinds.get(node.name, _OWN)
+        at += (kind - at) % len((_OWN, _ELSEWHERE, _ALONE))
+        (alone if kind == _ALONE else together)[at].append(node)
+        behind.update(dict.fromkeys(node.outputs, at))
     made_at = {name: at for at, nodes in together.items() for n in nodes for name in n.outputs}
     read = {*graph.output_names}  # outside of the section that makes it
     for at, nodes in together.items():
@@ -125,7 +155,9 @@ def partition(graph: Graph, fallback: Collection[str]) -> list[Section | Node]:
         if nodes := together[at]:
             makes = [name for node in nodes for name in node.outputs if name in read]
             if makes:
-                order.append(section_of(graph.name, nodes, makes, {}, graph.constants))
+                section = section_of(graph.name, nodes, makes, {}, graph.constants)
+                away = kinds.get(nodes[0].name) == _ELSEWHERE
+                order.append(replace(section, elsewhere=away))
         order += alone[at]
     return order
 

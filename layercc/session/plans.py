@@ -14,6 +14,8 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +37,7 @@ from layercc.session.specialization import (
     specialized,
     undecided_nodes,
 )
-from layercc.target import Runnable
+from layercc.target import Runnable, Target
 
 if TYPE_CHECKING:
     from layercc.session.partition import PartitionedPlan
@@ -227,7 +229,14 @@ class Planner:
         if not fallback:
             by_name = dict(zip(self.inputs.names, shapes, strict=True))
             try:
-                return self._backend.plan(lower(graph, by_name, found))
+                workload = lower(graph, by_name, found)
+                try:
+                    return self._backend.plan(workload)
+                except UnsupportedError as caught:
+                    other = self.options.target.fallback()
+                    if other is None or not caught.nodes:
+                        raise
+                    return self._shared(graph, set(caught.nodes), other)
             except UnsupportedError as caught:  # a kernel that is there does not take these types
                 fallback, error = set(caught.nodes), caught
             except ShapeError as caught:  # or wants values known that no shape hangs on
@@ -269,9 +278,29 @@ class Planner:
             )
         return self._partitioned
 
-    def _planner_of(self, graph: Graph, inference: Inference) -> Planner:
+    def _shared(self, graph: Graph, elsewhere: set[str], other: Target) -> PartitionedPlan:
+        """The plan in which another target runs these nodes of an optimized graph; unless the graph
+        is for these shapes or values alone, it is the only one from now on."""
+        from layercc.session.partition import PartitionedPlan, counted
+
+        plans_elsewhere = partial(self._planner_of, options=replace(self.options, target=other))
+        plan = PartitionedPlan(graph, (), self._planner_of, elsewhere, plans_elsewhere)
+        if graph is self._optimized_for({}).graph:
+            self._partitioned = plan
+        ops = counted(node.op for node in plan.elsewhere)
+        warnings.warn(
+            f"graph {self.graph.name!r}: target {other} runs what {self.options.target} cannot: "
+            f"{ops}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return plan
+
+    def _planner_of(
+        self, graph: Graph, inference: Inference, options: Options | None = None
+    ) -> Planner:
         """The planner of a section of the graph."""
-        return Planner(graph, self.options, optimize(graph, inference))
+        return Planner(graph, options or self.options, optimize(graph, inference))
 
     def _keep_plan(self, key: PlanKey, plan: Runnable) -> None:
         """Enters a plan; the oldest make room."""

@@ -65,7 +65,11 @@ def describe(plan: Any) -> dict[str, Any]:
     from layercc.session.partition import PartitionedPlan
 
     if isinstance(plan, PartitionedPlan):
-        return {"fallback": [{"node": node.name, "op": node.op} for node in plan.fallback]}
+        runs = {"fallback": plan.fallback, "elsewhere": plan.elsewhere}
+        return {
+            kind: [{"node": node.name, "op": node.op} for node in nodes]
+            for kind, nodes in runs.items()
+        }
     program = plan.program
     calls = Counter(readable(call.key) for call in program.calls)
     work: Counter[str] = Counter()
@@ -117,8 +121,10 @@ def table(data: dict[str, Any]) -> str:
     ]
     tables = []
     if "fallback" in data:
-        rows = [["run by NumPy", "op"], *([each["node"], each["op"]] for each in data["fallback"])]
-        tables.append(align(rows))
+        for kind, title in (("fallback", "run by NumPy"), ("elsewhere", "run by another target")):
+            if data[kind]:
+                rows = [[title, "op"], *([each["node"], each["op"]] for each in data[kind])]
+                tables.append(align(rows))
         sums.append(["sections between", "planned when they first run"])
     else:
         rows = [["kernel", "calls", "work"]]
