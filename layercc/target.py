@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from layercc.jobs.workload import Workload
+    from layercc.limits import Limits
 
 
 class Runnable(ABC):
@@ -59,3 +60,8 @@ class Target(ABC):
     def runs_here(self) -> bool:
         """Whether this machine can run what the target makes."""
         return True
+
+    def limits(self, threads: int) -> Limits | None:
+        """What the device reaches at most on `threads` threads, measured when first asked for;
+        None where that is not known."""
+        return None

@@ -28,6 +28,7 @@ LISTS = {
     "layercc.cpu.microkernel": "LLVM's types of the floats that processors compute in",
     "layercc.cpu.depthwise_tile": "the same",
     "layercc.kernels.math_intrinsics": "Numba's types of those",
+    "layercc.cpu.kernels.microbenchmarks": "which products have a peak of their own",
     "layercc.cpu.tiles": "what products of words, pairs and fours, are summed in",
     "layercc.frontends.onnx.tensors": "the types that do not lie in int32_data, as all new ones do",
     "layercc.tools.left_to_numpy": "which ops have no kernels at which types",

@@ -1,21 +1,16 @@
-"""What a core can do at most: the scale of costs."""
+"""The scale of costs: limits of a core that are estimated, the same on all machines of an
+instruction set.
+
+Measured ones (`layercc.cpu.runtime.measured_limits`) would be nearer to the truth, and would let
+algorithms, and with them the last bits of results, change from one machine, or one day, to another.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from layercc.cpu.isa import Isa
+from layercc.limits import Limits
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one core: multiplications and additions of float32 a second, bytes a second."""
-
-    flops: float
-    bytes: float
-
-
-#: An ordinary clock, and what a core draws from memory; until a machine is measured.
+#: An ordinary clock, and what a core draws from memory.
 _CLOCK = 3e9
 _BANDWIDTH = 10e9
 
@@ -25,4 +20,5 @@ def estimated(isa: Isa) -> Limits:
     are such instructions, else a multiplication and an addition."""
     lanes = isa.vector_bytes // 4
     fused = 4 if isa.name != "portable" else 2
-    return Limits(_CLOCK * lanes * fused, _BANDWIDTH)
+    flops = {"f32": _CLOCK * lanes * fused}
+    return Limits(f"a core with {isa.name}, estimated", 1, flops, {"memory": _BANDWIDTH})

@@ -31,7 +31,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from layercc.cpu.isa import Isa
-from layercc.cpu.tiles import ITEMSIZE, QUADS, WORDS, lanes, tile_rows
+from layercc.cpu.tiles import ITEMSIZE, QUADS, WORDS, lanes, multiplies_quads, tile_rows
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
@@ -93,7 +93,7 @@ class _Tile:
         self.vector = ir.VectorType(scalar, self.length)
         self.alignment = self.length * ITEMSIZE[element]
         self.element = element
-        fused = _fused_name(isa, element)
+        fused = fused_name(isa, element)
         signature = ir.FunctionType(self.vector, [self.vector] * 3)
         self.fused = fused and cgutils.get_or_insert_function(module, signature, fused)
         data, index = scalar.as_pointer(), _I64.as_pointer()
@@ -192,7 +192,7 @@ class _Tile:
             if self.fused:
                 return builder.call(self.fused, [total, a, b])
             for x, y in zip(self._halves(a, "lshr"), self._halves(b, "ashr"), strict=True):
-                total = builder.add(total, self._sum_of_pairs(x, y))
+                total = builder.add(total, sum_of_pairs(builder, x, y))
             return total
         if self.fused:
             return builder.call(self.fused, [a, b, total])
@@ -200,7 +200,7 @@ class _Tile:
             return builder.add(total, builder.mul(a, b))
         pairs = ir.VectorType(_I16, 2 * self.length)
         return builder.add(
-            total, self._sum_of_pairs(builder.bitcast(a, pairs), builder.bitcast(b, pairs))
+            total, sum_of_pairs(builder, builder.bitcast(a, pairs), builder.bitcast(b, pairs))
         )
 
     def _halves(self, operand: Any, shift: str) -> tuple[Any, Any]:
@@ -211,19 +211,6 @@ class _Tile:
         right = getattr(builder, shift)
         halves = builder.bitcast(operand, kind)
         return right(builder.shl(halves, eight), eight), right(halves, eight)
-
-    def _sum_of_pairs(self, a: Any, b: Any) -> Any:
-        """The products of vectors of i16, neighbours added, as i32."""
-        builder = self.builder
-        wide = ir.VectorType(_I32, 2 * self.length)
-        products = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
-        low, high = (
-            builder.shuffle_vector(
-                products, products, ir.Constant(self.vector, list(range(i, 2 * self.length, 2)))
-            )
-            for i in (0, 1)
-        )
-        return builder.add(low, high)
 
     def _phis(self) -> list:
         return [self.builder.phi(self.vector) for _ in range(self.rows * self.vectors)]
@@ -236,11 +223,24 @@ class _Tile:
         return self.builder.bitcast(place, self.vector.as_pointer())
 
 
-def _fused_name(isa: Isa, element: str) -> str:
+def sum_of_pairs(builder: Any, a: Any, b: Any) -> Any:
+    """The products of vectors of i16, neighbours added, as i32."""
+    length = a.type.count
+    wide = ir.VectorType(_I32, length)
+    sums = ir.VectorType(_I32, length // 2)
+    products = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
+    low, high = (
+        builder.shuffle_vector(products, products, ir.Constant(sums, list(range(i, length, 2))))
+        for i in (0, 1)
+    )
+    return builder.add(low, high)
+
+
+def fused_name(isa: Isa, element: str) -> str:
     """LLVM's name of the function that multiplies and adds vectors of `element`, or "": none."""
     if element in _FLOATS:
         return f"llvm.fmuladd.v{lanes(isa, element)}{element}"
-    if element == QUADS and isa.has("avx512vnni" if isa.vector_bytes == 64 else "avxvnni"):
+    if element == QUADS and multiplies_quads(isa):
         return f"llvm.x86.avx512.vpdpbusd.{8 * isa.vector_bytes}"
     return ""
 

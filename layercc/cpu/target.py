@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from layercc.cpu.isa import Isa, host_isa, is_executable, isa_named
 from layercc.target import Backend, Target
+
+if TYPE_CHECKING:
+    from layercc.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,15 @@ class CpuTarget(Target):
     def runs_here(self) -> bool:
         """Whether this machine has all its instructions."""
         return is_executable(self.resolved())
+
+    def limits(self, threads: int) -> Limits | None:
+        """Measured on this machine; None where it lacks the instructions. Raises ValueError for
+        less than one thread."""
+        if not self.runs_here():
+            return None
+        from layercc.cpu.runtime.measured_limits import measured_limits
+
+        return measured_limits(self.resolved(), threads)
 
     def __str__(self) -> str:
         return "cpu" if self.isa is None else f"cpu ({self.resolved().name})"

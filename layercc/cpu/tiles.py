@@ -11,6 +11,8 @@ from layercc.kernels.element_types import MULTIPLIED, SIZES
 #: Words of narrow integers, whose products are summed up in 32 bits: two i16, and four bytes, which
 #: are unsigned in the left operand and signed in the right one.
 PAIRS, QUADS = "i16x2", "i8x4"
+#: Two bf16, whose products are summed up in f32. No contraction multiplies them yet.
+BF16_PAIRS = "bf16x2"
 #: The element types in which words lie in memory, and in which they are summed up.
 WORDS = {PAIRS: "i32", QUADS: "u32"}
 #: Bytes of an element, or word, of the operands and sums.
@@ -29,6 +31,11 @@ def _tiles(isa: Isa) -> dict[int, tuple[int, float]]:
 def lanes(isa: Isa, element: str) -> int:
     """Elements, or words, in a vector register."""
     return isa.vector_bytes // ITEMSIZE[element]
+
+
+def multiplies_quads(isa: Isa) -> bool:
+    """Whether one instruction multiplies QUADS and adds to a sum (VNNI)."""
+    return isa.has("avx512vnni" if isa.vector_bytes == 64 else "avxvnni")
 
 
 def tile_rows(isa: Isa, vectors: int) -> int:

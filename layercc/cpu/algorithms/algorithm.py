@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from layercc.cpu.emit.builder import Builder
-from layercc.cpu.limits import Limits
 from layercc.jobs.contraction import Contraction
+from layercc.limits import Limits
 
 
 @dataclass(frozen=True)

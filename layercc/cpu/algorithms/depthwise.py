@@ -15,12 +15,12 @@ from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided, epilogue_columns, epilogue_expression, window_words
 from layercc.cpu.kernels.depthwise import CHANNEL_BLOCK, MOST_TAPS
 from layercc.cpu.kernels.depthwise import depthwise as kernel
-from layercc.cpu.limits import Limits
 from layercc.cpu.tiles import lanes
 from layercc.jobs.contraction import Contraction
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.windows import Axes
 from layercc.kernels.element_types import FLOATS
+from layercc.limits import Limits
 
 #: Undilated windows of these (widths, strides) have a kernel that shares input pixels between
 #: taps; so wide a run of taps still fits the registers.
@@ -48,7 +48,8 @@ def cost(job: Contraction, limits: Limits) -> float:
     """Each pixel comes from memory once and is multiplied by each tap."""
     channels = job.group_count * job.columns
     moved = 2 * rows_of(job) * channels * job.x.dtype.itemsize
-    return max(moved / limits.bytes / 100, 2 * rows_of(job) * channels * job.taps / limits.flops)
+    moving = moved / limits.bytes_per_second["memory"] / 100
+    return max(moving, 2 * rows_of(job) * channels * job.taps / limits.flops["f32"])
 
 
 def emit(builder: Builder, job: Contraction) -> None:

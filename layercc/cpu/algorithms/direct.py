@@ -10,9 +10,9 @@ from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.panels import Product, multiply_groups, packed
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided
-from layercc.cpu.limits import Limits
 from layercc.jobs.contraction import Contraction
 from layercc.kernels.element_types import MULTIPLIED
+from layercc.limits import Limits
 
 #: Terms of a sum that the look-up of a row costs as much as.
 LOOK_UP = 12
@@ -26,7 +26,7 @@ def fits(job: Contraction, precision: str) -> bool:
 def cost(job: Contraction, limits: Limits) -> float:
     """Multiplications and additions at the peak, and look-ups."""
     terms = job.taps * (job.depth + LOOK_UP)
-    return 2 * rows_of(job) * job.group_count * job.columns * terms / limits.flops
+    return 2 * rows_of(job) * job.group_count * job.columns * terms / limits.flops["f32"]
 
 
 def emit(builder: Builder, job: Contraction) -> None:

@@ -16,10 +16,10 @@ from layercc.cpu.algorithms.panels import Product, multiply_groups, packed
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.movement import pad_spatial
 from layercc.cpu.emit.records import Strided
-from layercc.cpu.limits import Limits
 from layercc.jobs.contraction import Contraction
 from layercc.jobs.windows import Axes, Axis
 from layercc.kernels.element_types import FLOATS
+from layercc.limits import Limits
 
 #: With as many channels, sums are long enough as they are.
 _ENOUGH_CHANNELS = 16
@@ -45,7 +45,8 @@ def cost(job: Contraction, limits: Limits) -> float:
     window = job.window
     image = window.d.inputs * window.h.inputs * window.w.inputs * job.depth
     copied = 2 * image * job.x.dtype.itemsize
-    return 2 * rows_of(job) * job.columns * terms / limits.flops + copied / limits.bytes / 100
+    copying = copied / limits.bytes_per_second["memory"] / 100
+    return 2 * rows_of(job) * job.columns * terms / limits.flops["f32"] + copying
 
 
 def emit(builder: Builder, job: Contraction) -> None:

@@ -25,12 +25,12 @@ from layercc.cpu.algorithms.panels import (
 )
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided
-from layercc.cpu.limits import Limits
 from layercc.cpu.tiles import PAIRS, choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, GroupDim
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.pointwise import Pointwise
 from layercc.kernels.expressions import ExpressionBuilder
+from layercc.limits import Limits
 
 BYTES = DTYPE_SETS["byte"]
 
@@ -43,7 +43,7 @@ def fits(job: Contraction, precision: str) -> bool:
 def cost(job: Contraction, limits: Limits) -> float:
     """Two products a word."""
     terms = job.taps * (job.depth / 2 + LOOK_UP)
-    return 2 * rows_of(job) * job.group_count * job.columns * terms / limits.flops
+    return 2 * rows_of(job) * job.group_count * job.columns * terms / limits.flops["f32"]
 
 
 def emit(builder: Builder, job: Contraction) -> None:

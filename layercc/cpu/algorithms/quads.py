@@ -30,12 +30,12 @@ from layercc.cpu.algorithms.panels import (
 )
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided
-from layercc.cpu.limits import Limits
 from layercc.cpu.tiles import QUADS, choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, Epilogue, Operand
 from layercc.jobs.movement import Move
 from layercc.jobs.pointwise import Pointwise
 from layercc.kernels.expressions import ExpressionBuilder, conversion
+from layercc.limits import Limits
 
 #: From signed bytes to unsigned ones.
 _SHIFT = 128
@@ -59,7 +59,7 @@ def fits(job: Contraction, precision: str) -> bool:
 def cost(job: Contraction, limits: Limits) -> float:
     """Four products a word."""
     terms = job.taps * (job.depth / 4 + LOOK_UP)
-    return 2 * rows_of(job) * job.group_count * job.columns * terms / limits.flops
+    return 2 * rows_of(job) * job.group_count * job.columns * terms / limits.flops["f32"]
 
 
 def emit(builder: Builder, job: Contraction) -> None:

@@ -105,20 +105,26 @@ class KernelCache:
 
     def store(self, name: str, kernel: CompiledKernel) -> bool:
         """Write the entry ``name`` so that readers see all of it or nothing; False on failure."""
-        temporary = None
-        try:
-            handle, temporary = tempfile.mkstemp(suffix=_TEMPORARY, dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(kernel.to_bytes())
-            os.replace(temporary, self.folder / (name + _SUFFIX))
-        except OSError as error:
-            log.debug("kernel cache: cannot write %s: %s", name, error)
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
+        if not self.write(name + _SUFFIX, kernel.to_bytes()):
             return False
         if self._stores % _STORES_BETWEEN_TRIMS == 0:
             self.trim()
         self._stores += 1
+        return True
+
+    def write(self, file_name: str, data: bytes) -> bool:
+        """Write a file of the folder so that readers see all of it or nothing; False on failure."""
+        temporary = None
+        try:
+            handle, temporary = tempfile.mkstemp(suffix=_TEMPORARY, dir=self.folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, self.folder / file_name)
+        except OSError as error:
+            log.debug("kernel cache: cannot write %s: %s", file_name, error)
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+            return False
         return True
 
     def trim(self) -> None:
