@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
-_TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+from layercc.cgroups import ROOT, cpu_quota
+from layercc.processor import allowed_processors
 
 
 @functools.cache
@@ -17,36 +16,15 @@ def usable_cores() -> int:
 
     Threads that share a core share its vector units, so a second one gains nothing here.
     """
-    if hasattr(os, "sched_getaffinity"):
-        processors = os.sched_getaffinity(0)
-    else:
-        processors = set(range(os.cpu_count() or 1))
-    cores = len({_siblings(number) for number in processors})
-    return max(1, min(cores, cgroup_limit(_CGROUP)))
+    cores = len({siblings(number) for number in allowed_processors()})
+    return max(1, min(cores, math.ceil(cpu_quota() or cores)))
 
 
-def _siblings(number: int) -> str:
-    """The processors that share a core with ``number``, or itself where that is unknown."""
+def siblings(number: int, root: Path = ROOT) -> str:
+    """The processors that share a core with ``number``, as a list such as `0-1`, or itself where
+    that is unknown."""
+    folder = root / f"sys/devices/system/cpu/cpu{number}/topology"
     try:
-        return Path(_TOPOLOGY.format(number)).read_text().strip()
+        return (folder / "thread_siblings_list").read_text().strip()
     except OSError:
         return str(number)
-
-
-def cgroup_limit(root: Path) -> int:
-    """Cores that the quota of the cgroup at ``root`` allows (version 2, then 1), rounded up."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return _unlimited()
-    if quota in ("max", "-1"):
-        return _unlimited()
-    return max(1, math.ceil(int(quota) / int(period)))
-
-
-def _unlimited() -> int:
-    return os.cpu_count() or 1

@@ -12,12 +12,12 @@ from ir.diagnostics import MemoryLimitError
 from ir.graph import Node
 from ir.inference import Inference
 from ir.units import amount
+from layercc import cgroups
 from layercc.program import Program
 
 #: Few enough not to ask whether they are there: asking takes a quarter of a millisecond.
 _ALWAYS_THERE = 1 << 26
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_values(nodes: Iterable[Node], inference: Inference) -> None:
@@ -61,7 +61,7 @@ def check_program(program: Program, what: str) -> None:
 
 def available_bytes() -> int:
     """Bytes of memory that this process may still take; sys.maxsize where that is unknown."""
-    return max(0, min(_machine(), _cgroup(_CGROUP), _address_space()))
+    return max(0, min(_machine(), _cgroup(), _address_space()))
 
 
 def _machine() -> int:
@@ -72,15 +72,9 @@ def _machine() -> int:
         return sys.maxsize
 
 
-def _cgroup(root: Path) -> int:
-    """What a cgroup of version 2 leaves; the pages it caches files in can be taken back."""
-    try:
-        limit = int((root / "memory.max").read_text())
-        used = int((root / "memory.current").read_text())
-        statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-        return limit - used + int(statistics.get("inactive_file", 0))
-    except (OSError, ValueError):  # "max", or no such cgroup
-        return sys.maxsize
+def _cgroup() -> int:
+    left = cgroups.memory_left()
+    return sys.maxsize if left is None else left
 
 
 def _address_space() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -34,15 +32,13 @@ def test_what_fits_at_one_shape_is_refused_at_another(monkeypatch: pytest.Monkey
         fn(long[:, None], long[None])
 
 
-def test_what_is_left_of_a_cgroup(tmp_path: Path) -> None:
-    assert memory_limit._cgroup(tmp_path) > 1 << 60
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("700\n")
-    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 250\n")
-    assert memory_limit._cgroup(tmp_path) == 550
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory_limit._cgroup(tmp_path) > 1 << 60
+def test_what_is_left_of_a_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_limit.cgroups, "memory_left", lambda: None)
     assert 1 << 20 < memory_limit.available_bytes() < 1 << 60
+    monkeypatch.setattr(memory_limit.cgroups, "memory_left", lambda: 550)
+    assert memory_limit.available_bytes() == 550
+    monkeypatch.setattr(memory_limit.cgroups, "memory_left", lambda: -1)
+    assert memory_limit.available_bytes() == 0
 
 
 @pytest.mark.parametrize("shape", [(2**62, 2**62, 0), (0, 2**61), (2**32, 0, 2**32)])

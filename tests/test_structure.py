@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
     "layercc.buffers": ("ir.dtypes",),
-    "layercc.cores": (),
+    "layercc.cgroups": (),
+    "layercc.cores": ("layercc.cgroups", "layercc.processor"),
     "layercc.jobs": (
         "ir.diagnostics",
         "ir.dtypes",
@@ -37,6 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir.graph",
         "ir.inference",
         "ir.units",
+        "layercc.cgroups",
         "layercc.memory_plan",
         "layercc.program",
     ),

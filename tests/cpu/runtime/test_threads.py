@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layercc.cores import cgroup_limit
 from layercc.cpu.isa import host_isa
 from layercc.cpu.runtime import threads
 from layercc.cpu.runtime.native import default_kernels
@@ -214,24 +213,6 @@ def test_concurrent_callers(n_threads):
         thread.join(120)
         assert not thread.is_alive()
     assert not failures
-
-
-@pytest.mark.parametrize(
-    ("files", "limit"),
-    [
-        ({"cpu.max": "max 100000\n"}, os.cpu_count()),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "5000 100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, os.cpu_count()),
-        ({}, os.cpu_count()),
-    ],
-)
-def test_cgroup_limit(tmp_path, files, limit):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert cgroup_limit(tmp_path) == limit
 
 
 def run_script(script):
