@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from layercc.cgroups import ROOT, cpu_quota
@@ -12,12 +13,17 @@ from layercc.processor import allowed_processors
 
 @functools.cache
 def usable_cores() -> int:
-    """Physical cores this process may run on, within its cgroup's quota; at least 1.
+    """Physical cores this process may run on, within its cgroup's quota; at least 1."""
+    return cores_among(allowed_processors())
+
+
+def cores_among(processors: Iterable[int], root: Path = ROOT) -> int:
+    """The cores that these processors are of, within the quota; at least 1.
 
     Threads that share a core share its vector units, so a second one gains nothing here.
     """
-    cores = len({siblings(number) for number in allowed_processors()})
-    return max(1, min(cores, math.ceil(cpu_quota() or cores)))
+    cores = len({siblings(number, root) for number in processors})
+    return max(1, min(cores, math.ceil(cpu_quota(root) or cores)))
 
 
 def siblings(number: int, root: Path = ROOT) -> str:

@@ -12,7 +12,7 @@ from ir.diagnostics import MemoryLimitError
 from ir.graph import Node
 from ir.inference import Inference
 from ir.units import amount
-from layercc import cgroups
+from layercc.cgroups import memory_left
 from layercc.program import Program
 
 #: Few enough not to ask whether they are there: asking takes a quarter of a millisecond.
@@ -73,7 +73,7 @@ def _machine() -> int:
 
 
 def _cgroup() -> int:
-    left = cgroups.memory_left()
+    left = memory_left()
     return sys.maxsize if left is None else left
 
 

@@ -56,10 +56,10 @@ def sysctl(name: str) -> str:
     return done.stdout.strip()
 
 
-def caches(cpus: Path = _CPUS) -> tuple[Cache, ...]:
+def caches(cpus: Path = _CPUS, system: str | None = None) -> tuple[Cache, ...]:
     """The data caches of the processors that this process may run on; none where the system does
-    not tell."""
-    if platform.system() == "Darwin":
+    not tell. `system` is this one, by Python's name for it, unless given."""
+    if (system or platform.system()) == "Darwin":
         return _caches_of_macos()
     found = set()
     for number in allowed_processors():

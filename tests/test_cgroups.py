@@ -4,8 +4,9 @@
 
 import pytest
 
-from layercc import cgroups, cores
+from layercc import cgroups
 from layercc.cgroups import cpu_quota, folders, memory_left, memory_limit
+from layercc.cores import cores_among, usable_cores
 
 V2 = {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cgroup.procs": "1\n"}
 V1 = {
@@ -133,14 +134,17 @@ def test_folders(tmp_path):
         ((0, 1), {}, 0.1, 1),
     ],
 )
-def test_usable_cores(monkeypatch, processors, shared, quota, expected):
-    monkeypatch.setattr(cores, "allowed_processors", lambda: processors)
-    monkeypatch.setattr(cores, "siblings", lambda number: shared.get(number, str(number)))
-    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
-    assert cores.usable_cores.__wrapped__() == expected
+def test_cores(tmp_path, processors, shared, quota, expected):
+    cpus = "sys/devices/system/cpu"
+    for number, text in shared.items():
+        tree(tmp_path, {f"{cpus}/cpu{number}/topology/thread_siblings_list": f"{text}\n"})
+    if quota is not None:
+        tree(tmp_path, {"sys/fs/cgroup/cpu.max": f"{quota * 100000:.0f} 100000\n"})
+    assert cores_among(processors, tmp_path) == expected
 
 
 def test_this_system():
+    assert usable_cores() >= 1
     quota = cpu_quota()
     assert quota is None or quota > 0
     assert cgroups.memory_left() is None or cgroups.memory_left() <= cgroups.memory_limit()

@@ -33,11 +33,11 @@ def test_what_fits_at_one_shape_is_refused_at_another(monkeypatch: pytest.Monkey
 
 
 def test_what_is_left_of_a_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_limit.cgroups, "memory_left", lambda: None)
+    monkeypatch.setattr(memory_limit, "memory_left", lambda: None)
     assert 1 << 20 < memory_limit.available_bytes() < 1 << 60
-    monkeypatch.setattr(memory_limit.cgroups, "memory_left", lambda: 550)
+    monkeypatch.setattr(memory_limit, "memory_left", lambda: 550)
     assert memory_limit.available_bytes() == 550
-    monkeypatch.setattr(memory_limit.cgroups, "memory_left", lambda: -1)
+    monkeypatch.setattr(memory_limit, "memory_left", lambda: -1)
     assert memory_limit.available_bytes() == 0
 
 

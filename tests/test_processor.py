@@ -52,7 +52,6 @@ def cache_folder(root, cpu, index, kind, level, size, shared):
 
 
 def test_caches(tmp_path, monkeypatch):
-    monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
     monkeypatch.setattr(processor, "allowed_processors", lambda: (0, 1))
     for cpu in (0, 1, 2):  # this process may not run on 2
         cache_folder(tmp_path, cpu, 0, "Data", 1, "48K", cpu)
@@ -60,24 +59,22 @@ def test_caches(tmp_path, monkeypatch):
         cache_folder(tmp_path, cpu, 2, "Unified", 3, "32M", "0-2")
         cache_folder(tmp_path, cpu, 3, "Unified", 4, None, "0-2")
         cache_folder(tmp_path, cpu, 4, "Unified", 4, "large", "0-2")
-    assert caches(tmp_path) == (
+    assert caches(tmp_path, "Linux") == (
         Cache(1, 48 << 10, frozenset({0})),
         Cache(1, 48 << 10, frozenset({1})),
         Cache(3, 32 << 20, frozenset({0, 1, 2})),
     )
 
 
-def test_no_caches_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
-    assert caches(tmp_path / "none") == ()
+def test_no_caches_are_told(tmp_path):
+    assert caches(tmp_path / "none", "Linux") == ()
 
 
 def test_caches_of_macos(monkeypatch):
     told = {"hw.perflevel0.l1dcachesize": "131072", "hw.perflevel0.l2cachesize": "16777216"}
-    monkeypatch.setattr(processor.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(processor, "sysctl", lambda name: told.get(name, ""))
     monkeypatch.setattr(processor, "allowed_processors", lambda: (0, 1, 2))
-    assert [(each.level, each.nbytes, len(each.shared_by)) for each in caches()] == [
+    assert [(each.level, each.nbytes, len(each.shared_by)) for each in caches(system="Darwin")] == [
         (1, 131072, 1),
         (2, 16777216, 3),
     ]

@@ -118,6 +118,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.session",
         "layercc.timing",
     ),
+    "layercc.tools.doctor": (
+        "layercc",
+        "layercc.cgroups",
+        "layercc.cores",
+        "layercc.cpu.isa",
+        "layercc.cpu.runtime.kernel_cache",
+        "layercc.cpu.runtime.measured_limits",
+        "layercc.processor",
+    ),
     "layercc.onnx_backend": ("ir", "layercc", "layercc.frontends"),
     "layercc": ("ir", "layercc"),  # the package's face: names, loaded when first used
 }

@@ -210,6 +210,16 @@ def is_executable(isa: Isa) -> bool:
     return False
 
 
+def known_isas() -> tuple[Isa, ...]:
+    """The ISAs for processors of this machine's kind, best first, as `isa_named` makes them."""
+    return tuple(isa_named(name) for name, _, _ in _CHOICES.get(_machine(), ()))
+
+
+def best_isa() -> Isa:
+    """The best ISA that this machine has."""
+    return choose_isa(cpu_flags(), _machine())
+
+
 @functools.cache
 def host_isa() -> Isa:
     """The best ISA that this machine has and the environment allows; read once."""

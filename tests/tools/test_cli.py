@@ -76,7 +76,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-COMMANDS = ["bench", "check", "compile", "demo", "inspect", "run"]
+COMMANDS = ["bench", "check", "compile", "demo", "doctor", "inspect", "run"]
 
 
 def test_help_lists_the_commands() -> None:
@@ -99,7 +99,9 @@ def examples(command: str) -> list[list[str]]:
     return [line.split()[1:] for line in shown if line.startswith(f"    layercc {command}")]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bench", "demo")])
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name not in ("bench", "demo", "doctor")]
+)
 def test_examples_in_help_work(
     reference: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

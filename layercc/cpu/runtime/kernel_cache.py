@@ -36,7 +36,7 @@ LIMIT_BYTES = 512 << 20
 
 _MAGIC = b"layercc1"  # the last character is the version of the format
 _DIGEST_BYTES = 32
-_SUFFIX = ".kernel"
+SUFFIX = ".kernel"
 _TEMPORARY = ".partial"
 _TEMPORARY_LIFE_SECONDS = 3600.0
 _STORES_BETWEEN_TRIMS = 64
@@ -45,6 +45,10 @@ _STARTED = time.time()
 
 class CorruptEntry(ValueError):
     """A cache file is cut short, damaged, or not a cache file."""
+
+
+class ForeignEntry(CorruptEntry):
+    """A cache file of another version of the format."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,14 @@ class CompiledKernel:
 
     @staticmethod
     def from_bytes(data: bytes) -> CompiledKernel:
-        """The inverse of ``to_bytes``; raises CorruptEntry where ``data`` is not intact."""
+        """The inverse of ``to_bytes``; raises CorruptEntry where ``data`` is not intact, and
+        ForeignEntry where it is in another format."""
+        magic = data[: len(_MAGIC)]
+        if magic != _MAGIC and magic[:-1] == _MAGIC[:-1]:
+            raise ForeignEntry(f"the format is {magic!r}")
         start = len(_MAGIC) + _DIGEST_BYTES
         digest, rest = data[len(_MAGIC) : start], data[start:]
-        if data[: len(_MAGIC)] != _MAGIC or hashlib.sha256(rest).digest() != digest:
+        if magic != _MAGIC or hashlib.sha256(rest).digest() != digest:
             raise CorruptEntry("wrong magic number or checksum")
         length = int.from_bytes(rest[:4], "little")
         header = json.loads(rest[4 : 4 + length])
@@ -92,7 +100,7 @@ class KernelCache:
 
     def load(self, name: str) -> CompiledKernel | None:
         """The entry ``name``, or None where there is none or it is damaged."""
-        path = self.folder / (name + _SUFFIX)
+        path = self.folder / (name + SUFFIX)
         try:
             kernel = CompiledKernel.from_bytes(path.read_bytes())
             os.utime(path)  # marks it as used, for trim
@@ -105,7 +113,7 @@ class KernelCache:
 
     def store(self, name: str, kernel: CompiledKernel) -> bool:
         """Write the entry ``name`` so that readers see all of it or nothing; False on failure."""
-        if not self.write(name + _SUFFIX, kernel.to_bytes()):
+        if not self.write(name + SUFFIX, kernel.to_bytes()):
             return False
         if self._stores % _STORES_BETWEEN_TRIMS == 0:
             self.trim()
@@ -140,7 +148,7 @@ class KernelCache:
         for file in files:
             try:
                 status = file.stat()
-                if file.name.endswith(_SUFFIX):
+                if file.name.endswith(SUFFIX):
                     entries.append((status.st_mtime, status.st_size, file.path))
                     total += status.st_size
                 elif (
@@ -157,17 +165,23 @@ class KernelCache:
             total -= size
 
 
-def open_cache() -> KernelCache | None:
-    """The cache that the environment asks for, or None where it is off or its folder unsafe."""
+def cache_folder() -> Path | None:
+    """Where the environment wants the cache, or None where it wants none."""
     if os.environ.get(SWITCH_VARIABLE, "1") == "0":
         return None
     wanted = os.environ.get(FOLDER_VARIABLE)
     if wanted:
-        folder = Path(wanted)
-    else:
-        import platformdirs
+        return Path(wanted)
+    import platformdirs
 
-        folder = platformdirs.user_cache_path("layercc", appauthor=False) / "kernels"
+    return platformdirs.user_cache_path("layercc", appauthor=False) / "kernels"
+
+
+def open_cache() -> KernelCache | None:
+    """The cache that the environment asks for, or None where it is off or its folder unsafe."""
+    folder = cache_folder()
+    if folder is None:
+        return None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fault = _fault(folder.stat())

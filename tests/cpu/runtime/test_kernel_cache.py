@@ -20,6 +20,7 @@ from layercc.cpu.runtime import kernel_cache, native
 from layercc.cpu.runtime.kernel_cache import (
     CompiledKernel,
     CorruptEntry,
+    ForeignEntry,
     KernelCache,
     entry_name,
     open_cache,
@@ -71,6 +72,14 @@ def test_damage_is_found_and_mended(cache, compiled, damage, caplog, monkeypatch
         assert Kernels(cache, host_isa()).get(KEY).compiled == compiled
     assert "unusable" in caplog.text
     assert path.read_bytes() == compiled.to_bytes()
+
+
+def test_another_format_is_told_from_damage(compiled):
+    with pytest.raises(ForeignEntry, match="layercc0"):
+        CompiledKernel.from_bytes(b"layercc0" + compiled.to_bytes()[8:])
+    with pytest.raises(CorruptEntry) as damaged:
+        CompiledKernel.from_bytes(b"another1" + compiled.to_bytes()[8:])
+    assert not isinstance(damaged.value, ForeignEntry)
 
 
 def test_second_process_does_not_compile(cache, compiled, monkeypatch):
