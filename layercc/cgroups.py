@@ -6,6 +6,7 @@ the outermost that is to be seen is the container's own.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,9 +34,10 @@ def memory_left(root: Path = ROOT) -> int | None:
     return min((limit - used for limit, used in _memory(root)), default=None)
 
 
-def folders(controller: str, root: Path = ROOT) -> list[Path]:
+@functools.lru_cache(maxsize=8)
+def folders(controller: str, root: Path = ROOT) -> tuple[Path, ...]:
     """The folders of the process's cgroup and those around it, innermost first, that a controller
-    of version 1 has; "" for the ones of version 2."""
+    of version 1 has; "" for the ones of version 2. Looked up once: a process seldom moves."""
     mounted = root / "sys/fs/cgroup"
     path, names = "/", [controller]
     for line in _lines(root / "proc/self/cgroup"):
@@ -45,10 +47,10 @@ def folders(controller: str, root: Path = ROOT) -> list[Path]:
     tops = [mounted / name for name in names] if controller else [mounted, mounted / "unified"]
     top = next((top for top in tops if top.is_dir()), None)
     if top is None:
-        return []
+        return ()
     inner = [part for part in path.split("/") if part not in ("", "..")]
     found = [top.joinpath(*inner[:count]) for count in range(len(inner), -1, -1)]
-    return [folder for folder in found if folder.is_dir()]
+    return tuple(folder for folder in found if folder.is_dir())
 
 
 def _lines(path: Path) -> list[str]:
@@ -58,7 +60,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _quotas(folders: list[Path], read: Callable[[Path], tuple[str, str]]) -> Iterator[float]:
+def _quotas(folders: tuple[Path, ...], read: Callable[[Path], tuple[str, str]]) -> Iterator[float]:
     for folder in folders:
         try:
             quota, period = read(folder)
@@ -86,10 +88,11 @@ def _memory(root: Path) -> Iterator[tuple[int, int]]:
         for folder in folders(controller, root):
             try:
                 limit = int((folder / limit_file).read_text())
+                if limit >= _NO_LIMIT:
+                    continue
                 used = int((folder / used_file).read_text())
                 lines = (folder / "memory.stat").read_text().splitlines()
                 statistics = dict(line.split() for line in lines)
-                if limit < _NO_LIMIT:
-                    yield limit, used - int(statistics.get(reclaimable, 0))
+                yield limit, used - int(statistics.get(reclaimable, 0))
             except (OSError, ValueError):  # "max", or no such file
                 continue

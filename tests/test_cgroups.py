@@ -117,11 +117,11 @@ def test_memory(tmp_path, parts, limit, left):
 def test_folders(tmp_path):
     root = tree(tmp_path, V1, {"sys/fs/cgroup/unified/cgroup.procs": "1\n"})
     top = root / "sys/fs/cgroup"
-    assert folders("cpu", root) == [top / "cpu,cpuacct/a", top / "cpu,cpuacct"]
-    assert folders("pids", root) == []
+    assert folders("cpu", root) == (top / "cpu,cpuacct/a", top / "cpu,cpuacct")
+    assert folders("pids", root) == ()
     # A path that leads out of the tree leads nowhere.
     tree(tmp_path, {"proc/self/cgroup": "4:memory:/../../../proc\n"})
-    assert folders("memory", root) == [top / "memory"]
+    assert folders("memory", root) == (top / "memory",)
 
 
 @pytest.mark.parametrize(

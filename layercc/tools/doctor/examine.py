@@ -55,7 +55,8 @@ class Examination:
             if fact.section != section:
                 section = fact.section
                 lines += ["", section] if lines else [section]
-            lines += _wrapped(f"  {fact.name:<{width}}  ", fact.text)
+            text = f"not known: {fact.text}" if fact.unknown else fact.text
+            lines += _wrapped(f"  {fact.name:<{width}}  ", text)
         lines += ["", "findings"] + ([] if self.findings else ["  none"])
         for finding in self.findings:
             lines += _wrapped(f"  {finding.level:<7}  ", finding.what)
@@ -119,11 +120,12 @@ class _Private:
 
 def _wrapped(begin: str, text: str) -> list[str]:
     """Lines that start with `begin` and go on below the text."""
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text,
         _WIDTH,
         initial_indent=begin,
         subsequent_indent=" " * len(begin),
         break_long_words=False,
         break_on_hyphens=False,
-    ) or [begin.rstrip()]
+    )
+    return [line.replace("\u00a0", " ") for line in lines] or [begin.rstrip()]

@@ -8,6 +8,7 @@ from layercc.tools.doctor.registry import Facts, Finding, binary, conclusion
 
 _LITTLE_MEMORY = 1 << 30
 _LITTLE_SPACE = 256 << 20
+_BUSY = 0.75  # threads that want to run, by processor
 _CORES_ALIKE = 0.75  # of what so many cores would reach, each as fast as one alone
 
 
@@ -127,7 +128,7 @@ def powersave(facts: Facts) -> Finding | None:
 @conclusion
 def busy(facts: Facts) -> Finding | None:
     load, present = facts.value("system", "load"), facts.value("processor", "processors")
-    if load is None or present is None or load <= 0.5 * present:
+    if load is None or present is None or load <= _BUSY * present:
         return None
     return Finding(
         "note",
@@ -150,7 +151,7 @@ def memory(facts: Facts) -> Finding | None:
     return Finding(
         "warning",
         f"{binary(max(min(left), 0))} of memory are left",
-        "compiling a kernel takes about 150 MiB in a process of its own, several at once; a model "
+        "each process that compiles kernels takes 150 MiB or more, and there are several; a model "
         "that does not fit is refused with a MemoryLimitError",
         "end other programs, or raise the limit (see the memory section)",
     )
@@ -260,7 +261,7 @@ def unread_variables(facts: Facts) -> Iterator[Finding]:
 @conclusion
 def check(facts: Facts) -> Iterator[Finding]:
     fact = facts.find("check", "a small model")
-    if fact is None:
+    if fact is None or wrong_variable(facts):
         return
     bug = "report it, with all of this"
     if fact.unknown:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from layercc.tools.doctor.registry import Machine, fact
+from layercc.tools.doctor.registry import Machine, fact, unbroken
 
 #: Packages that are not needed, and what for they can be had.
 OPTIONAL = {
@@ -44,7 +44,7 @@ _CLAUSE = re.compile(r"^(>=|<=|==|!=|~=|>|<)\s*([\w.*+-]+)$")
 
 
 def _show_needed(found: dict[str, dict[str, Any]]) -> str:
-    return ", ".join(
+    return unbroken(
         f"{name} {each['version'] or 'missing'}"
         + ("" if each["fits"] is not False else f" ({', '.join(each['wanted'])} wanted)")
         for name, each in found.items()

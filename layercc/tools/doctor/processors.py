@@ -11,7 +11,7 @@ from layercc.cgroups import cpu_quota, folders
 from layercc.cores import cores_among, siblings
 from layercc.cpu.isa import ENVIRONMENT_VARIABLE, best_isa, host_isa
 from layercc.processor import allowed_processors, caches, processor_name, processor_set
-from layercc.tools.doctor.registry import Machine, binary, fact, plain
+from layercc.tools.doctor.registry import Machine, binary, fact, plain, unbroken
 
 _CPUS = "sys/devices/system/cpu"
 
@@ -107,7 +107,7 @@ def numa_nodes(machine: Machine) -> int | None:
 def _show_caches(value: list[dict[str, Any]]) -> str:
     if not value:
         return "not told"
-    return ", ".join(
+    return unbroken(
         f"L{each['level']} {binary(each['bytes'])}"
         + (f" × {each['count']}" if each["count"] > 1 else "")
         + (f" of {each['shared_by']} processors" if each["shared_by"] > 1 else "")

@@ -12,6 +12,10 @@ from typing import Any, Literal, Protocol
 Level = Literal["error", "warning", "note"]
 
 
+class NotTold(Exception):
+    """Raised by a probe that says itself why there is no fact."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where facts are asked for: `root` is the start of the file tree, `system` the kind of system
@@ -35,8 +39,8 @@ class Machine:
 
 @dataclass(frozen=True)
 class Fact:
-    """`value` is JSON data, `text` how a person reads it. `unknown`: it could not be told, and
-    `text` says why."""
+    """`value` is JSON data, `text` how a person reads it, in which spaces that keep words on one
+    line are no-break spaces. `unknown`: it could not be told, and `text` says why."""
 
     section: str
     name: str
@@ -91,9 +95,11 @@ class Probe:
         try:
             value = self.ask(machine, facts)
             return Fact(self.section, self.name, value, self.show(value))
+        except NotTold as error:
+            why = str(error)
         except Exception as error:  # whatever it is, it is told, and the other facts stand
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            return Fact(self.section, self.name, None, f"not known: {why}", unknown=True)
+            why = f"{type(error).__name__}: {error}"
+        return Fact(self.section, self.name, None, " ".join(why.split()), unknown=True)
 
 
 class Conclusion(Protocol):
@@ -143,10 +149,15 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(item)}" for name, item in value.items()) or "none"
+        return unbroken(f"{name} {plain(item)}" for name, item in value.items()) or "none"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(plain, value)) or "none"
     return str(value)
+
+
+def unbroken(texts: Iterable[str]) -> str:
+    """Texts with commas between, where lines may be broken."""
+    return ", ".join(text.replace(" ", "\u00a0") for text in texts)
 
 
 def binary(nbytes: int) -> str:

@@ -10,12 +10,12 @@ import sys
 import tempfile
 from typing import Any
 
-from layercc.tools.doctor.registry import Facts, Machine, fact
+from layercc.tools.doctor.registry import Facts, Machine, NotTold, fact, unbroken
 
 _PATIENCE_SECONDS = 300
 
 
-class TrialError(RuntimeError):
+class TrialError(NotTold):
     """A process that tried something out failed."""
 
 
@@ -44,7 +44,10 @@ def run_worker(what: str, threads: int, variables: dict[str, str] | None = None)
     if done.returncode or not lines:
         told = done.stderr.strip().splitlines()
         raise TrialError(told[-1] if told else f"exit code {done.returncode}")
-    found = json.loads(lines[-1])
+    try:
+        found = json.loads(lines[-1])
+    except ValueError:
+        raise TrialError(f"the process said {lines[-1]!r}") from None
     assert isinstance(found, dict)
     return found
 
@@ -90,7 +93,7 @@ def _rate(value: float, unit: str) -> str:
 def _show_limits(found: dict[str, Any]) -> str:
     rates = [f"{name} {_rate(value, 'OP/s')}" for name, value in found["flops"].items()]
     moved = found["bytes_per_second"].items()
-    return ", ".join(rates + [f"{name} {_rate(value, 'B/s')}" for name, value in moved])
+    return unbroken(rates + [f"{name} {_rate(value, 'B/s')}" for name, value in moved])
 
 
 @fact("limits", "on 1 thread", show=_show_limits, none="not measured")
