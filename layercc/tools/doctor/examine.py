@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import importlib
 import os
 import re
 import textwrap
@@ -10,19 +11,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-# Each of these adds to the lists of `registry`, in the order in which it is told.
-from layercc.tools.doctor import (  # isort: skip
-    system,
-    processors,
-    cache,
-    packages,
-    gpu,
-    trials,
-    findings,
+from layercc.tools.doctor.registry import (
+    SECTIONS,
+    Fact,
+    Facts,
+    Finding,
+    Level,
+    Machine,
+    conclusions,
+    probes,
 )
-from layercc.tools.doctor.registry import Fact, Facts, Finding, Level, Machine, conclusions, probes
 
-_TOLD = (system, processors, cache, packages, gpu, trials, findings)
+# Each of these adds to the lists of `registry`.
+for _name in ("system", "processors", "cache", "packages", "gpu", "trials", "findings"):
+    importlib.import_module(f"layercc.tools.doctor.{_name}")
+
 _ORDER: tuple[Level, ...] = ("error", "warning", "note")
 _WIDTH = 100
 
@@ -69,7 +72,7 @@ def examine(machine: Machine | None = None) -> Examination:
     """All that can be told of a machine, this one by default. Never raises."""
     machine = machine or Machine()
     facts = Facts()
-    for probe in probes:
+    for probe in sorted(probes, key=lambda probe: SECTIONS.index(probe.section)):
         facts.all.append(probe.fact(machine, facts))
     found: list[Finding] = []
     for conclude in conclusions:

@@ -11,6 +11,20 @@ from typing import Any, Literal, Protocol
 
 Level = Literal["error", "warning", "note"]
 
+#: In the order in which they are told: a fact may hang on those of sections before its own.
+SECTIONS = (
+    "system",
+    "memory",
+    "processor",
+    "kernel cache",
+    "packages",
+    "optional packages",
+    "environment",
+    "GPU",
+    "check",
+    "limits",
+)
+
 
 class NotTold(Exception):
     """Raised by a probe that says itself why there is no fact."""
