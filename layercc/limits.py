@@ -39,11 +39,14 @@ class Limits:
         names = (dtype, known.computed if known else "", dtype.replace("u", "i", 1))
         return next((self.flops[name] for name in names if name in self.flops), None)
 
-    def seconds(self, flops: float, nbytes: float, dtype: str = "f32") -> float:
+    def seconds(
+        self, flops: float, nbytes: float, dtype: str = "f32", level: str = "memory"
+    ) -> float:
         """The least time that `flops` operations on elements of `dtype` take, with `nbytes` bytes
-        moved to and from memory. What is unknown of the machine bounds nothing."""
+        moved to and from `level`; data that a cache still holds take less than from memory. What
+        is unknown of the machine bounds nothing."""
         compute = flops / (self.peak(dtype) or math.inf)
-        return max(compute, nbytes / self.bytes_per_second.get("memory", math.inf))
+        return max(compute, nbytes / self.bytes_per_second.get(level, math.inf))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` makes the limits again."""

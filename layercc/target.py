@@ -62,6 +62,6 @@ class Target(ABC):
         return True
 
     def limits(self, threads: int) -> Limits | None:
-        """What the device reaches at most on `threads` threads, measured when first asked for;
-        None where that is not known."""
+        """What the device reaches at most on `threads` threads, measured when first asked for, and
+        best while no model runs; None where that is not known."""
         return None

@@ -31,6 +31,11 @@ def test_seconds(flops, nbytes, dtype, seconds):
     assert LIMITS.seconds(flops, nbytes, dtype) == seconds
 
 
+@pytest.mark.parametrize(("level", "seconds"), [("L1", 2.0), ("memory", 10.0), ("L3", 1.0)])
+def test_levels(level, seconds):
+    assert LIMITS.seconds(100, 100, level=level) == seconds
+
+
 def test_a_rate_of_its_own_counts():
     limits = Limits("", 1, {"f32": 100.0, "bf16": 200.0}, {})
     assert limits.seconds(200, 1e9, "bf16") == 1.0

@@ -23,7 +23,10 @@ from layercc.tools.doctor.registry import (
 )
 
 # Each of these adds to the lists of `registry`.
-for _name in ("system", "processors", "cache", "packages", "gpu", "trials", "findings"):
+for _name in (
+    *("system", "processors", "cache", "packages", "gpu", "trials"),
+    *("software_findings", "machine_findings"),
+):
     importlib.import_module(f"layercc.tools.doctor.{_name}")
 
 _ORDER: tuple[Level, ...] = ("error", "warning", "note")

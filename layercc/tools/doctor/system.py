@@ -82,6 +82,17 @@ def load(machine: Machine) -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
+@fact("system", "taken by other machines", show="{:.1%} of the time wanted".format)
+def stolen(machine: Machine) -> float | None:
+    """The part of the processors' time that a hypervisor gave to other virtual machines while this
+    one wanted it, since its start: `steal` in /proc/stat, see proc(5)."""
+    line = (machine.try_read("proc/stat") or "").partition("\n")[0].split()
+    if len(line) < 9 or line[0] != "cpu":
+        return None
+    user, nice, kernel, _idle, _waiting, hard, soft, steal = map(int, line[1:9])
+    return steal / max(user + nice + kernel + hard + soft + steal, 1)
+
+
 @fact("memory", "installed", show=binary)
 def installed(machine: Machine) -> int | None:
     if machine.system == "Darwin":

@@ -17,6 +17,7 @@ LINUX = {
     "proc/meminfo": "MemTotal:  2048 kB\nMemAvailable:  1024 kB\nSwapFree: 0 kB\n"
     "HugePages_Total: 3\n",
     "proc/self/cgroup": "0::/\n",
+    "proc/stat": "cpu  40 10 20 900 5 1 4 25 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n",
     "sys/class/dmi/id/sys_vendor": "QEMU\n",
     "sys/class/dmi/id/product_name": "Standard PC\n",
     "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
@@ -54,6 +55,7 @@ V1 = {
 EXPECTED = {
     ("system", "system"): "Debian GNU/Linux 12 (bookworm)",
     ("system", "virtual machine"): "QEMU Standard PC",
+    ("system", "taken by other machines"): 0.25,
     ("memory", "installed"): 2 << 20,
     ("memory", "available"): 1 << 20,
     ("memory", "huge pages"): "transparent: madvise; 3 set aside",

@@ -38,6 +38,8 @@ def test_nothing_is_found_where_nothing_is_known():
         (known("processor", clock_governor=["schedutil"]), []),
         (known("system", load=3.1) + known("processor", processors=4), ["busy"]),
         (known("system", load=1.0) + known("processor", processors=4), []),
+        (known("system", taken_by_other_machines=0.25), ["stolen"]),
+        (known("system", taken_by_other_machines=0.01), []),
         (known("memory", available=4 << 30, left_of_that=100 << 20), ["memory"]),
         (known("memory", available=100 << 20), ["memory"]),
         (known("memory", available=4 << 30, left_of_that=None), []),
