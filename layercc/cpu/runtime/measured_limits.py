@@ -2,8 +2,10 @@
 
 One file for each processor, instruction set, number of threads and number of cores that the process
 may use. A file that is damaged, or of another layout, is as none: the limits are measured anew.
-Where there is a file already, each rate becomes the larger one: on a busy machine a measurement
-finds less than there is, and never more.
+
+On a busy machine a measurement finds less than there is, and never more. So each rate that is kept
+is the largest that any found, and one that other work disturbed is repeated by the next process, a
+few times.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import json
 import logging
 import os
 import threading
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from layercc.cores import usable_cores
 from layercc.cpu.isa import Isa
@@ -26,6 +29,7 @@ from layercc.processor import caches, processor_name
 log = logging.getLogger(__name__)
 
 _VERSION = 1  # of what is measured and how
+_MOST_MEASUREMENTS = 5  # that are made for one that nothing disturbs
 
 _known: dict[tuple[Isa, int], Limits] = {}
 _lock = threading.Lock()  # two measurements at once would take each other's time
@@ -48,15 +52,42 @@ def measured_limits(isa: Isa, threads: int, again: bool = False) -> Limits:
         return _known[key]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The largest rates that some measurements found, and whether one was undisturbed."""
+
+    limits: Limits
+    measurements: int = 1
+    undisturbed: bool = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether another measurement is not worth its time."""
+        return self.undisturbed or self.measurements >= _MOST_MEASUREMENTS
+
+    def joined(self, other: Kept | None) -> Kept:
+        """All measurements of both."""
+        if other is None:
+            return self
+        return Kept(
+            _larger(self.limits, other.limits),
+            self.measurements + other.measurements,
+            self.undisturbed or other.undisturbed,
+        )
+
+
 def _limits(isa: Isa, threads: int, again: bool) -> Limits:
     cache = default_kernels(isa).cache
     about = conditions(isa, threads)
     found = None if cache is None else load(cache, about)
-    if found is None or again:
-        found = larger(measure(isa, threads), found)
+    if found is None or again or not found.settled:
+        limits, undisturbed = measure(isa, threads)
+        new = Kept(limits, 1, undisturbed)
+        # Another process may have measured meanwhile.
+        found = new.joined(None if cache is None else load(cache, about))
         if cache is not None:
-            store(cache, about, larger(found, load(cache, about)))
-    return found
+            store(cache, about, found)
+    return found.limits
 
 
 def conditions(isa: Isa, threads: int) -> dict[str, object]:
@@ -77,7 +108,7 @@ def file_name(about: dict[str, object]) -> str:
     return f"limits-{digest[:32]}.json"
 
 
-def load(cache: KernelCache, about: dict[str, object]) -> Limits | None:
+def load(cache: KernelCache, about: dict[str, object]) -> Kept | None:
     """What was measured under these conditions, or None where there is nothing that is intact."""
     path = cache.folder / file_name(about)
     try:
@@ -87,32 +118,35 @@ def load(cache: KernelCache, about: dict[str, object]) -> Limits | None:
         limits = Limits.from_dict(data["limits"])
         if limits.threads != about["threads"]:
             raise ValueError("it was measured on another number of threads")
+        return Kept(limits, int(data["measurements"]), bool(data["undisturbed"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         log.debug("the limits in %s are unusable: %s: %s", path, type(error).__name__, error)
         return None
-    return limits
 
 
-def store(cache: KernelCache, about: dict[str, object], limits: Limits) -> bool:
-    """Keeps limits for processes to come; False where the folder takes none."""
-    data = {"conditions": about, "limits": limits.to_dict()}
+def store(cache: KernelCache, about: dict[str, object], kept: Kept) -> bool:
+    """Keeps measurements for processes to come; False where the folder takes none."""
+    data = {
+        "conditions": about,
+        "measurements": kept.measurements,
+        "undisturbed": kept.undisturbed,
+        "limits": kept.limits.to_dict(),
+    }
     return cache.write(file_name(about), json.dumps(data, indent=1).encode())
 
 
-def larger(one: Limits, other: Limits | None) -> Limits:
+def _larger(one: Limits, other: Limits) -> Limits:
     """The larger of each rate that either knows."""
-    if other is None:
-        return one
 
-    def merged(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
-        return {name: max(a.get(name, 0.0), b.get(name, 0.0)) for name in (a | b)}
+    def merged(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+        return {name: max(a.get(name, 0.0), b.get(name, 0.0)) for name in {**a, **b}}
 
     return replace(
         one,
-        flops=merged(dict(one.flops), dict(other.flops)),
-        bytes_per_second=merged(dict(one.bytes_per_second), dict(other.bytes_per_second)),
+        flops=merged(one.flops, other.flops),
+        bytes_per_second=merged(one.bytes_per_second, other.bytes_per_second),
     )
 
 

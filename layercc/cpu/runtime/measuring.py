@@ -35,7 +35,8 @@ from layercc.processor import Cache, caches, processor_name
 
 _SECONDS = 0.001  # of one run of a probe
 _RUNS = 3  # of a turn; the first wakes the threads
-_ROUNDS = 5  # at least, and as many runs of each probe that nothing else disturbed
+_ROUNDS = 5  # at least
+_ENOUGH = 3  # runs of each probe that nothing else disturbed
 _MOST_SECONDS = 1.5  # of all rounds
 #: Of the time of a run, what each thread must have had a processor for.
 _UNDISTURBED = 0.95
@@ -88,16 +89,17 @@ class _Probe:
         return seconds
 
     def fit(self, threads: int) -> None:
-        """Sets the steps such that a run takes about `_SECONDS`."""
+        """Sets the steps such that a run that nothing disturbs takes about `_SECONDS`."""
         if len(self.words) > 1:
             return
-        while (seconds := self.run(threads)) < _SECONDS / 4:
+        while (seconds := min(self.run(threads) for _ in range(_RUNS))) < _SECONDS / 4:
             self.steps *= 4
         self.steps = max(1, int(self.steps * _SECONDS / seconds))
 
 
-def measure(isa: Isa, threads: int) -> Limits:
-    """The limits of this machine for code of `isa` on `threads` threads, in a second or two.
+def measure(isa: Isa, threads: int) -> tuple[Limits, bool]:
+    """The limits of this machine for code of `isa` on `threads` threads, in a second or two; and
+    whether each probe had enough runs that nothing disturbed.
 
     bytes_per_second is that of reading or of copying, whichever is more: bytes read and written
     both count.
@@ -109,18 +111,20 @@ def measure(isa: Isa, threads: int) -> Limits:
     for probe in probes:
         probe.fit(threads)
     begun, rounds = time.perf_counter(), 0
-    while rounds < _ROUNDS or min(probe.undisturbed for probe in probes) < _ROUNDS:
+    while rounds < _ROUNDS or min(probe.undisturbed for probe in probes) < _ENOUGH:
         for probe in probes:
             for _ in range(_RUNS):
                 probe.run(threads)
         rounds += 1
         if time.perf_counter() - begun > _MOST_SECONDS:
             break
+    undisturbed = min(probe.undisturbed for probe in probes) >= _ENOUGH
     rates: dict[str, float] = {}
     for probe in movement:
         rates[probe.name] = max(rates.get(probe.name, 0.0), probe.best)
     flops = {probe.name: probe.best for probe in arithmetic}
-    return Limits(f"{processor_name()}, {isa.name}", threads, flops, rates)
+    limits = Limits(f"{processor_name()}, {isa.name}", threads, flops, rates)
+    return limits, undisturbed
 
 
 def _warm_up(probe: _Probe, threads: int) -> None:
