@@ -62,6 +62,11 @@ def plan_memory(program: Program) -> None:
     program.arena_bytes = _end(items)
 
 
+def live_ranges(program: Program) -> list[tuple[Buffer, int, int]]:
+    """Each buffer of the arena, with the first and the last call that mention it."""
+    return [(item.buffer, item.first, item.last) for item in _items(program)]
+
+
 def _place_in_best_order(items: list[_Item], alive: np.ndarray) -> None:
     """Tries orders until one takes no more than what is alive at once."""
     least = int(alive.max(initial=0))

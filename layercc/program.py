@@ -32,6 +32,9 @@ class KernelCall:
     alone: bool = False  # too little work to share: all tasks run on the calling thread
     algorithm: str = ""  # which of several it is part of, if there was a choice
     shape_class: str = ""  # what the choice hung on: a key of `Options.choices`
+    kind: str = ""  # the family of the job that it is part of: a file of `layercc/jobs`
+    dtype: str = ""  # of the first tensor
+    bytes: int = 0  # of all tensors that it reads and writes
 
     def buffers(self) -> list[Buffer]:
         """Every buffer that the call reads or writes."""

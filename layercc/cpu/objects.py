@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_C_LIBRARY = "memcpy memset memmove memcmp bcmp sched_yield syscall usleep"
+_C_LIBRARY = "clock_gettime memcpy memset memmove memcmp bcmp sched_yield syscall usleep"
 _MATH = (
     "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 "
     "fabs floor fma fmax fmin fmod frexp hypot ldexp lgamma log log10 log1p log2 lrint lround "

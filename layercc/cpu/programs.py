@@ -38,6 +38,7 @@ def program_of(
     builder = Builder(program, weights, isa, precision, choices)
     for each in workload.jobs:
         builder.node = each.name
+        builder.kind = type(each.job).__module__.rpartition(".")[2]
         try:
             builder.emit(each.job)
         except UnsupportedError as error:

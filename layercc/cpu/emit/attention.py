@@ -7,7 +7,7 @@ from typing import Any, get_args
 from ir.dtypes import DType
 from layercc.buffers import Tensor
 from layercc.cpu.algorithms.panels import pack_at_run_time
-from layercc.cpu.emit.builder import Builder
+from layercc.cpu.emit.builder import Builder, part_of
 from layercc.cpu.emit.movement import CHUNK
 from layercc.cpu.emit.pointwise import row_major_strides
 from layercc.cpu.emit.registry import emitter
@@ -110,14 +110,15 @@ def rotary(builder: Builder, job: Rotary) -> None:
     rows = batch * heads * length
     chunk = max(CHUNK // max(size, 1), 1)
     optional = {} if job.positions is None else {"positions": job.positions}
+    turns = batch * length * (job.turned // 2)
     builder.call(
         rotary_kernel.key(str(x.tensor.dtype), job.interleaved),
         tasks=-(-rows // chunk),
         flops=_ROTARY_FLOPS * x.tensor.size,
         x=x.tensor,
         y=job.y,
-        cosines=job.cosines,
-        sines=job.sines,
+        cosines=part_of(job.cosines, turns),
+        sines=part_of(job.sines, turns),
         **optional,
         indexed=int(job.positions is not None),
         entries=job.cosines.shape[0],

@@ -31,8 +31,9 @@ Given = Argument | Tensor | Mapping[str, Any] | Sequence[Any]
 class Builder:
     """Jobs → calls of a `Program`, for an instruction set, at a precision.
 
-    `node` is the one whose job it is. `limits` tell what things cost, and `choices` overrule the
-    algorithms that follow from that: class of shapes (`layercc.cpu.algorithms.choice`) → name.
+    `node` is the one whose job it is, `kind` the family of that job. `limits` tell what things
+    cost, and `choices` overrule the algorithms that follow from that: class of shapes
+    (`layercc.cpu.algorithms.choice`) → name.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Builder:
         self.limits = estimated(isa)
         self.choices = choices or {}
         self.node = ""
+        self.kind = ""
         self._choice = ("", "")  # algorithm, class of shapes
         self._faults = Buffer("faults", 0)
         self._copies: dict[int, tuple[np.ndarray, Tensor]] = {}  # by id of the array given
@@ -134,24 +136,35 @@ class Builder:
         the parts of a tuple (see `layercc.kernels.declaration`).
 
         `flops` are the arithmetic operations of the whole call: with the bytes of the tensors they
-        tell whether the call is worth sharing between threads.
+        tell whether the call is worth sharing between threads. Of a tensor that it touches in part
+        only, an emitter gives `part_of`.
         """
         if tasks <= 0:
             return
         given = [word for name, value in arguments.items() for word in _words(name, value)]
         moved = 0
+        dtype = ""
         words: dict[str, Argument] = {}
         for name, word in given:
             if isinstance(word, Tensor):
                 if word.buffer.space == "constant" and word.buffer.slot < 0:
                     self._place(word.buffer)
                 moved += word.nbytes
+                dtype = dtype or str(word.dtype)
                 word = word.address
             words[name] = word
         alone = moved / BYTES_PER_SECOND + flops / FLOPS_PER_SECOND < WORTH_SHARING
         self.program.calls.append(
-            KernelCall(key, tasks, words, self.node, flops, alone, *self._choice)
+            KernelCall(
+                key, tasks, words, self.node, flops, alone, *self._choice, self.kind, dtype, moved
+            )
         )
+
+
+def part_of(tensor: Tensor, elements: int) -> Tensor:
+    """The tensor as an argument of a call that touches no more than so many elements of it, no
+    matter where they lie."""
+    return tensor.reshaped((min(elements, tensor.size),))
 
 
 def _words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:

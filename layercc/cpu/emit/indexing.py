@@ -11,7 +11,7 @@ import numpy as np
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from layercc.buffers import Tensor
-from layercc.cpu.emit.builder import Builder
+from layercc.cpu.emit.builder import Builder, part_of
 from layercc.cpu.emit.movement import CHUNK, moved_as
 from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels import gathering as kernels
@@ -50,7 +50,7 @@ def gather(builder: Builder, job: jobs.Gather) -> None:
     builder.call(
         kernels.gather.key(moved_as(x.dtype), str(indices.dtype)),
         tasks=-(-slices // chunk),
-        x=x,
+        x=part_of(x, job.y.size),
         indices=indices,
         y=job.y,
         outer=outer,
@@ -81,7 +81,7 @@ def gather_elements(builder: Builder, job: jobs.GatherElements) -> None:
     builder.call(
         kernels.gather_elements.key(moved_as(x.dtype), str(indices.dtype)),
         tasks=-(-indices.size // _LOOKUPS),
-        x=x,
+        x=part_of(x, indices.size),
         indices=indices,
         y=job.y,
         dims=_element_dims(builder, x, indices, axis),
@@ -106,7 +106,7 @@ def gather_nd(builder: Builder, job: jobs.GatherND) -> None:
     builder.call(
         kernels.gather_nd.key(moved_as(x.dtype)),
         tasks=-(-count // chunk),
-        x=x,
+        x=part_of(x, job.y.size),
         indices=indices,
         y=job.y,
         dims=_dims(builder, x.shape[span], strides_of(x.shape)[span]),
@@ -137,7 +137,7 @@ def scatter_elements(builder: Builder, job: jobs.ScatterElements) -> None:
     builder.call(
         kernels.scatter_elements.key(dtype, str(indices.dtype), job.reduction),
         tasks=int(indices.size > 0),
-        y=y,
+        y=part_of(y, job.updates.size),
         indices=indices,
         updates=job.updates,
         dims=_element_dims(builder, y, indices, axis),
@@ -157,7 +157,7 @@ def scatter_nd(builder: Builder, job: jobs.ScatterND) -> None:
     builder.call(
         kernels.scatter_nd.key(_scattered_as(y.dtype, job.reduction), job.reduction),
         tasks=1,
-        y=y,
+        y=part_of(y, job.updates.size),
         indices=indices,
         updates=job.updates,
         dims=_dims(builder, y.shape[:length], strides_of(y.shape)[:length]),
@@ -178,7 +178,7 @@ def write_sequence(builder: Builder, job: jobs.WriteSequence) -> None:
         tasks=y.shape[0] * rows if y.size and x.size else 0,
         x=x,
         starts=job.starts,
-        y=y,
+        y=part_of(y, x.size),
         rows=rows,
         size=y.shape[axis],
         count=x.shape[axis],

@@ -10,7 +10,7 @@ import numpy as np
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from layercc.buffers import Tensor
-from layercc.cpu.emit.builder import Builder
+from layercc.cpu.emit.builder import Builder, part_of
 from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels import movement as kernels
 from layercc.cpu.kernels.copy import copy as copy_kernel
@@ -66,8 +66,8 @@ def _copy(builder: Builder, source: Tensor, target: Tensor, size: int) -> None:
     builder.call(
         copy_kernel.key(moved_as(source.dtype)),
         tasks=-(-size // CHUNK),
-        x=source.reshaped((size,)),
-        y=target.reshaped((size,)),
+        x=part_of(source, size),
+        y=part_of(target, size),
         n=size,
         chunk=CHUNK,
     )
@@ -84,11 +84,12 @@ def _strided(builder: Builder, source: Tensor, target: Tensor, dims: list[Stride
         return
     positions = math.prod(size for size, _, _ in outer)
     chunk = max(CHUNK // n, 1)
+    touched = positions * n
     builder.call(
         kernels.strided_copy.key(moved_as(source.dtype), sx == 1 and ty == 1),
         tasks=-(-positions // chunk),
-        x=source,
-        y=target,
+        x=part_of(source, touched),
+        y=part_of(target, touched),
         n=n,
         sx=sx,
         ty=ty,
@@ -131,11 +132,12 @@ def _transpose(
     row_blocks, column_blocks = -(-rows // row_block), -(-columns // column_block)
     positions = math.prod(size for size, _, _ in outer)
     chunk = max(CHUNK // (row_block * column_block), 1)
+    touched = positions * rows * columns
     builder.call(
         kernels.transpose.key(moved_as(x.dtype)),
         tasks=-(-positions // chunk) * row_blocks * column_blocks,
-        x=x,
-        y=y,
+        x=part_of(x, touched),
+        y=part_of(y, touched),
         chunk=chunk,
         rows=rows,
         columns=columns,

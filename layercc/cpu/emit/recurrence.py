@@ -16,7 +16,7 @@ import numpy as np
 
 from layercc.buffers import Tensor
 from layercc.cpu.algorithms.panels import Packed, Product, multiply, pack_at_run_time, pack_weights
-from layercc.cpu.emit.builder import Builder
+from layercc.cpu.emit.builder import Builder, part_of
 from layercc.cpu.emit.records import Strided
 from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels.recurrent import gru_cell, gru_gates, lstm_cell, rnn_cell
@@ -98,7 +98,7 @@ def _projected(builder: Builder, job: Recurrence) -> Strided:
     )
     multiply(builder, product)
     between = (wide, job.time * wide) if job.batch_first else (job.batch * wide, wide)
-    return Strided(y, job.rows, *between)
+    return Strided(part_of(y, job.batch * wide), job.rows, *between)  # what a step reads
 
 
 def _biases(job: Recurrence) -> Epilogue:
@@ -175,9 +175,10 @@ def output_of(builder: Builder, job: RecurrentLayer) -> Strided:
     if job.y is None:
         step = builder.scratch(job.dtype, (job.directions, batch, hidden))
         return Strided(step, batch * hidden, 0, hidden)
+    y = part_of(job.y, batch * line)  # what a step writes
     if job.batch_first:
-        return Strided(job.y, hidden, line, job.time * line)
-    return Strided(job.y, batch * hidden, batch * line, hidden)
+        return Strided(y, hidden, line, job.time * line)
+    return Strided(y, batch * hidden, batch * line, hidden)
 
 
 def cells(

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import itertools
 import struct
+import time
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +29,10 @@ from layercc.jobs.job import Check
 from layercc.kernels.declaration import KernelKey, Signature
 from layercc.program import KernelCall, Program
 from layercc.target import Runnable
+
+if TYPE_CHECKING:
+    from layercc.cpu.runtime.recorder import Recorder
+    from layercc.recording import Recording
 
 #: Plans that an arena remembers its addresses for.
 _MOST_INSTANCES = 256
@@ -102,6 +109,30 @@ class Plan(Runnable):
         self._arenas.append(arena)
         return outputs
 
+    def record(
+        self, inputs: Sequence[np.ndarray], threads: int
+    ) -> tuple[list[np.ndarray], Recording]:
+        """As `run`, through trampolines (`layercc.cpu.trampoline`)."""
+        from layercc.recording import Recording
+
+        try:
+            arena = self._arenas.pop()
+        except IndexError:
+            arena = self._arenas.new(self.program.arena_bytes)
+        instance = arena.instances.get(self._number)
+        if instance is None:
+            arena, instance = self._bound(arena)
+        outputs, *times = instance.record(inputs, threads)
+        self._arenas.append(arena)
+        return outputs, Recording(*times, **self._described)
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        """What all recordings of this plan have in common."""
+        from layercc.cpu.runtime.description import described
+
+        return described(self.program)
+
     def _bound(self, arena: Arena) -> tuple[Arena, Instance]:
         """The arena, or one that is large enough, and an instance of this plan in it."""
         nbytes = self.program.arena_bytes
@@ -152,6 +183,7 @@ class Instance:
         self._table_address = address_of(table)
         self._rows = len(plan._calls)
         self._words = words.data
+        self._recorders: dict[bool, Recorder] = {}  # by whether threads share the work
         self._ports = [(port.shape, port.dtype) for port in program.outputs]
         words_of = [plan._input_words[i] for i in range(len(program.inputs))]
         words_of += [plan._output_words[i] for i in range(len(program.outputs))]
@@ -176,6 +208,29 @@ class Instance:
         if self._faults[FOUND]:
             raise self._first_fault()
         return outputs
+
+    def record(
+        self, inputs: Sequence[np.ndarray], threads: int
+    ) -> tuple[list[np.ndarray], np.ndarray, float, float]:
+        """As `run`; the outputs, and what `Recording` has of a run: events, begin and seconds.
+
+        The table with trampolines stays, so that the next recorded run finds it.
+        """
+        from layercc.cpu.runtime.recorder import Recorder
+
+        shared = threads > 1
+        recorder = self._recorders.get(shared)
+        if recorder is None:
+            recorder = self._recorders[shared] = Recorder(self._table[: self._rows], shared)
+        own = self._table_address, self._rows
+        self._table_address, self._rows = address_of(recorder.table), len(recorder.table)
+        try:
+            begun = time.perf_counter()
+            outputs = self.run(inputs, threads)
+            seconds = time.perf_counter() - begun
+        finally:
+            self._table_address, self._rows = own
+        return outputs, recorder.events(), begun, seconds
 
     def _first_fault(self) -> InputError:
         """The error for what the first call that met such a value reported; forgets all."""
