@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 
-#: An event: some tasks of one call on one thread, one after another. `call` is a position in
-#: `Recording.calls`; `visit` tells runs of a call apart, where it runs more than once (in a loop);
-#: `thread` is 0 for the caller's own; `start` and `end` are seconds from the run's begin.
+#: An event: one task of a call, or several on one thread, one after another. `call` is a position
+#: in `Recording.calls`; `visit` tells runs of a call apart, where it runs more than once (in a
+#: loop); `thread` is 0 for the caller's own; `start` and `end` are seconds from the run's begin.
+#: Of a call with very many tasks not all are timed: `timed` tasks, those from `start` to `end`,
+#: stand for as many as `tasks`.
 EVENT = np.dtype(
     [
         ("call", np.int32),
         ("visit", np.int32),
         ("thread", np.int32),
         ("tasks", np.int32),
+        ("timed", np.int32),
         ("start", np.float64),
         ("end", np.float64),
     ]
@@ -61,13 +67,14 @@ class LiveRange:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One run. `events` is an array of `EVENT`, in the order of the calls.
+    """One run.
 
     `begun` is when the run began, on the clock of `time.perf_counter`; `seconds` what it took.
-    Calls and memory of the same plan are the same objects in all its recordings.
+    Calls and memory of the same plan are the same objects in all its recordings. `read` gives the
+    events: what was written down is converted when somebody asks, not between runs.
     """
 
-    events: np.ndarray
+    read: Callable[[], np.ndarray]
     begun: float
     seconds: float
     calls: tuple[CallInfo, ...]
@@ -75,38 +82,39 @@ class Recording:
     arena_bytes: int = 0
     constant_bytes: int = 0
 
+    @cached_property
+    def events(self) -> np.ndarray:
+        """An array of `EVENT`, in the order of the calls, visits of one call in their order."""
+        return self.read()
 
-def event(
-    call: int, start: float, end: float, *, visit: int = 0, thread: int = 0, tasks: int = 1
-) -> np.ndarray:
-    """An array of one event."""
-    return np.array([(call, visit, thread, tasks, start, end)], EVENT)
+    @staticmethod
+    def of_one_call(call: CallInfo, begun: float, seconds: float) -> Recording:
+        """The recording of a run that is one call, on the caller's thread."""
+        event = np.array([(0, 0, 0, call.tasks, call.tasks, 0.0, seconds)], EVENT)
+        return Recording(lambda: event, begun, seconds, (call,))
 
 
-@dataclass
 class Collector:
     """Puts together the recording of a run that consists of others, and of steps of its own.
 
     What is recorded of the same calls several times (the body of a loop) are visits to these calls.
     """
 
-    begun: float
-    calls: list[CallInfo] = field(default_factory=list)
-    _events: list[np.ndarray] = field(default_factory=list)
-    _memory: list[LiveRange] = field(default_factory=list)
-    _arena_bytes: int = 0
-    _constant_bytes: int = 0
-    _first: dict[tuple[CallInfo, ...], int] = field(default_factory=dict)
-    _visits: dict[int, int] = field(default_factory=dict)  # by first call
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self._calls: list[CallInfo] = []
+        self._parts: list[tuple[int, Recording]] = []  # with their first calls
+        self._memory: list[LiveRange] = []
+        self._arena_bytes = 0
+        self._constant_bytes = 0
+        self._first: dict[tuple[CallInfo, ...], int] = {}
 
     def add(self, part: Recording) -> None:
         """Adds a run that was a part of this one."""
-        if not part.calls:
-            return
         first = self._first.get(part.calls)
         if first is None:
-            first = self._first[part.calls] = len(self.calls)
-            self.calls += part.calls
+            first = self._first[part.calls] = len(self._calls)
+            self._calls += part.calls
             self._memory += [
                 replace(
                     each,
@@ -118,32 +126,44 @@ class Collector:
             ]
             self._arena_bytes += part.arena_bytes
             self._constant_bytes += part.constant_bytes
-        visit = self._visits.get(first, 0)
-        events = part.events.copy()
-        events["call"] += first
-        events["visit"] += visit
-        later = part.begun - self.begun
-        events["start"] += later
-        events["end"] += later
-        self._visits[first] = int(events["visit"].max(initial=visit - 1)) + 1
-        self._events.append(events)
+        self._parts.append((first, part))
 
-    def step(self, call: CallInfo, start: float, end: float) -> None:
-        """Adds what was done from `start` to `end`, on the clock of `time.perf_counter`."""
-        events = event(0, 0.0, end - start)
-        self.add(Recording(events, start, end - start, (call,)))
+    @contextmanager
+    def step(self, call: CallInfo) -> Iterator[None]:
+        """What is done inside, but for what is added meanwhile, is a call."""
+        first = len(self._parts)
+        begun = time.perf_counter()
+        yield
+        ended = time.perf_counter()
+        for _, part in self._parts[first:]:
+            self.add(Recording.of_one_call(call, begun, part.begun - begun))
+            begun = part.begun + part.seconds
+        self.add(Recording.of_one_call(call, begun, ended - begun))
 
-    def finish(self, end: float) -> Recording:
-        """The recording of all; the run ends at `end`."""
-        events: Sequence[np.ndarray] = self._events or [np.empty(0, EVENT)]
-        together = np.concatenate(events)
-        order = np.lexsort((together["visit"], together["call"]))
+    def finish(self, ended: float) -> Recording:
+        """The recording of all; the run ended at `ended`."""
         return Recording(
-            together[order],
+            partial(_together, self.begun, self._parts),
             self.begun,
-            end - self.begun,
-            tuple(self.calls),
+            ended - self.begun,
+            tuple(self._calls),
             tuple(self._memory),
             self._arena_bytes,
             self._constant_bytes,
         )
+
+
+def _together(begun: float, parts: Sequence[tuple[int, Recording]]) -> np.ndarray:
+    """The events of parts of a run, with the first calls of each."""
+    visits: dict[int, int] = {}
+    found = [np.empty(0, EVENT)]
+    for first, part in parts:
+        events = part.events.copy()
+        events["call"] += first
+        events["start"] += part.begun - begun
+        events["end"] += part.begun - begun
+        events["visit"] += visits.get(first, 0)
+        visits[first] = int(events["visit"].max(initial=-1)) + 1
+        found.append(events)
+    together = np.concatenate(found)
+    return together[np.lexsort((together["start"], together["visit"], together["call"]))]

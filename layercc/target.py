@@ -36,13 +36,13 @@ class Runnable(ABC):
 
         Unless a target knows better, the run is one call.
         """
-        from layercc.recording import CallInfo, Recording, event
+        from layercc.recording import CallInfo, Recording
 
         begun = time.perf_counter()
         outputs = self.run(inputs, threads)
         seconds = time.perf_counter() - begun
-        call = CallInfo("", kernel=type(self).__name__)
-        return outputs, Recording(event(0, 0.0, seconds), begun, seconds, (call,))
+        call = CallInfo("the whole run", kernel=type(self).__name__)
+        return outputs, Recording.of_one_call(call, begun, seconds)
 
     @property
     def nbytes(self) -> int:

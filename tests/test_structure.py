@@ -45,7 +45,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.memory_plan": ("layercc.buffers", "layercc.program"),
     "layercc.limits": ("layercc.kernels.element_types",),
     "layercc.processor": (),
-    "layercc.target": ("layercc.jobs.workload", "layercc.limits"),
+    "layercc.profiling": (
+        "ir.units",
+        "layercc.limits",
+        "layercc.recording",
+        "layercc.timing",
+    ),
+    "layercc.recording": (),
+    "layercc.target": ("layercc.jobs.workload", "layercc.limits", "layercc.recording"),
     "layercc.timing": (),
     "layercc.cpu": ("layercc.kernels", "layercc.limits"),
     "layercc.cpu.target": ("layercc.target",),
@@ -75,8 +82,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.cores",
         "layercc.jobs",
         "layercc.memory_limit",
+        "layercc.memory_plan",
         "layercc.processor",
         "layercc.program",
+        "layercc.recording",
         "layercc.target",
     ),
     "layercc.frontends": ("ir",),
@@ -97,6 +106,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.memory_limit",
         "layercc.options",
         "layercc.passes",
+        "layercc.profiling",
+        "layercc.recording",
         "layercc.target",
     ),
     "layercc.compiler": (
@@ -115,6 +126,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.lower",
         "layercc.options",
         "layercc.passes",
+        "layercc.profiling",
         "layercc.session",
         "layercc.timing",
     ),
@@ -143,7 +155,12 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
 }
 
 #: Folders whose modules may not import Numba when they are imported: a warm start does without.
-LAZY_NUMBA = ("layercc.cpu.kernels", "layercc.cpu.runtime", "layercc.cpu.executor")
+LAZY_NUMBA = (
+    "layercc.cpu.kernels",
+    "layercc.cpu.runtime",
+    "layercc.cpu.executor",
+    "layercc.cpu.trampoline",
+)
 
 
 @cache
@@ -314,7 +331,10 @@ def test_numba_is_imported_only_to_compile():
         ("import ir", {"layercc", "numba", "llvmlite", "onnx", "networkx"}),
         ("import layercc", {"ir", "numpy", "numba", "onnx"}),
         ("import layercc.layers", {"numba", "llvmlite", "onnx"}),
-        ("import layercc.session.model", {"numba", "llvmlite.binding", "onnx", "networkx"}),
+        (
+            "import layercc.session.model",
+            {"numba", "llvmlite.binding", "onnx", "networkx", "layercc.recording"},
+        ),
     ],
 )
 def test_what_an_import_brings(statement, absent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from layercc.session.inputs import DENSE, by_name, check_sizes
 from layercc.session.plans import Planner
 from layercc.session.specialization import Optimized
 from layercc.target import Runnable
+
+if TYPE_CHECKING:
+    from layercc.profiling.profile import Profile
 
 _ndarray = np.ndarray
 #: Sets of overridden defaults whose models are kept; the oldest go first.
@@ -106,6 +109,36 @@ class CompiledModel:
         }
         given = self._inputs.in_order((), {**zeros, **values})
         return self._planner.plan_for(self._inputs.converted(given))
+
+    def profile(self, /, *arrays: Any, seconds: float = 2.0, **named: Any) -> Profile:
+        """Where the time of a call with these arrays goes: kernel calls, layers, kinds of work.
+
+        Runs the model for about so many seconds, recorded and not in turns; shorter where the
+        times settle sooner, longer where a run takes long. Raises as a call does, ValueError for
+        seconds that are not positive.
+        """
+        from layercc.profiling.measure import Subject, measure
+
+        self(*arrays, **named)
+        model = self._for_inputs(arrays, named)
+        given = model._inputs.converted(model._inputs.in_order(arrays, named))
+        planner, threads, target = model._planner, model.threads, self.options.target
+        plan = planner.plan_for(given)
+        limits_of = getattr(target, "limits", None)
+        limits = None if limits_of is None else limits_of(threads)
+        shapes = {n: array.shape for n, array in zip(model._inputs.names, given, strict=True)}
+        subject = Subject(
+            lambda: self(*arrays, **named),
+            lambda: plan.run(given, threads),
+            lambda: planner.record(given, threads)[1],
+            self.graph.name,
+            {node.name for node in self.graph.nodes},
+            str(target) if limits is None else limits.device,
+            threads,
+            shapes,
+            limits,
+        )
+        return measure(subject, seconds)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CompiledModel, (self.graph, self.options)

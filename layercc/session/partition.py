@@ -10,10 +10,11 @@ runs. So are the bodies of control flow.
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from layercc.memory_limit import check_values
 from layercc.session.inputs import DENSE, SMALL, Inputs
 from layercc.target import Runnable
 
+if TYPE_CHECKING:
+    from layercc.recording import CallInfo, Collector, Recording
+
 #: Trips of a Loop: one that goes on for longer, some seconds at the least, may never end.
 _MOST_TRIPS = 1 << 18
 
@@ -43,6 +47,10 @@ class Plans(Protocol):
     inputs: Inputs
 
     def plan_for(self, arrays: Sequence[np.ndarray]) -> Runnable: ...
+
+    def record(
+        self, arrays: Sequence[np.ndarray], threads: int
+    ) -> tuple[list[np.ndarray], Recording]: ...
 
 
 #: A graph, and the inference of it.
@@ -81,9 +89,25 @@ class PartitionedPlan(Runnable):
 
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """Runs on dense arrays of the declared dtypes, in port order."""
+        return self._run(inputs, threads, None)
+
+    def record(
+        self, inputs: Sequence[np.ndarray], threads: int
+    ) -> tuple[list[np.ndarray], Recording]:
+        """As `run`. Calls of sections are those of their plans, and what NumPy runs is a call for
+        each node; of a node that runs subgraphs, what it takes beside them."""
+        from layercc.recording import Collector
+
+        collector = Collector(time.perf_counter())
+        outputs = self._run(inputs, threads, collector)
+        return outputs, collector.finish(time.perf_counter())
+
+    def _run(
+        self, inputs: Sequence[np.ndarray], threads: int, collector: Collector | None
+    ) -> list[np.ndarray]:
         values = dict(zip(self.graph.input_names, inputs, strict=True))
         for part, dying in zip(self._parts, self._dying, strict=True):
-            values.update(part.run(values, threads))
+            values.update(part.run(values, threads, collector))
             for name in dying:
                 values.pop(name, None)
         constants = self.graph.constants
@@ -203,8 +227,10 @@ class _CompiledSection:
         self._plans_of = plans_of
         self._plans: dict[tuple[tuple[np.dtype, int], ...], Plans] = {}
 
-    def run(self, values: Arrays, threads: int) -> dict[str, np.ndarray]:
-        """What the section makes of `values`."""
+    def run(
+        self, values: Arrays, threads: int, collector: Collector | None
+    ) -> dict[str, np.ndarray]:
+        """What the section makes of `values`; recorded, if there is a collector."""
         arrays = [values[name] for name in self.section.reads]
         kinds = tuple((array.dtype, array.ndim) for array in arrays)
         plans = self._plans.get(kinds)
@@ -212,7 +238,11 @@ class _CompiledSection:
             plans = self._plans[kinds] = self._plans_of(*self._typed(arrays))
         if any(array.flags.num & DENSE != DENSE for array in arrays):
             arrays = plans.inputs.converted(arrays)
-        made = plans.plan_for(arrays).run(arrays, threads)
+        if collector is None:
+            made = plans.plan_for(arrays).run(arrays, threads)
+        else:
+            made, recording = plans.record(arrays, threads)
+            collector.add(recording)
         return dict(zip(self.section.makes, made, strict=True))
 
     def _typed(self, arrays: Sequence[np.ndarray]) -> tuple[Graph, Inference]:
@@ -244,8 +274,18 @@ class _FallbackNode:
         self._plans_of = plans_of
         self._bodies: dict[int, _CompiledSection] = {}
 
-    def run(self, values: Arrays, threads: int) -> dict[str, np.ndarray]:
-        """The node's outputs."""
+    def run(
+        self, values: Arrays, threads: int, collector: Collector | None
+    ) -> dict[str, np.ndarray]:
+        """The node's outputs; recorded, if there is a collector."""
+        if collector is None:
+            return self._run(values, threads, None)
+        with collector.step(self._call()):
+            return self._run(values, threads, collector)
+
+    def _run(
+        self, values: Arrays, threads: int, collector: Collector | None
+    ) -> dict[str, np.ndarray]:
         scope = {**self._constants, **{name: values[name] for name in self.reads}}
         trips = 0
 
@@ -254,7 +294,7 @@ class _FallbackNode:
             trips += 1
             if trips > _MOST_TRIPS:
                 raise LayerccError(f"{self.node}: it did not end after {_MOST_TRIPS} trips")
-            made = self._body(body).run({**scope, **given}, threads)
+            made = self._body(body).run({**scope, **given}, threads, collector)
             return tuple(made[name] for name in body.output_names)
 
         if self.node.op not in CONTROL_FLOW:
@@ -262,6 +302,12 @@ class _FallbackNode:
         with np.errstate(all="ignore"):
             outputs = run_node(self.node, scope, run_body)
         return {n: array for n, array in zip(self.node.outputs, outputs, strict=False) if n}
+
+    def _call(self) -> CallInfo:
+        """What a recording says of the node."""
+        from layercc.recording import CallInfo
+
+        return CallInfo(self.node.name, self.node.op, "fallback", "NumPy")
 
     def _body(self, body: Graph) -> _CompiledSection:
         found = self._bodies.get(id(body))

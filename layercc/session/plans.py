@@ -40,6 +40,7 @@ from layercc.session.specialization import (
 from layercc.target import Runnable, Target
 
 if TYPE_CHECKING:
+    from layercc.recording import CallInfo, Recording
     from layercc.session.partition import PartitionedPlan
 
 #: Plans, and optimized graphs, that a model keeps; the oldest go first.
@@ -77,6 +78,10 @@ class Planner:
         if optimized is not None:
             self._optimized[()] = optimized
         self._partitioned: PartitionedPlan | None = None
+        #: Calls of recordings: as the plan has them, and with their sources.
+        self._sourced: weakref.WeakKeyDictionary[
+            Runnable, tuple[tuple[CallInfo, ...], tuple[CallInfo, ...]]
+        ] = weakref.WeakKeyDictionary()
         self._reset_lock()
         _planners.add(self)
 
@@ -109,6 +114,36 @@ class Planner:
                     plan = self._make(graph, found, undecided, shapes)
                 self._keep_plan((*shapes, *values), plan)
                 return plan
+
+    def record(
+        self, arrays: Sequence[np.ndarray], threads: int
+    ) -> tuple[list[np.ndarray], Recording]:
+        """Runs the plan for these arrays, recorded; `sources` of the calls are nodes of the graph.
+
+        Raises as `plan_for`, and as running does.
+        """
+        plan = self.plan_for(arrays)
+        outputs, recording = plan.record(arrays, threads)
+        return outputs, replace(recording, calls=self._with_sources(plan, recording.calls, arrays))
+
+    def _with_sources(
+        self, plan: Runnable, calls: tuple[CallInfo, ...], arrays: Sequence[np.ndarray]
+    ) -> tuple[CallInfo, ...]:
+        from layercc.session.origins import Origins, with_sources
+        from layercc.session.partition import PartitionedPlan
+
+        known = self._sourced.get(plan)
+        if known is None or known[0] is not calls:
+            with self._lock:
+                if isinstance(plan, PartitionedPlan):
+                    graph = plan.graph
+                else:
+                    values = {self.inputs.names[i]: arrays[i] for i in self.specialized}
+                    graph, _ = self._optimized_at(tuple(array.shape for array in arrays), values)
+                origins = Origins(self.graph).of(graph)
+                known = calls, tuple(with_sources(call, origins) for call in calls)
+                self._sourced[plan] = known
+        return known[1]
 
     def plan_ahead(self) -> None:
         """Makes a plan for the declared shapes, all symbols standing for 1, or for more if 1 is

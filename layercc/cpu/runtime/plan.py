@@ -12,7 +12,7 @@ import struct
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -122,9 +122,9 @@ class Plan(Runnable):
         instance = arena.instances.get(self._number)
         if instance is None:
             arena, instance = self._bound(arena)
-        outputs, *times = instance.record(inputs, threads)
+        outputs, read, begun, seconds = instance.record(inputs, threads)
         self._arenas.append(arena)
-        return outputs, Recording(*times, **self._described)
+        return outputs, Recording(read, begun, seconds, **self._described)
 
     @cached_property
     def _described(self) -> dict[str, Any]:
@@ -211,8 +211,8 @@ class Instance:
 
     def record(
         self, inputs: Sequence[np.ndarray], threads: int
-    ) -> tuple[list[np.ndarray], np.ndarray, float, float]:
-        """As `run`; the outputs, and what `Recording` has of a run: events, begin and seconds.
+    ) -> tuple[list[np.ndarray], Callable[[], np.ndarray], float, float]:
+        """As `run`; the outputs, and `read`, `begun` and `seconds` of a `Recording`.
 
         The table with trampolines stays, so that the next recorded run finds it.
         """
@@ -230,7 +230,7 @@ class Instance:
             seconds = time.perf_counter() - begun
         finally:
             self._table_address, self._rows = own
-        return outputs, recorder.events(), begun, seconds
+        return outputs, recorder.recorded(), begun, seconds
 
     def _first_fault(self) -> InputError:
         """The error for what the first call that met such a value reported; forgets all."""

@@ -12,8 +12,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -85,19 +85,22 @@ class Recorder:
         self.table[divided, 3] = 0
         self._events = np.zeros(firsts[-1] - 1, EVENT)
         self._events["call"] = np.repeat(np.arange(rows), counts)
+        self._events["timed"] = np.repeat(np.where(whole, tasks, 1), counts)
         self._events["tasks"] = np.repeat(np.where(whole, tasks, 1 << shifts), counts)
         self._events["tasks"][firsts[1:] - 2] = tasks - np.where(whole, 0, counts - 1 << shifts)
 
-    def events(self) -> np.ndarray:
-        """What the last run of the table wrote: an array of `EVENT`, seconds from its first mark."""
-        records = self._records
-        begin = records[0, START]
-        inner = records[1:-1]
+    def recorded(self) -> Callable[[], np.ndarray]:
+        """What gives the events (`layercc.recording.EVENT`) of the last run of the table."""
+        return partial(self._events_of, self._records.copy())
+
+    def _events_of(self, records: np.ndarray) -> np.ndarray:
+        """Seconds count from the first mark."""
+        calls, begin = records[1:-1], records[0, START]
         events = self._events.copy()
         rate = self._clock.seconds_per_tick()
-        np.multiply(inner[:, START] - begin, rate, out=events["start"])
-        np.multiply(inner[:, END] - begin, rate, out=events["end"])
-        events["thread"] = _threads.numbers(inner[:, STACK], int(records[0, STACK]))
+        events["start"] = (calls[:, START] - begin) * rate
+        events["end"] = (calls[:, END] - begin) * rate
+        events["thread"] = _threads.numbers(calls[:, STACK], int(records[0, STACK]))
         return events
 
 

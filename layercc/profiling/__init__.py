@@ -1,0 +1,1 @@
+"""Where the time of a compiled model goes: by kernel call, layer and kind of work."""
