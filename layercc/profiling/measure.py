@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from layercc.profiling.groups import CallRow
 from layercc.profiling.layers import layer_of
-from layercc.profiling.profile import CallRow, Profile
+from layercc.profiling.profile import Profile
 from layercc.recording import Recording
 from layercc.timing import PAUSE_SECONDS, Times, in_turns
 

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from layercc.recording import CallInfo, LiveRange
-
-
-@dataclass(frozen=True)
-class CallRow:
-    """A kernel call and its times, in seconds: means over the middle third of the recorded runs
-    (`layercc.profiling.measure`).
-
-    `start`: from the run's begin to the call's first task. `seconds`: from there to the end of its
-    last task; where a call runs several times (in a loop), the sum. `p90`: the time that nine of
-    ten runs keep to. `busy`: the part of the threads' time, meanwhile, that went into its tasks: 1
-    if all worked from the first moment to the last. `limit`: the least seconds that the machine
-    could take, None if that is not known.
-    """
-
-    call: CallInfo
-    layer: str
-    start: float
-    seconds: float
-    p90: float
-    busy: float
-    limit: float | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Calls that belong together, and what they take together."""
-
-    name: str
-    calls: int
-    seconds: float
-    flops: int
-    bytes: int
-    limit: float | None
+from layercc.profiling.groups import CallRow, Group, grouped, ratio
+from layercc.recording import LiveRange
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +53,12 @@ class Profile:
     @property
     def layers(self) -> list[Group]:
         """The calls of each layer, in the order in which layers begin."""
-        return _grouped(self.calls, lambda row: row.layer)
+        return grouped(self.calls, lambda row: row.layer)
 
     @property
     def kinds(self) -> list[Group]:
         """The calls of each kind of work, the longest first."""
-        found = _grouped(self.calls, lambda row: row.call.kind)
+        found = grouped(self.calls, lambda row: row.call.kind)
         return sorted(found, key=lambda group: -group.seconds)
 
     def share(self, seconds: float) -> float:
@@ -197,30 +165,3 @@ class Profile:
 
     def __str__(self) -> str:
         return self.table()
-
-
-def ratio(least: float | None, seconds: float) -> float | None:
-    """The least time over the time taken; None where either is not known."""
-    return None if least is None or not seconds else least / seconds
-
-
-def _grouped(rows: Iterable[CallRow], name_of: Callable[[CallRow], str]) -> list[Group]:
-    together: dict[str, list[CallRow]] = {}
-    for row in rows:
-        together.setdefault(name_of(row), []).append(row)
-    return [
-        Group(
-            name,
-            len(members),
-            sum(row.seconds for row in members),
-            sum(row.call.flops for row in members),
-            sum(row.call.bytes for row in members),
-            _sum_known(row.limit for row in members),
-        )
-        for name, members in together.items()
-    ]
-
-
-def _sum_known(limits: Iterable[float | None]) -> float | None:
-    known = list(limits)
-    return None if None in known else sum(limit for limit in known if limit is not None)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from ir.units import align, amount
 from ir.units import seconds as duration
-from layercc.profiling.profile import CallRow, Group, Profile, ratio
+from layercc.profiling.groups import CallRow, Group, ratio
 from layercc.recording import CallInfo
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from layercc.profiling.profile import Profile
 
 BY = ("layer", "kind", "call")
 #: Columns that are flush left; all others are numbers.

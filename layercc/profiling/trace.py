@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from layercc.profiling.profile import CallRow, Profile
+    from layercc.profiling.groups import CallRow
+    from layercc.profiling.profile import Profile
 
 _PROCESS = 1
 #: Rows are threads to the format: the calls as a whole, then the threads from this number on.

@@ -40,16 +40,12 @@ class Origins:
 
     def of(self, graph: Graph) -> dict[str, Origin]:
         """For each node of a graph made of this one, by name, what it computes."""
-        made = {*graph.input_names, *(name for n in graph.nodes for name in n.outputs)}
-        return {node.name: self._of_node(node, made) for node in graph.nodes}
+        made = {*graph.input_names, *(name for n in graph.nodes for name in n.outputs if name)}
+        known = made.union(map(self._value, made))
+        return {node.name: self._of_node(node, made, known) for node in graph.nodes}
 
-    def _of_node(self, node: Node, made: set[str]) -> Origin:
-        ends = [maker for name in node.outputs if (maker := self._makers.get(name)) is not None]
-        if ends:
-            found = self._between(node, ends, made)
-        else:
-            known = self._named_like(node)
-            found = [] if known is None else [known]
+    def _of_node(self, node: Node, made: set[str], known: set[str]) -> Origin:
+        found = self._between(node, made, known)
         if not found:
             return Origin(node.own_op, ())
         first = next((n for n in found if _is_contraction(n)), found[-1])
@@ -57,14 +53,20 @@ class Origins:
         op = first.op if node.op == "layercc.Fused" else node.op
         return Origin(op, tuple(dict.fromkeys((first.name, *others))))
 
-    def _between(self, node: Node, ends: list[Node], made: set[str]) -> list[Node]:
+    def _between(self, node: Node, made: set[str], known: set[str]) -> list[Node]:
         """The nodes from what `node` reads to those that make its outputs, in order.
 
-        What other nodes have `made` is not looked behind. Nodes that depend on nothing that is
-        read, or on its shape alone, were computed when the graph was compiled: they do not count,
-        unless all are such.
+        What nodes have `made`, `known` under the names of this graph, is not looked behind. Nodes
+        that depend on nothing that is read, or on its shape alone, were computed when the graph was
+        compiled: they do not count, unless all are such.
         """
-        given = {name for name in node.reads() if name in made}  # no constants
+        own = {self._value(name) for name in node.outputs if name}
+        given = {self._value(name) for name in node.reads() if name in made}  # no constants
+        ends = [self._makers[name] for name in sorted(own) if name in self._makers]
+        if not ends and (named := self._named_like(node.name)):
+            ends = [named]
+        if own & given:  # the same value, laid out in another way
+            return ends
         order: dict[int, Node] = {}
         depends: dict[int, bool] = {}
         stack = [(end, iter(end.reads())) for end in reversed(ends)]
@@ -75,7 +77,7 @@ class Origins:
                 maker = self._makers.get(name)
                 if maker is None or id(maker) in entered:
                     continue
-                if name not in made or name in node.outputs:
+                if name not in known or name in own:
                     entered.add(id(maker))
                     stack.append((maker, iter(maker.reads())))
                     break
@@ -89,15 +91,19 @@ class Origins:
         found = [n for key, n in order.items() if depends[key]]
         return found or list(order.values())
 
-    def _named_like(self, node: Node) -> Node | None:
-        """The node that a name was made of."""
-        for name in (node.name, *node.outputs):
-            while name:
-                known = self._names.get(name) or self._makers.get(name)
-                if known is not None:
-                    return known
-                name = name.rpartition(".")[0]
-        return None
+    def _value(self, name: str) -> str:
+        """The value of this graph that has this name, or that it was made of; else the name."""
+        return next((part for part in _beginnings(name) if part in self._makers), name)
+
+    def _named_like(self, name: str) -> Node | None:
+        return next((self._names[part] for part in _beginnings(name) if part in self._names), None)
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """A name, then without what stands behind its last dot, and so on."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def _all_nodes(graph: Graph) -> Iterator[Node]:
