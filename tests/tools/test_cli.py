@@ -76,7 +76,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-COMMANDS = ["bench", "check", "compile", "demo", "doctor", "inspect", "run"]
+COMMANDS = ["bench", "check", "compile", "demo", "doctor", "inspect", "profile", "run"]
 
 
 def test_help_lists_the_commands() -> None:
@@ -100,7 +100,7 @@ def examples(command: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in COMMANDS if name not in ("bench", "demo", "doctor")]
+    "name", [name for name in COMMANDS if name not in ("bench", "demo", "doctor", "profile")]
 )
 def test_examples_in_help_work(
     reference: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

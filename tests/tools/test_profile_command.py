@@ -1,0 +1,87 @@
+"""`layercc profile`, with the real compiler."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from layercc.tools.cli import main
+
+MODEL = """
+graph tiny(x: f32[N, 4], y: f32[N, 4]) -> (z) {
+  const w: f32[4, 4] = random(1)
+  a = MatMul(x, w)
+  b = Relu(a)
+  z = Add(b, y)
+}"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.graph"
+    path.write_text(MODEL)
+    return str(path)
+
+
+def profile(model: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["profile", model, "--seconds", "0.005", *arguments])
+
+
+@pytest.mark.parametrize(("by", "row"), [("layer", "a"), ("kind", "contraction"), ("call", "a")])
+def test_tables(model: str, by: str, row: str) -> None:
+    result = profile(model, "--by", by, "--threads", "1", "--input", "x=3,4", "--input", "y=3,4")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0] == "tiny, cpu, 1 thread, x=[3, 4], y=[3, 4]"
+    assert any(line.split()[0] == row for line in lines[4:])
+
+
+def test_json(model: str) -> None:
+    result = profile(model, "--json", "--input", "x=3,4", "--input", "y=3,4", "--threads", "2")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.output)
+    assert data["inputs"] == {"x": [3, 4], "y": [3, 4]}
+    assert data["threads"] == 2
+    (call,) = (call for call in data["calls"] if call["flops"] >= 2 * 3 * 4 * 4)
+    assert call["sources"] == ["a", "b", "z"]
+
+
+def test_the_rest_of_many_rows(model: str) -> None:
+    # y is [1, 4] and x [3, 4]: a call more
+    whole = profile(model, "--by", "call").output
+    result = profile(model, "--by", "call", "--top", "1")
+    assert result.exit_code == 0, result.output
+    count = len(json.loads(profile(model, "--json").output)["calls"])
+    assert f"{count - 1} more" in result.output or count == 1
+    assert " more" not in whole
+
+
+def test_a_trace(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    result = profile(model, "--trace", str(path))
+    assert result.exit_code == 0, result.output
+    assert f"wrote {path}" in result.output
+    events = json.loads(path.read_text())["traceEvents"]
+    assert {"M", "X"} <= {event["ph"] for event in events}
+    # beside JSON, nothing else is printed
+    json.loads(profile(model, "--json", "--trace", str(path)).output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--by", "colour"], "'colour' is not one of"),
+        (["--top", "0"], "x>=1"),
+        (["--seconds", "0"], "x>0"),
+        (["--threads", "0"], "x>=1"),
+        (["--input", "x=3,5"], "[3, 5] does not fit"),
+        (["--trace", "."], "is a directory"),
+    ],
+)
+def test_usage_errors(model: str, arguments: list[str], said: str) -> None:
+    result = profile(model, *arguments)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.stderr.split())
