@@ -53,10 +53,12 @@ class MemoryLimitError(LayerccError, MemoryError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a node came from: a file, a Python line, or a layer in another framework."""
+    """Where a node came from: a file or a Python line. `layer` is the path of the module of another
+    framework that made it, if the file says so."""
 
     file: str
     line: int | None = None
+    layer: str = ""
 
     def __str__(self) -> str:
         return self.file if self.line is None else f"{self.file}:{self.line}"

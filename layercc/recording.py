@@ -20,8 +20,8 @@ EVENT = np.dtype(
         ("call", np.int32),
         ("visit", np.int32),
         ("thread", np.int32),
-        ("tasks", np.int32),
-        ("timed", np.int32),
+        ("tasks", np.int64),
+        ("timed", np.int64),
         ("start", np.float64),
         ("end", np.float64),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ class Subject:
     """What is profiled: three ways to run it, and facts of it.
 
     `call` is what a user writes; `plain` runs the plan that it comes to, and `record` does so
-    recorded. `nodes` are the names of the model's nodes. `limits` are the machine's
+    recorded. `layers`: see `layercc.profiling.layers.layer_of`. `limits` are the machine's
     (`layercc.limits.Limits`), None if they are not known.
     """
 
@@ -43,7 +43,7 @@ class Subject:
     plain: Callable[[], object]
     record: Callable[[], Recording]
     graph: str
-    nodes: Collection[str]
+    layers: Mapping[str, str]
     device: str
     threads: int
     inputs: Mapping[str, tuple[int, ...]]
@@ -118,7 +118,7 @@ def _profile(
     rows = [
         CallRow(
             call,
-            layer_of(call.sources[0] if call.sources else call.node, subject.nodes) or "outputs",
+            layer_of(call.sources[0] if call.sources else call.node, subject.layers) or "outputs",
             float(starts[index]),
             float(lengths[index]),
             float(nine_of_ten[index]),

@@ -132,7 +132,7 @@ class CompiledModel:
             lambda: plan.run(given, threads),
             lambda: planner.record(given, threads)[1],
             self.graph.name,
-            {node.name for node in self.graph.nodes},
+            {node.name: node.source.layer if node.source else "" for node in self.graph.nodes},
             str(target) if limits is None else limits.device,
             threads,
             shapes,

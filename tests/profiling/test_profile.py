@@ -214,7 +214,7 @@ def subject(seconds: float, **fields) -> Subject:
         made = Recording.of_one_call(CallInfo("a", flops=10**9, bytes=10, kind="k"), 0.0, seconds)
         return Recording(made.read, 0.0, 2 * seconds, made.calls)
 
-    given = {"graph": "g", "nodes": {"a"}, "device": "d", "threads": 1, "inputs": {}} | fields
+    given = {"graph": "g", "layers": {"a": ""}, "device": "d", "threads": 1, "inputs": {}} | fields
     return Subject(lambda: None, lambda: None, record, **given)
 
 

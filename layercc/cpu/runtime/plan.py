@@ -113,8 +113,7 @@ class Plan(Runnable):
         self, inputs: Sequence[np.ndarray], threads: int
     ) -> tuple[list[np.ndarray], Recording]:
         """As `run`, through trampolines (`layercc.cpu.trampoline`)."""
-        from layercc.recording import Recording
-
+        begun = time.perf_counter()
         try:
             arena = self._arenas.pop()
         except IndexError:
@@ -122,9 +121,11 @@ class Plan(Runnable):
         instance = arena.instances.get(self._number)
         if instance is None:
             arena, instance = self._bound(arena)
-        outputs, read, begun, seconds = instance.record(inputs, threads)
+        outputs, ended, read = instance.record(inputs, threads)
         self._arenas.append(arena)
-        return outputs, Recording(read, begun, seconds, **self._described)
+        from layercc.recording import Recording
+
+        return outputs, Recording(read, begun, ended - begun, **self._described)
 
     @cached_property
     def _described(self) -> dict[str, Any]:
@@ -211,26 +212,27 @@ class Instance:
 
     def record(
         self, inputs: Sequence[np.ndarray], threads: int
-    ) -> tuple[list[np.ndarray], Callable[[], np.ndarray], float, float]:
-        """As `run`; the outputs, and `read`, `begun` and `seconds` of a `Recording`.
+    ) -> tuple[list[np.ndarray], float, Callable[[], np.ndarray]]:
+        """As `run`; the outputs, when the run ended, and `read` of a `Recording`.
 
         The table with trampolines stays, so that the next recorded run finds it.
         """
-        from layercc.cpu.runtime.recorder import Recorder
-
-        shared = threads > 1
-        recorder = self._recorders.get(shared)
+        recorder = self._recorders.get(threads > 1)
         if recorder is None:
-            recorder = self._recorders[shared] = Recorder(self._table[: self._rows], shared)
+            recorder = self._recorders[threads > 1] = self._new_recorder(threads > 1)
         own = self._table_address, self._rows
-        self._table_address, self._rows = address_of(recorder.table), len(recorder.table)
+        self._table_address, self._rows = recorder.table_address, recorder.rows
         try:
-            begun = time.perf_counter()
             outputs = self.run(inputs, threads)
-            seconds = time.perf_counter() - begun
         finally:
             self._table_address, self._rows = own
-        return outputs, recorder.recorded(), begun, seconds
+        ended = time.perf_counter()
+        return outputs, ended, recorder.recorded()
+
+    def _new_recorder(self, shared: bool) -> Recorder:
+        from layercc.cpu.runtime.recorder import Recorder
+
+        return Recorder(self._table[: self._rows], shared)
 
     def _first_fault(self) -> InputError:
         """The error for what the first call that met such a value reported; forgets all."""

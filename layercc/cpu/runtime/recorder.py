@@ -73,16 +73,18 @@ class Recorder:
         blocks[1:, RECORDS] += 8 * RECORD_WORDS * firsts
         blocks[1:-1, FUNCTION] = table[:, 0]
         blocks[1:-1, ARGUMENTS] = table[:, 2]
-        blocks[1:-1, TASKS] = np.where(whole, tasks, 0)
-        blocks[1:-1, MASK] += np.where(whole, 0, (1 << shifts) - 1)
+        assert TASKS == MASK  # the one trampoline's word, or the other's
+        blocks[1:-1, MASK] = np.where(whole, tasks, (1 << shifts) - 1)
         blocks[1:-1, SHIFT] = shifts
-        self.table = np.zeros((rows + 2, TABLE_COLUMNS), np.int64)
-        self.table[:] = self._clock.call.address, 1, 0, 1
-        self.table[:, 2] = address_of(blocks) + blocks.strides[0] * np.arange(rows + 2)
+        self.rows = rows + 2
+        self._table = np.zeros((self.rows, TABLE_COLUMNS), np.int64)
+        self.table_address = address_of(self._table)
+        self._table[:] = self._clock.call.address, 1, 0, 1
+        self._table[:, 2] = address_of(blocks) + blocks.strides[0] * np.arange(self.rows)
         divided = 1 + np.flatnonzero(~whole)
-        self.table[divided, 0] = self._clock.task.address
-        self.table[divided, 1] = tasks[~whole]
-        self.table[divided, 3] = 0
+        self._table[divided, 0] = self._clock.task.address
+        self._table[divided, 1] = tasks[~whole]
+        self._table[divided, 3] = 0
         self._events = np.zeros(firsts[-1] - 1, EVENT)
         self._events["call"] = np.repeat(np.arange(rows), counts)
         self._events["timed"] = np.repeat(np.where(whole, tasks, 1), counts)

@@ -15,7 +15,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 import ir.ops  # noqa: F401  # fills the registry
 from ir.arguments import expect
-from ir.diagnostics import InvalidModelError, Source, UnsupportedError
+from ir.diagnostics import InvalidModelError, UnsupportedError
 from ir.graph import Graph, Node
 from ir.naming import Names
 from ir.registry import find_op
@@ -33,6 +33,7 @@ from layercc.frontends.onnx.functions import (
     typed_schema_function,
 )
 from layercc.frontends.onnx.limits import MAX_NODES, MAX_SEQUENCE_ITEMS
+from layercc.frontends.onnx.origin import Sources, module_of
 from layercc.frontends.onnx.reader import (
     check_header,
     op_name,
@@ -95,7 +96,8 @@ class _Importer:
         self.model = model
         self.optional = optional
         self.where = where
-        self.source = Source(where) if tensors.external is not None else None
+        self.sources = Sources(where if tensors.external is not None else None)
+        self.module = ""  # whose nodes are being added
         self.tensors = tensors
         self.functions = FunctionTable.of(model)
         self.unknown: Counter[str] = Counter()
@@ -199,6 +201,7 @@ class _Importer:
         if op == "Constant":
             self.constant_node(proto, attributes, outputs, scope)
             return
+        self.module = module_of(proto) or frame.module  # after subgraphs, which have their own
         name = path_name(frame, proto)
         lifted = VersionedNode(op, inputs, outputs, attributes, name, version, scope)
         if is_followed(op) or any(scope.sequence(given) for given in inputs):
@@ -248,7 +251,7 @@ class _Importer:
                 tuple(new.outputs),
                 new.attributes,
                 self.node_names.fresh(new.name),
-                self.source,
+                self.sources.of(self.module),
             )
         )
 
@@ -303,6 +306,7 @@ class _Importer:
             bound_attributes(function, node),
             self.node_names.fresh(path_name(frame, node)),
             enter_call(frame.calls, function_key(node)),
+            module_of(proto) or frame.module,
         )
         inner.renamed.update(
             (formal, frame.name(given))

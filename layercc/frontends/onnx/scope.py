@@ -24,7 +24,8 @@ class Frame:
     """How nodes are read: those of the model itself, or those of a function being inlined.
 
     `renamed`: names in the file → names in the IR, where they differ. `prefix`: put before names
-    that a function defines. `bound`: attributes given to the function.
+    that a function defines. `bound`: attributes given to the function. `module`: whose code called
+    it, if the file says so.
     """
 
     opsets: Mapping[str, int]
@@ -32,6 +33,7 @@ class Frame:
     bound: Mapping[str, AttributeProto] = field(default_factory=dict)
     prefix: str = ""
     calls: tuple[Key, ...] = ()
+    module: str = ""
 
     def name(self, name: str) -> str:
         return self.renamed.get(name, name)
