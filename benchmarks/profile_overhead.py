@@ -29,7 +29,7 @@ from layercc.timing import Times, in_turns
 
 _NETWORKS = ("lenet5", "mobilenet_v2", "resnet18", "resnet50", "bert_base")
 _TURN_SECONDS = 0.1
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def model_of(name: str, threads: int) -> tuple[Any, list[np.ndarray]]:
@@ -92,11 +92,10 @@ def work(name: str, threads: int) -> None:
 
 def against(other: Path, name: str, threads: int, seconds: float) -> list[str]:
     """The line of a network: here over there, and here over here, with the quartiles of rounds."""
-    command = [sys.executable, "-m", "benchmarks.profile_overhead", name]
+    command = [sys.executable, str(Path(__file__).resolve()), name]  # this file, any compiler
     command += ["--threads", str(threads), "--worker"]
     workers = []
     for root in (_ROOT, other, _ROOT):
-        # the script of this checkout, the compiler of each
         environment = {**os.environ, "PYTHONPATH": str(root)}
         workers.append(
             subprocess.Popen(
