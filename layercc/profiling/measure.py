@@ -11,14 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from layercc.limits import Limits
 from layercc.profiling.groups import CallRow
 from layercc.profiling.layers import layer_of
 from layercc.profiling.profile import Profile
-from layercc.recording import Recording
+from layercc.recording import CallInfo, Recording
 from layercc.timing import PAUSE_SECONDS, Times, in_turns
 
 _TURN_SECONDS = 0.05
@@ -35,8 +35,8 @@ class Subject:
     """What is profiled: three ways to run it, and facts of it.
 
     `call` is what a user writes; `plain` runs the plan that it comes to, and `record` does so
-    recorded. `layers`: see `layercc.profiling.layers.layer_of`. `limits` are the machine's
-    (`layercc.limits.Limits`), None if they are not known.
+    recorded. `layers`: see `layercc.profiling.layers.layer_of`. `limits` are the machine's,
+    None if they are not known.
     """
 
     call: Callable[[], object]
@@ -47,7 +47,7 @@ class Subject:
     device: str
     threads: int
     inputs: Mapping[str, tuple[int, ...]]
-    limits: Any = None
+    limits: Limits | None = None
 
 
 def measure(subject: Subject, seconds: float) -> Profile:
@@ -145,11 +145,11 @@ def _profile(
     )
 
 
-def _least(limits: Any, call: Any) -> float | None:
+def _least(limits: Limits, call: CallInfo) -> float | None:
     """The least seconds that a call could take; None where nothing is known of its work."""
     if not call.flops and not call.bytes:
         return None
-    return float(limits.seconds(call.flops, call.bytes, call.dtype or "f32"))
+    return limits.seconds(call.flops, call.bytes, call.dtype or "f32")
 
 
 def _call_times(recording: Recording, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

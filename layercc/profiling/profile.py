@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from layercc.limits import Limits
 from layercc.profiling.groups import CallRow, Group, grouped, ratio
 from layercc.recording import LiveRange
 
@@ -20,8 +21,8 @@ class Profile:
     of it before the plan for the inputs runs, and behind: inputs are looked at, and the plan is
     found. `between` is the part of a recorded run of the plan that is in no kernel call: before the
     first, between one and the next, and behind the last. `runs`: how many were recorded. `events`
-    are those of one typical run: an array of `layercc.recording.EVENT`. `limits` are the machine's
-    (`layercc.limits.Limits`), None if they are not known.
+    are those of one typical run: an array of `layercc.recording.EVENT`. `limits` are the machine's,
+    None if they are not known.
     """
 
     graph: str
@@ -37,7 +38,7 @@ class Profile:
     memory: Sequence[LiveRange]
     arena_bytes: int
     constant_bytes: int
-    limits: Any = None
+    limits: Limits | None = None
 
     @property
     def total(self) -> float:

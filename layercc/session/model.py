@@ -124,8 +124,7 @@ class CompiledModel:
         given = model._inputs.converted(model._inputs.in_order(arrays, named))
         planner, threads, target = model._planner, model.threads, self.options.target
         plan = planner.plan_for(given)
-        limits_of = getattr(target, "limits", None)
-        limits = None if limits_of is None else limits_of(threads)
+        limits = target.limits(threads)
         shapes = {n: array.shape for n, array in zip(model._inputs.names, given, strict=True)}
         subject = Subject(
             lambda: self(*arrays, **named),

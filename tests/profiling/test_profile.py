@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import layercc as lc
+from layercc.limits import Limits
 from layercc.profiling.measure import Subject, measure
 from layercc.profiling.tables import BY, rich
 from layercc.recording import CallInfo, Recording
@@ -34,14 +35,17 @@ def test_what_it_holds(profile) -> None:
         "memory", "events",
     }  # fmt: skip
     assert data["inputs"] == {"x": [2, 28, 28, 1]}
-    assert data["threads"] == profile.threads and data["runs"] >= 1 and data["limits"] is None
+    assert data["threads"] == profile.threads and data["runs"] >= 1
+    assert (
+        data["limits"]["threads"] == profile.threads and data["limits"]["device"] == data["device"]
+    )
     for call in data["calls"]:
         assert set(call) == {
             "node", "layer", "sources", "op", "kind", "kernel", "algorithm", "shape_class",
             "dtype", "tasks", "start", "seconds", "p90", "busy", "flops", "bytes", "limit_share",
             "share",
         }  # fmt: skip
-        assert call["limit_share"] is None
+        assert (call["limit_share"] is None) == (not call["flops"] and not call["bytes"])
         assert 0 <= call["busy"] <= 1
     layers = [group["layer"] for group in data["layers"]]
     assert layers == [
@@ -195,16 +199,8 @@ def test_bytes_of_what_is_touched_in_part() -> None:
     assert sorted(copies) == [2 * 8 * 64 * 4, 2 * 1000 * 64 * 4]
 
 
-class Limits:
-    """A machine of round figures."""
-
-    device = "abacus"
-
-    def seconds(self, flops, nbytes, dtype="f32"):
-        return max(flops / 1e12, nbytes / 1e10)
-
-    def to_dict(self):
-        return {"device": self.device}
+#: A machine of round figures.
+ABACUS = Limits("abacus", 1, {"f32": 1e12}, {"memory": 1e10})
 
 
 def subject(seconds: float, **fields) -> Subject:
@@ -219,11 +215,11 @@ def subject(seconds: float, **fields) -> Subject:
 
 
 def test_limits() -> None:
-    profile = measure(subject(0.002, limits=Limits()), QUICK)
+    profile = measure(subject(0.002, limits=ABACUS), QUICK)
     (call,) = profile.to_dict()["calls"]
     assert call["limit_share"] == pytest.approx(0.5)
     assert profile.to_dict()["layers"][0]["limit_share"] == pytest.approx(0.5)
-    assert profile.to_dict()["limits"] == {"device": "abacus"}
+    assert profile.to_dict()["limits"] == ABACUS.to_dict()
     assert "50%" in str(profile)
     assert profile.between == pytest.approx(0.002)
     assert measure(subject(0.002), QUICK).to_dict()["layers"][0]["limit_share"] is None
@@ -233,9 +229,7 @@ def test_a_target_with_limits(monkeypatch) -> None:
     fn = lc.compile(lc.parse_graph("graph g(x: f32[4]) -> (y) { y = Relu(x) }"), threads=1)
     asked = []
     target = type(fn.options.target)
-    monkeypatch.setattr(
-        target, "limits", lambda self, threads: asked.append(threads) or Limits(), raising=False
-    )
+    monkeypatch.setattr(target, "limits", lambda self, threads: asked.append(threads) or ABACUS)
     assert fn.profile(floats(4), seconds=QUICK).device == "abacus"
     assert asked == [1]
 
@@ -246,7 +240,7 @@ def test_tables(profile, by: str) -> None:
 
     text = profile.table(by)
     lines = text.splitlines()
-    assert "sequential, cpu" in lines[0]
+    assert f"sequential, {profile.device}" in lines[0]
     count = {"layer": len(profile.layers), "kind": len(profile.kinds), "call": len(profile.calls)}
     start = next(i for i, line in enumerate(lines) if line.startswith("─"))
     assert lines[start + count[by] + 1].startswith("between calls")

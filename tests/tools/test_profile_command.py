@@ -35,7 +35,8 @@ def test_tables(model: str, by: str, row: str) -> None:
     result = profile(model, "--by", by, "--threads", "1", "--input", "x=3,4", "--input", "y=3,4")
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
-    assert lines[0] == "tiny, cpu, 1 thread, x=[3, 4], y=[3, 4]"
+    assert lines[0].startswith("tiny, ")
+    assert lines[0].endswith(", 1 thread, x=[3, 4], y=[3, 4]")
     assert any(line.split()[0] == row for line in lines[4:])
 
 
