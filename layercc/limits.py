@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from layercc.kernels.element_types import ELEMENT_TYPES
@@ -23,14 +23,15 @@ class Limits:
     """Rates that `threads` threads of a device reach together.
 
     `flops`: by element type (`"f32"`, `"i8"`, ...), operations a second, a multiply-add counted as
-    two. `bytes_per_second`: by level (`LEVELS`), bytes moved to and from it. What is not known is
-    not there.
+    two. `bytes_per_second`: by level (`LEVELS`), bytes moved to and from it. `holds`: by level,
+    the bytes that all caches of it hold for so many threads. What is not known is not there.
     """
 
     device: str
     threads: int
     flops: Mapping[str, float]
     bytes_per_second: Mapping[str, float]
+    holds: Mapping[str, int] = field(default_factory=dict)
 
     def peak(self, dtype: str) -> float | None:
         """Operations a second on elements of `dtype`, or else on those that kernels compute it as;
@@ -48,6 +49,10 @@ class Limits:
         compute = flops / (self.peak(dtype) or math.inf)
         return max(compute, nbytes / self.bytes_per_second.get(level, math.inf))
 
+    def nearest_level(self, nbytes: float) -> str:
+        """The nearest level that holds so many bytes: from where they come at best."""
+        return next((name for name in LEVELS if nbytes <= self.holds.get(name, -1)), "memory")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` makes the limits again."""
         return asdict(self)
@@ -61,10 +66,15 @@ class Limits:
                 int(data["threads"]),
                 {str(name): float(rate) for name, rate in data["flops"].items()},
                 {str(name): float(rate) for name, rate in data["bytes_per_second"].items()},
+                {str(name): int(size) for name, size in data["holds"].items()},
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"these are no limits: {type(error).__name__}: {error}") from error
-        rates = (*limits.flops.values(), *limits.bytes_per_second.values())
+        rates = (
+            *limits.flops.values(),
+            *limits.bytes_per_second.values(),
+            *limits.holds.values(),
+        )
         if limits.threads < 1 or not all(0 < rate < math.inf for rate in rates):
-            raise ValueError("these are no limits: rates and threads must be positive")
+            raise ValueError("these are no limits: rates, sizes and threads must be positive")
         return limits

@@ -9,7 +9,13 @@ import pytest
 
 from layercc.limits import Limits
 
-LIMITS = Limits("a device", 2, {"f32": 100.0, "i8": 400.0}, {"L1": 50.0, "memory": 10.0})
+LIMITS = Limits(
+    "a device",
+    2,
+    {"f32": 100.0, "i8": 400.0},
+    {"L1": 50.0, "memory": 10.0},
+    {"L1": 8, "L2": 64},
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +42,14 @@ def test_levels(level, seconds):
     assert LIMITS.seconds(100, 100, level=level) == seconds
 
 
+@pytest.mark.parametrize(
+    ("nbytes", "level"), [(0, "L1"), (8, "L1"), (9, "L2"), (64, "L2"), (65, "memory")]
+)
+def test_nearest_level(nbytes, level):
+    assert LIMITS.nearest_level(nbytes) == level
+    assert Limits("", 1, {}, {}).nearest_level(nbytes) == "memory"
+
+
 def test_a_rate_of_its_own_counts():
     limits = Limits("", 1, {"f32": 100.0, "bf16": 200.0}, {})
     assert limits.seconds(200, 1e9, "bf16") == 1.0
@@ -58,6 +72,8 @@ def test_round_trip():
         {"flops": [1.0]},
         {"bytes_per_second": {"memory": math.inf}},
         {"bytes_per_second": None},
+        {"holds": {"L1": 0}},
+        {"holds": None},
     ],
 )
 def test_foreign_data(change):

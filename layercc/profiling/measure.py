@@ -149,7 +149,8 @@ def _least(limits: Limits, call: CallInfo) -> float | None:
     """The least seconds that a call could take; None where nothing is known of its work."""
     if not call.flops and not call.bytes:
         return None
-    return limits.seconds(call.flops, call.bytes, call.dtype or "f32")
+    level = limits.nearest_level(call.bytes)
+    return limits.seconds(call.flops, call.bytes, call.dtype or "f32", level)
 
 
 def _call_times(recording: Recording, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from layercc.processor import caches, processor_name
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1  # of what is measured and how
+_VERSION = 2  # of what is measured and how
 _MOST_MEASUREMENTS = 5  # that are made for one that nothing disturbs
 
 _known: dict[tuple[Isa, int], Limits] = {}

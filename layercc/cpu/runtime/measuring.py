@@ -29,7 +29,7 @@ from layercc.cpu.runtime.arenas import address_of
 from layercc.cpu.runtime.native import LoadedKernel, default_kernels
 from layercc.cpu.runtime.threads import run_table
 from layercc.kernels.element_types import SCALAR
-from layercc.limits import Limits
+from layercc.limits import LEVELS, Limits
 from layercc.memory_limit import available_bytes
 from layercc.processor import Cache, caches, processor_name
 
@@ -123,7 +123,8 @@ def measure(isa: Isa, threads: int) -> tuple[Limits, bool]:
     for probe in movement:
         rates[probe.name] = max(rates.get(probe.name, 0.0), probe.best)
     flops = {probe.name: probe.best for probe in arithmetic}
-    limits = Limits(f"{processor_name()}, {isa.name}", threads, flops, rates)
+    held = held_bytes(caches(), threads)
+    limits = Limits(f"{processor_name()}, {isa.name}", threads, flops, rates, held)
     return limits, undisturbed
 
 
@@ -188,6 +189,14 @@ def _aligned_words(count: int) -> np.ndarray:
     memory = np.empty(count * _WORD + _PAGE, np.uint8)
     skipped = -address_of(memory) % _PAGE
     return memory[skipped : skipped + count * _WORD].view(np.uint64)
+
+
+def held_bytes(known: Sequence[Cache], threads: int) -> dict[str, int]:
+    """By level, what the largest caches hold of which `threads` threads can have one each."""
+    sizes: dict[str, list[int]] = {}
+    for cache in sorted(known, key=lambda cache: -cache.nbytes):
+        sizes.setdefault(f"L{cache.level}", []).append(cache.nbytes)
+    return {level: sum(each[:threads]) for level, each in sizes.items() if level in LEVELS}
 
 
 def working_sets(known: Sequence[Cache], threads: int, available: int) -> dict[str, int]:

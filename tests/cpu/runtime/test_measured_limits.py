@@ -23,7 +23,7 @@ from layercc.cpu.runtime.measured_limits import (
     measured_limits,
     store,
 )
-from layercc.cpu.runtime.measuring import measure, working_sets
+from layercc.cpu.runtime.measuring import held_bytes, measure, working_sets
 from layercc.cpu.target import CpuTarget
 from layercc.cpu.tiles import BF16_PAIRS, PAIRS, QUADS
 from layercc.limits import LEVELS, Limits
@@ -260,3 +260,11 @@ def test_working_sets(known, threads, expected):
 def test_working_sets_leave_memory():
     assert working_sets(CORES + SHARED, 1, 256 << 20)["memory"] == 32 << 20
     assert working_sets(CORES + SHARED, 1, 0)["memory"] == 1 << 20
+
+
+@pytest.mark.parametrize(("threads", "cores"), [(1, 1), (3, 3), (16, 8)])
+def test_held_bytes(threads, cores):
+    """Each thread may have the caches of a core for itself, and all share the third level."""
+    held = held_bytes(CORES + SHARED, threads)
+    assert held == {"L1": cores * 32 << 10, "L2": cores << 20, "L3": 32 << 20}
+    assert held_bytes((), threads) == {}
