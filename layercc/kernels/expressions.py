@@ -108,15 +108,22 @@ def readable(key: KernelKey) -> str:
     """The key with its expressions as `describe` writes them."""
 
     def text(value: Any) -> str:
-        if isinstance(value, tuple) and len(value) == 3 and all(map(_is_tuple, value)):
+        if _is_expression(value):
             return describe(value)
+        if isinstance(value, tuple) and value and all(map(_is_expression, value)):
+            return f"({', '.join(map(describe, value))})"
         return value if isinstance(value, str) else repr(value)
 
     return f"{key.family}[{', '.join(map(text, key.params))}]"
 
 
-def _is_tuple(value: object) -> bool:
-    return isinstance(value, tuple)
+def _is_expression(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 3:
+        return False
+    steps = value[1]
+    return all(isinstance(part, tuple) for part in value) and all(
+        isinstance(step, tuple) and len(step) == 4 for step in steps
+    )
 
 
 @functools.cache

@@ -12,8 +12,8 @@ from ir import scalar
 from ir.dtypes import DType
 from layercc.cpu.isa import host_isa
 from layercc.cpu.runtime.native import default_kernels
-from layercc.kernels.declaration import INT, kernel_family, pointer
-from layercc.kernels.expressions import ABSENT, build, passing
+from layercc.kernels.declaration import INT, KernelKey, kernel_family, pointer
+from layercc.kernels.expressions import ABSENT, build, passing, readable
 from tests.cpu.native_calls import ENTRY, NativeFunction, argument_words
 
 
@@ -205,3 +205,12 @@ def test_halves_are_computed_in_single_precision():
 def test_faults(expression, error):
     with pytest.raises(error):
         build(expression)
+
+
+def test_keys_with_several_expressions_are_readable():
+    """An LSTM's cell has three, which are no expression themselves."""
+    one = ("f32",), (("tanh", (0,), (), "f32"),), (1,)
+    assert readable(KernelKey("rnn", ("f32", one))) == "rnn[f32, tanh(a)]"
+    assert readable(KernelKey("lstm", ("f32", (one, one, one), (), True))) == (
+        "lstm[f32, (tanh(a), tanh(a), tanh(a)), (), True]"
+    )
