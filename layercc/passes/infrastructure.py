@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -24,6 +26,22 @@ Observer = Callable[["Pass", Graph, Graph], None]
 
 #: A model on which simplification has not settled after this many rounds is taken as it is.
 MAX_ROUNDS = 8
+
+
+_watcher: ContextVar[Observer | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watching(observe: Observer) -> Iterator[None]:
+    """Meanwhile, `observe` is called after every pass that runs in this thread, whoever runs it.
+
+    For tools that follow a model through all of compiling, specialization included.
+    """
+    token = _watcher.set(observe)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 class PassError(LayerccError):
@@ -125,8 +143,9 @@ def _run_one(
         raise PassError(f"pass {each.name} failed (after {ran}): {error}") from error
     if after is not graph:
         history.append(each.name)
-    if observe is not None:
-        observe(each, graph, after)
+    for observer in (observe, _watcher.get()):
+        if observer is not None:
+            observer(each, graph, after)
     return after
 
 

@@ -15,6 +15,7 @@ from ir.text import print_graph
 from ir.types import TensorType
 from layercc.passes import PIPELINE, PassError, graph_pass, run_passes
 from layercc.passes.clean_imports import clean_imports
+from layercc.passes.infrastructure import watching
 
 TEXT = """
 graph small(x: f32[N, 4]) -> (y) {
@@ -119,3 +120,14 @@ def test_values_of_groups_are_known_when_planning() -> None:
     after = run_passes(graph, verify=True)
     planned = infer(after, values={"shape": np.array([3, 4])})
     assert planned.types["y"].shape == (8, 10)
+
+
+def test_who_watches_sees_all_that_run():
+    graph, seen = parse_graph(TEXT), []
+    with watching(lambda each, before, after: seen.append((each.name, before is after))):
+        run_passes(graph, [clean_imports])
+        run_passes(graph, [clean_imports], observe=lambda *_: seen.append("observed"))
+    run_passes(graph, [clean_imports])
+    ran = [("clean_imports", False), ("clean_imports", True)]
+    watched = [each for each in seen if each != "observed"]
+    assert watched == ran * 2 and seen.count("observed") == 2
