@@ -26,6 +26,7 @@ _PUBLIC = {
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
     "layercc.session.model": ("CompiledModel",),
     "layercc.tools.benchmark": ("benchmark",),
+    "layercc.tools.compare": ("compare",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from layercc.layers import *  # noqa: F403
     from layercc.session.model import CompiledModel
     from layercc.tools.benchmark import benchmark
+    from layercc.tools.compare import compare
 
 __all__ = sorted(_HOME)
 

@@ -120,6 +120,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.tools": (
         "ir",
         "layercc.compiler",
+        "layercc.cores",
         "layercc.kernels.expressions",  # to write kernels' names readably
         "layercc.frontends",
         "layercc.layers",
@@ -130,6 +131,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.session",
         "layercc.timing",
     ),
+    "layercc.tools.compare": ("layercc.buffers", "layercc.cpu", "layercc.program"),
     "layercc.tools.doctor": (
         "layercc",
         "layercc.cgroups",

@@ -55,8 +55,14 @@ def compile_file(
     return Session(model, arrays, loaded - start, done - compiling)
 
 
-def _inputs(graph: Any, options: Sequence[str], seed: int) -> dict[str, np.ndarray]:
-    from layercc.tools.arrays import load_array, make_inputs
+def given_arrays(
+    options: Sequence[str],
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...]]]:
+    """Arrays and dims by input name, as `--input` gives them.
+
+    Raises UsageError for what is neither, InputError for a file that cannot be read.
+    """
+    from layercc.tools.arrays import load_array
 
     arrays: dict[str, np.ndarray] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -68,4 +74,11 @@ def _inputs(graph: Any, options: Sequence[str], seed: int) -> dict[str, np.ndarr
         if len(sizes) != len(dims(text)):
             raise click.UsageError(f"--input {name}={text}: integers >= 0 or a .npy file would fit")
         shapes[name] = sizes
+    return arrays, shapes
+
+
+def _inputs(graph: Any, options: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    from layercc.tools.arrays import make_inputs
+
+    arrays, shapes = given_arrays(options)
     return make_inputs(graph, arrays, shapes, seed)

@@ -76,7 +76,9 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-COMMANDS = ["bench", "check", "compile", "demo", "doctor", "inspect", "profile", "run"]
+COMMANDS = ["bench", "check", "compare", "compile", "demo", "doctor", "inspect", "profile", "run"]
+#: Those whose examples are tried where they are tested.
+TRIED_ELSEWHERE = {"bench", "compare", "demo", "doctor", "profile"}
 
 
 def test_help_lists_the_commands() -> None:
@@ -100,12 +102,12 @@ def examples(command: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in COMMANDS if name not in ("bench", "demo", "doctor", "profile")]
+    "name", [name for name in COMMANDS if name not in TRIED_ELSEWHERE]
 )
 def test_examples_in_help_work(
     reference: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """All but those that take their time."""
+    """All but those that take their time, and those of `compare` (`test_compare_command.py`)."""
     monkeypatch.chdir(tmp_path)
     dims = ("N", "C", "H", "W")
     given, made = (onnx.helper.make_tensor_value_info(n, 1, dims) for n in "xy")
