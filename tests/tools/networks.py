@@ -123,3 +123,23 @@ def lstm(steps: int = 5, width: int = 6, hidden: int = 7) -> ir.Graph:
     make.graph.nodes.append(node)
     last = make.node("Squeeze", ["y_h", make.constant("axis", [0], np.int64)], "last")
     return make.done(make.node("Tanh", [make.dense(last, "dense", (hidden, 4))], "out"), "y")
+
+
+def quantized() -> ir.Graph:
+    """Products of levels of 8 bits in the three ways in which ONNX writes them."""
+    make = Maker("quantized")
+    x = make.input("x", (6, 16))
+    scale, zero = make.constant("scale", 0.1), make.constant("zero", 3, np.uint8)
+    weights = make.random.integers(-99, 99, (16, 16))
+    make.constant("w", weights, np.int8)
+    make.constant("w_scale", 0.01)
+    make.constant("w_zero", 0, np.int8)
+    levels = make.node("QuantizeLinear", [x, scale, zero], "levels")
+    read = [levels, scale, zero, "w", "w_scale", "w_zero", scale, zero]
+    product = make.node("QLinearMatMul", read, "product")
+    y = make.node("Tanh", [make.node("DequantizeLinear", [product, scale, zero], "real")], "tanh")
+    node = ir.Node("DynamicQuantizeLinear", (y,), ("dyn", "dyn_scale", "dyn_zero"), {}, "dynamic")
+    make.graph.nodes.append(node)
+    sums = make.node("MatMulInteger", ["dyn", "w", "dyn_zero"], "sums")
+    wide = make.node("Cast", [sums], "wide", to=1)
+    return make.done(make.node("Mul", [wide, "dyn_scale"], "out"), "product")

@@ -15,15 +15,15 @@ import ir
 import layercc as lc
 from benchmarks.networks import NETWORKS
 from ir.renaming import rename
-from layercc.tools.compare import compare
+from layercc.tools.compare import compare, sides
 from layercc.tools.compare.align import align
 from layercc.tools.compare.exact import evaluate
 from layercc.tools.compare.extract import extract, frontier
 from layercc.tools.compare.onnx_part import OnnxFile
 from layercc.tools.compare.weights import differing_weights
-from tests.tools.networks import Maker, attention, cnn, lstm, residual
+from tests.tools.networks import Maker, attention, cnn, lstm, quantized, residual
 
-SMALL = [cnn, residual, attention, lstm]
+SMALL = [cnn, residual, attention, lstm, quantized]
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 
@@ -92,6 +92,23 @@ def test_half_precision() -> None:
     found = compare(make.done(x))
     assert found.verdict == "same", str(found)
     assert min(layer.local.tolerance for layer in found.layers if layer.local) > 1e-2
+
+
+def test_levels_half_way_between_two_are_no_fault() -> None:
+    """But a level that is off by one elsewhere is."""
+    make = Maker("ties")
+    x = make.input("x", (1, 64))
+    make.constant("scale", 0.1)
+    graph = make.done(make.node("QuantizeLinear", [x, "scale"], "levels"))
+    ties = (np.arange(64, dtype=np.float32)[None] + np.float32(0.5)) * np.float32(0.1)
+    exact, other = graph.copy(), graph.copy()
+    other.constants = {"scale": np.asarray(np.nextafter(graph.constants["scale"], np.float32(1)))}
+    found = compare(exact, other, inputs={"x": ties}, on="reference")
+    assert found.layers[0].local is not None and found.layers[0].note, str(found)
+    assert found.verdict == "weights"
+    other.constants = {"scale": np.array(0.11, np.float32)}
+    apart = {"x": ties - np.float32(0.03)}
+    assert compare(exact, other, inputs=apart, on="reference").culprit is not None
 
 
 def test_cancellation_is_no_fault() -> None:
@@ -372,6 +389,45 @@ def test_parts_of_a_file_with_bodies(tmp_path: Path) -> None:
         assert ports["a"] == "a/given"
 
 
+def test_files_of_more_than_a_protobuf_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights beside the file; parts are written to files as well."""
+    graph = cnn()
+    graph.constants["logits.weight"] = np.ones((5, 13), np.float32)
+    path = tmp_path / "cnn.onnx"
+    model = lc.to_onnx(graph)
+    onnx.save(model, path, save_as_external_data=True, location="cnn.onnx.data", size_threshold=64)
+    assert (tmp_path / "cnn.onnx.data").exists()
+    monkeypatch.setattr(sides, "MOST_BYTES", 100)
+    for against in ("onnxruntime", "openvino"):
+        found = compare(path, against=against)
+        assert found.verdict == "same", str(found)
+        assert all(layer.local is not None for layer in found.layers), str(found)
+
+
+def test_a_weight_in_a_body() -> None:
+    body = ir.Graph("t", nodes=[ir.Node("Mul", ("x", "w"), ("u",))])
+    body.constants["w"] = np.array([1, 2, 3, 4], np.float32)
+    other = ir.Graph("e", nodes=[ir.Node("Neg", ("x",), ("v",))])
+    kind = ir.TensorType(ir.DType.f32, (4,))
+    body.outputs, other.outputs = [ir.Value("u", kind)], [ir.Value("v", kind)]
+
+    def choosing(then: ir.Graph) -> ir.Graph:
+        make = Maker("choosing")
+        make.input("x", (4,))
+        make.graph.inputs.append(ir.Value("c", ir.TensorType(ir.DType.bool, ())))
+        return make.done(make.node("If", ["c"], "y", then_branch=then, else_branch=other))
+
+    changed = body.copy()
+    changed.constants = {"w": np.array([1, 2, 3.5, 4], np.float32)}
+    found = compare(choosing(body), choosing(changed), inputs={"c": np.array(True)})
+    assert [(w.name, w.difference.index) for w in found.weights] == [("w", (2,))]
+    assert "used by If 'y'" in str(found.weights[0])
+    assert found.culprit is not None and found.culprit.pair.node.op == "If"
+    assert "weights in its body differ: 'w'" in found.said
+
+
 # --- the pieces
 
 
@@ -394,7 +450,8 @@ def test_values_in_float64(network: Callable[[], ir.Graph]) -> None:
     exact, plain = evaluate(graph, inputs, exact=True), evaluate(graph, inputs, exact=False)
     wanted = ir.interpret(graph, inputs)
     for name, array in wanted.items():
-        assert exact[name].dtype == np.float64 and plain[name].dtype == np.float32
+        assert plain[name].dtype == array.dtype
+        assert exact[name].dtype == (np.float64 if array.dtype == np.float32 else array.dtype)
         np.testing.assert_array_equal(plain[name], array)
         np.testing.assert_allclose(exact[name], array, rtol=1e-4, atol=1e-5)
 

@@ -175,6 +175,16 @@ def wrong_activation(emit: Any, builder: Builder, job: Pointwise) -> None:
     emit(builder, replace(job, expression=plant_step(job.expression, "sigmoid", "tanh")))
 
 
+def wrong_constant(emit: Any, builder: Builder, job: Pointwise) -> None:
+    """The slope of LeakyRelu is off by a hundredth."""
+    operands, steps, results = job.expression
+    steps = tuple(
+        (op, reads, tuple((key, value * 1.01) for key, value in attributes), kind)
+        for op, reads, attributes, kind in steps
+    )
+    emit(builder, replace(job, expression=(operands, steps, results)))
+
+
 def wrong_tail(emit: Any, builder: Builder, job: Any) -> None:
     """The last element of rows of odd length is wrong."""
     emit(builder, job)
@@ -213,6 +223,8 @@ def _pointwise(op: str, size: int) -> ir.Graph:
 @pytest.mark.parametrize(
     ("kind", "fault", "network", "node", "kernel"),
     [
+        (Pointwise, wrong_activation, lambda: _pointwise("Sigmoid", 12), "y", "tanh(a)"),
+        (Pointwise, wrong_constant, lambda: _pointwise("LeakyRelu", 12), "y", "leaky_relu(a"),
         (Pointwise, wrong_tail, lambda: _pointwise("Tanh", 13), "y", "pointwise"),
         (Contraction, wrong_tasks, lambda: cnn(37), "conv1", "contraction"),
         (Softmax, wrong_nan, cnn, "probabilities", "softmax"),

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from ir.diagnostics import LayerccError
 from ir.dims import Dim, may_equal
 from layercc.compiler import compile
 from layercc.options import Options
@@ -58,7 +59,11 @@ def bisect(result: Comparison, side: Side, inputs: dict[str, np.ndarray], memory
             result.found = faulty.to_dict()
             return True
         result.steps.append(f"kernels: {len(alone.checked)} nodes compiled alone, none departs")
-        found = Whole(alone).fault()
+        try:
+            found = Whole(alone).fault()
+        except LayerccError:
+            result.steps.append("plan: none runs the graph whole, it is in sections")
+            continue
         if found is not None:
             result.verdict = "plan"
             result.said, result.found = found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ir.diagnostics import LayerccError
@@ -57,15 +59,15 @@ def movement(graph: Graph, name: str, given: Arrays, trials: int) -> np.ndarray 
     """How far each element of a value moves, at most, in float64; None where it cannot be told.
 
     Every value on the way there is moved too, as rounding would (Monte Carlo arithmetic: Parker,
-    1997).
+    1997). Besides, the first float that is read goes up and down, as a whole: a quotient half-way
+    between two levels goes to either.
     """
     part, ports = extract(graph, given, [name])
     arrays = {port: given[value] for value, port in ports.items()}
     try:
         still = evaluate(part, arrays, exact=True)[name]
         largest = np.zeros(still.shape)
-        for seed in range(trials):
-            moved = _moved(part, name, arrays, graph, np.random.default_rng(seed))
+        for moved in _all_moved(part, name, arrays, graph, trials):
             if moved.shape != still.shape:
                 return None
             with np.errstate(all="ignore"):
@@ -74,6 +76,25 @@ def movement(graph: Graph, name: str, given: Arrays, trials: int) -> np.ndarray 
     except LayerccError:
         return None
     return largest
+
+
+def _all_moved(
+    part: Graph, name: str, arrays: Arrays, graph: Graph, trials: int
+) -> Iterator[np.ndarray]:
+    for seed in range(trials):
+        yield _moved(part, name, arrays, graph, np.random.default_rng(seed))
+    all_given = {**arrays, **part.constants}
+    reads = [read for node in part.nodes for read in node.reads() if read in all_given]
+    lead = next((read for read in reads if epsilon(dtype_of(all_given[read]))), None)
+    if lead is None or dtype_of(all_given[lead]).kind == "complex":
+        return
+    unit = 2 * epsilon(dtype_of(all_given[lead]))
+    for factor in (1 + unit, 1 - unit):
+        changed = part.copy()
+        changed.constants = {n: a for n, a in part.constants.items() if n != lead}
+        yield evaluate(changed, {**arrays, lead: widened(all_given[lead]) * factor}, exact=True)[
+            name
+        ]
 
 
 def _moved(

@@ -77,10 +77,8 @@ def compare_arrays(
     tolerance: float,
     *,
     dtype: np.dtype | None = None,
-    steps: int = 0,
 ) -> Difference:
-    """How `a` differs from `b`. `dtype`: what `a` should have, if not that of `b`; `steps`: by
-    which integers may differ."""
+    """How `a` differs from `b`. `dtype`: what `a` should have, if not that of `b`."""
     wanted = b.dtype if dtype is None else dtype
     if a.shape != b.shape:
         said = f"shape {format_shape(a.shape)} and not {format_shape(b.shape)}"
@@ -91,12 +89,12 @@ def compare_arrays(
     if not a.size:
         return Difference("same", tolerance)
     if a.dtype == b.dtype and a.dtype.kind in "iub":
-        if steps == 0 and np.array_equal(a, b):
+        if np.array_equal(a, b):
             return Difference("same", tolerance, size=a.size)
         bits64 = a.dtype.itemsize == 8
         x, y = (a.astype(object), b.astype(object)) if bits64 else (_wide(a), _wide(b))
         distance = np.abs(x - y).astype(np.float64)
-        return _errors(a, b, distance, np.abs(y).astype(np.float64), tolerance, steps)
+        return _errors(a, b, distance, np.abs(y).astype(np.float64), tolerance)
     x, y = _wide(a), _wide(b)
     with np.errstate(all="ignore"):
         finite = np.isfinite(x) & np.isfinite(y)
@@ -111,7 +109,7 @@ def compare_arrays(
             )
         distance = np.where(finite, np.abs(x - y), 0.0)
         magnitude = np.where(finite, np.abs(y), 0.0)
-    return _errors(a, b, distance, magnitude, tolerance, 0)
+    return _errors(a, b, distance, magnitude, tolerance)
 
 
 def _errors(
@@ -120,10 +118,9 @@ def _errors(
     distance: np.ndarray,
     magnitude: np.ndarray,
     tolerance: float,
-    steps: int,
 ) -> Difference:
     error = relative(distance, magnitude)
-    wrong = (error > tolerance) & (distance > steps)
+    wrong = error > tolerance
     at = np.unravel_index(int(np.argmax(error)), a.shape)
     kind: Kind = "error" if wrong.any() else "same"
     norm = _norm(distance, magnitude)

@@ -20,7 +20,7 @@ from layercc.tools.compare.exact import Arrays, evaluate
 from layercc.tools.compare.extract import concrete, extract
 from layercc.tools.compare.layers import is_random
 from layercc.tools.compare.plans import Planned, algorithm_names, with_algorithm
-from layercc.tools.compare.tolerance import Variances, steps, tolerance, variances
+from layercc.tools.compare.tolerance import Variances, tolerance, variances
 
 #: Nodes that are compiled together, though apart from each other.
 _MOST_NODES = 64
@@ -162,8 +162,7 @@ class NodesAlone:
     ) -> Difference:
         bound = tolerance(self.bounds.local[name])
         kind = self.graph.types[name].dtype
-        allowed = steps(node.op, kind)
-        found = compare_arrays(a, b, bound, dtype=kind.value, steps=allowed)
+        found = compare_arrays(a, b, bound, dtype=kind.value)
         if found.kind == "error" and within_conditioning(part, name, given, a, b, found):
             return Difference("same", bound)
         return found

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ir.diagnostics import LayerccError
-from ir.dtypes import dtype_of
 from ir.graph import Graph, Node
 from ir.inference import Inference
 from ir.registry import find_op
@@ -18,7 +17,7 @@ from layercc.tools.compare.conditioning import within_conditioning
 from layercc.tools.compare.difference import Difference, compare_arrays
 from layercc.tools.compare.extract import frontier
 from layercc.tools.compare.sides import Arrays, Side
-from layercc.tools.compare.tolerance import Variances, steps, tolerance
+from layercc.tools.compare.tolerance import Variances, tolerance
 
 #: Values at once, however small they are: each is an output of what is compiled.
 _MOST_VALUES = 256
@@ -120,11 +119,11 @@ def _layer(
     if whole[0] is not None and whole[1] is not None:
         arrays = whole[0], whole[1]
         bound = tolerance(bounds.accumulated[pair.left])
-        found = replace(found, accumulated=_difference(pair, arrays, bound, dtype))
+        found = replace(found, accumulated=compare_arrays(*arrays, bound, dtype=dtype))
     if alone[0] is not None and alone[1] is not None:
         arrays = alone[0], alone[1]
         bound = tolerance(bounds.local[pair.left])
-        difference = _difference(pair, arrays, bound, dtype)
+        difference = compare_arrays(*arrays, bound, dtype=dtype)
         if difference.kind == "error" and within_conditioning(
             graph, pair.left, given, alone[0], alone[1], difference
         ):
@@ -142,13 +141,6 @@ def is_random(node: Node) -> bool:
         return any(is_random(inner) for body in bodies for inner in body.nodes)
     op = find_op(node.op)
     return op is not None and not op.deterministic
-
-
-def _difference(
-    pair: Pair, arrays: tuple[np.ndarray, np.ndarray], bound: float, dtype: np.dtype | None
-) -> Difference:
-    allowed = steps(pair.node.op, dtype_of(arrays[0]))
-    return compare_arrays(*arrays, bound, dtype=dtype, steps=allowed)
 
 
 def _as_declared(array: np.ndarray, name: str, types: Inference) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from layercc.tools.compare.onnx_part import OnnxFile
 from layercc.tools.peers import PEERS
 
 Arrays = Mapping[str, np.ndarray]
+#: Bytes of a model that one protobuf holds.
+MOST_BYTES = (1 << 31) - (1 << 24)
 #: Characters of what another runtime says.
 _MOST_SAID = 400
 
@@ -137,6 +141,7 @@ class Peer(Side):
         super().__init__(source, name)
         self._start = PEERS[name]
         self._threads = threads
+        self._path = source.path
         self._file = None if source.path is None else OnnxFile(source.path)
         if self._file is not None:
             self.names &= self._file.names
@@ -144,7 +149,7 @@ class Peer(Side):
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         wanted = self.graph.output_names
         if self._file is not None:
-            return self._start_on(self._file.proto.SerializeToString(), inputs, wanted)
+            return self._start_on(str(self._path), inputs, wanted)
         return self.evaluate(inputs, wanted)
 
     def evaluate(self, given: Arrays, wanted: Collection[str]) -> dict[str, np.ndarray]:
@@ -157,18 +162,36 @@ class Peer(Side):
             part, ports = extract(self.graph, given, wanted)
             model = to_onnx(channels_first.run(part))
         arrays = {port: given[name] for name, port in ports.items()}
-        return self._start_on(model.SerializeToString(), arrays, wanted)
+        return self._start_on(model, arrays, wanted)
 
     def _start_on(
-        self, model: bytes, inputs: Arrays, wanted: Collection[str]
+        self, model: Any, inputs: Arrays, wanted: Collection[str]
     ) -> dict[str, np.ndarray]:
-        try:
-            made = self._start(model, inputs, self._threads)()
-        except Exception as error:  # each runtime has exceptions of its own
-            said = " ".join(str(error).split())
-            said = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]} ..."
-            raise RuntimeFailure(f"{self.label} refuses the model: {said}") from error
+        """Runs an `onnx.ModelProto`, or the file at a path."""
+        with contextlib.ExitStack() as stack:
+            if not isinstance(model, str):
+                model = stack.enter_context(_readable(model))
+            try:
+                made = self._start(model, inputs, self._threads)()
+            except Exception as error:  # each runtime has exceptions of its own
+                said = " ".join(str(error).split())
+                said = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]} ..."
+                raise RuntimeFailure(f"{self.label} refuses the model: {said}") from error
         return dict(zip(wanted, made, strict=True))
+
+
+@contextlib.contextmanager
+def _readable(model: Any) -> Iterator[bytes | str]:
+    """A model as its bytes, or, where these are more than one protobuf holds, as a file."""
+    if model.ByteSize() <= MOST_BYTES:
+        yield model.SerializeToString()
+        return
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="layercc-") as folder:
+        path = str(Path(folder) / "model.onnx")
+        onnx.save(model, path, save_as_external_data=True, location="model.data")
+        yield path
 
 
 #: What `--against` may name besides `KEY=VALUE` settings of layercc.

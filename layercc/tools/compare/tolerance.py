@@ -16,8 +16,9 @@ rounds; `computed` is what its arithmetic is done in (f32 for f16 and bf16); `te
 summands of an element. Rounding errors of independent signs grow with the square root of their
 number (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019).
 
-Integers and booleans are compared exactly, but for one step of what was quantised: that is a
-rounding error of `QUANTIZED` for what follows.
+Integers and booleans are compared exactly. What is quantised may turn out a step away where a
+quotient lies half-way between two (`layercc.tools.compare.conditioning` tells): that is a rounding
+error of `QUANTIZED` for what follows, integers of up to 32 bits included.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import ml_dtypes
 import numpy as np
 
 from ir.control_flow import CONTROL_FLOW
-from ir.dtypes import DType
+from ir.dtypes import INTEGER_KINDS, DType
 from ir.graph import Graph, Node
 from ir.inference import Inference, call_for
 
@@ -41,8 +42,6 @@ MOST_QUARTILES = 64
 AS_INFINITE = 1e8
 #: The rounding error, relative to the scale of a tensor, of one step of 8 bits.
 QUANTIZED = 2.0**-7
-#: Ops that round to levels: where a quotient is half-way between two, either is right.
-QUANTIZING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinear", "Quantized")
 
 
 def epsilon(dtype: DType) -> float:
@@ -64,10 +63,9 @@ def tolerance(variance: float) -> float:
     return FACTOR * math.sqrt(variance)
 
 
-def steps(op: str, dtype: DType) -> int:
-    """By how much integers that an op makes may differ."""
-    quantized = any(word in op for word in QUANTIZING) and dtype.kind in ("signed", "unsigned")
-    return int(quantized)
+def quantizes(op: str) -> bool:
+    """Whether an op rounds to levels: ONNX and onnxruntime name such ops alike."""
+    return op.rpartition(".")[2].startswith(("Q", "DynamicQuantize"))
 
 
 def term_counts(graph: Graph, inference: Inference) -> dict[str, int]:
@@ -88,7 +86,8 @@ def term_counts(graph: Graph, inference: Inference) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Variances:
-    """By value: of its own layer, and of the longest path to it from the inputs."""
+    """By value: of its own layer, and of the longest path to it from the inputs; 0 where integers
+    are to be the same."""
 
     local: dict[str, float]
     accumulated: dict[str, float]
@@ -98,16 +97,20 @@ def variances(graph: Graph, inference: Inference) -> Variances:
     """The variances of rounding errors in a graph at concrete shapes."""
     terms = term_counts(graph, inference)
     found = Variances({}, {})
+    carried: dict[str, float] = {}
     for node in graph.nodes:
-        before = max((found.accumulated.get(name, 0.0) for name in node.reads()), default=0.0)
+        before = max((carried.get(name, 0.0) for name in node.reads()), default=0.0)
         inside = _inside(node, inference)
         for name in filter(None, node.outputs):
             kind = inference.types.get(name) or graph.types.get(name)
-            own = variance(kind.dtype if kind else DType.f32, terms[node.name])
+            dtype = DType.f32 if kind is None else kind.dtype
+            own = variance(dtype, terms[node.name])
             own += inside if own else 0.0
+            levels = dtype.kind in INTEGER_KINDS and dtype.bits <= 32
+            carried[name] = before + (QUANTIZED**2 if levels and quantizes(node.op) else own)
             found.local[name] = own
-            follows = QUANTIZED**2 if kind and steps(node.op, kind.dtype) else own
-            found.accumulated[name] = before + follows
+            exact = not own and not (levels and carried[name] >= QUANTIZED**2)
+            found.accumulated[name] = 0.0 if exact else carried[name]
     return found
 
 

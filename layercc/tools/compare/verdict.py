@@ -114,6 +114,10 @@ def _explained_by_weights(run: Run, layer: Layer, given: Arrays) -> list[str]:
     ports = {**run.alignment.inputs, **{p.left: p.right for p in run.alignment.pairs}}
     mine, reads = extract(run.left.graph, given, [name])
     used = [each for each in run.result.weights if each.name in mine.constants]
+    inside = [each for each in run.result.weights if layer.pair.node in each.users]
+    if not used and inside:
+        names = ", ".join(repr(each.name) for each in inside)
+        return [f"  weights in its body differ: {names}"]
     if not used:
         return ["  its weights are the same: op, attributes or structure differ"]
     theirs = {ports[n]: array for n, array in given.items() if n in ports}

@@ -56,45 +56,63 @@ class WeightDifference:
 
 
 def differing_weights(a: Graph, b: Graph, pairs: Iterable[Pair]) -> list[WeightDifference]:
-    """The constants that matched nodes read and that are not the same to the bit."""
-    readers = a.consumers()
+    """The constants that matched nodes read, or hold in bodies, and that are not the same."""
+    users: dict[tuple[str, str], dict[Node, None]] = {}
+    arrays: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    for pair in pairs:
+        for names, both in _constants(pair.node, pair.other, a, b):
+            users.setdefault(names, {})[pair.node] = None
+            arrays[names] = both
     found = []
-    for name, other in dict.fromkeys(_partners(a, b, pairs)):
-        x, y = a.constants[name], b.constants[other]
-        if x is y or (x.dtype == y.dtype and x.shape == y.shape and _same(x, y)):
+    for (name, other), (x, y) in arrays.items():
+        if x is y or _same(x, y):
             continue
         difference = compare_arrays(x, y, 0.0)
-        if not difference.departs:
-            continue  # zeros of another sign
-        users = tuple(readers[name])
-        largest = float("inf")
-        if difference.kind in ("error", "nan"):
-            with np.errstate(all="ignore"):
-                distance = np.abs(x.astype(np.complex128) - y.astype(np.complex128))
-            largest = float(np.max(distance, initial=0.0, where=np.isfinite(distance)))
-        found.append(WeightDifference(name, other, users, difference, largest, _rounded(x, y)))
+        if difference.departs:  # zeros of another sign do not
+            largest = _largest(x, y) if difference.kind in ("error", "nan") else float("inf")
+            of = tuple(users[name, other])
+            found.append(WeightDifference(name, other, of, difference, largest, _rounded(x, y)))
     return found
 
 
-def _partners(a: Graph, b: Graph, pairs: Iterable[Pair]) -> Iterator[tuple[str, str]]:
-    """Constants at the same inputs of matched nodes; those of equal names where operands of the
-    same node have changed places."""
-    for pair in pairs:
-        mine = [name for name in pair.node.reads() if name in a.constants]
-        others = [name for name in pair.other.reads() if name in b.constants]
-        shared = set(mine) & set(others)
-        yield from ((name, name) for name in mine if name in shared)
-        rest = [name for name in others if name not in shared]
-        yield from zip((name for name in mine if name not in shared), rest, strict=False)
+def _constants(
+    node: Node, other: Node, a: Graph, b: Graph
+) -> Iterator[tuple[tuple[str, str], tuple[np.ndarray, np.ndarray]]]:
+    """Constants at the same inputs of two nodes, and in their bodies: names and arrays."""
+    mine = [name for name in node.reads() if name in a.constants]
+    others = [name for name in other.reads() if name in b.constants]
+    for name, partner in _partners(mine, others):
+        yield (name, partner), (a.constants[name], b.constants[partner])
+    for body, held in zip(node.subgraphs(), other.subgraphs(), strict=False):
+        for name, partner in _partners(list(body.constants), list(held.constants)):
+            yield (name, partner), (body.constants[name], held.constants[partner])
+        for inner, paired in zip(body.nodes, held.nodes, strict=False):
+            if any(inner.subgraphs()):
+                yield from _constants(inner, paired, body, held)
+
+
+def _partners(mine: list[str], others: list[str]) -> Iterator[tuple[str, str]]:
+    """Those of equal names, wherever they stand (operands change places); the rest in order."""
+    shared = set(mine) & set(others)
+    yield from ((name, name) for name in mine if name in shared)
+    rest = [name for name in others if name not in shared]
+    yield from zip((name for name in mine if name not in shared), rest, strict=False)
+
+
+def _largest(x: np.ndarray, y: np.ndarray) -> float:
+    """The largest |x - y| that is finite."""
+    wide = np.complex128 if "c" in (x.dtype.kind, y.dtype.kind) else np.float64
+    with np.errstate(all="ignore"):
+        distance = np.abs(x.astype(wide) - y.astype(wide))
+    return float(np.max(distance, initial=0.0, where=np.isfinite(distance)))
 
 
 def _same(x: np.ndarray, y: np.ndarray) -> bool:
-    return bool(
-        np.array_equal(
-            x.view(np.uint8) if x.ndim and x.flags.c_contiguous else x,
-            y.view(np.uint8) if y.ndim and y.flags.c_contiguous else y,
-        )
-    )
+    """Whether two arrays are the same to the bit."""
+    if x.dtype != y.dtype or x.shape != y.shape:
+        return False
+    own, other = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (x, y))
+    return bool(np.array_equal(own, other))
 
 
 def _rounded(x: np.ndarray, y: np.ndarray) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from layercc.tools.compare.conditioning import explained_by_rounding
 from layercc.tools.compare.difference import Difference, compare_arrays
@@ -28,11 +27,9 @@ class Whole:
         self._values: Arrays = alone.values
 
     def fault(self) -> tuple[str, dict[str, Any]] | None:
-        """What is wrong, in words and as JSON data; None if nothing is."""
-        try:
-            planned, departs = self._departure(self.graph.output_names)
-        except LayerccError:
-            return None  # in sections: no plan runs it whole
+        """What is wrong, in words and as JSON data; None if nothing is. Raises LayerccError where
+        no plan runs the graph whole."""
+        planned, departs = self._departure(self.graph.output_names)
         raced = self._race(planned)
         if raced is not None:
             return raced
