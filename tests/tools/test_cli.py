@@ -101,9 +101,7 @@ def examples(command: str) -> list[list[str]]:
     return [line.split()[1:] for line in shown if line.startswith(f"    layercc {command}")]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in COMMANDS if name not in TRIED_ELSEWHERE]
-)
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in TRIED_ELSEWHERE])
 def test_examples_in_help_work(
     reference: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -31,7 +31,7 @@ from layercc.passes import (
 )
 from layercc.program import Program
 from layercc.tools.compare import Comparison, compare
-from layercc.tools.compare.rewrites import Chain, Step, first_fault
+from layercc.tools.compare.rewrites import Chain, PassRun, first_fault
 from tests.tools.faults import Patch, plant_emitter, plant_step, spoil_last
 from tests.tools.networks import Maker, attention, cnn, lstm, residual
 
@@ -159,7 +159,7 @@ def test_a_pass_that_leaves_a_graph_that_cannot_run() -> None:
     broken = graph.copy()
     broken.constants["block1.conv1.weight"] = graph.constants["block1.conv1.weight"][:, :2]
     culprit = next(each for each in PIPELINE if each.name == "fold_constants")
-    chain = Chain([Step(culprit, graph, broken)])
+    chain = Chain([PassRun(culprit, graph, broken)])
     for memory in (1 << 20, 1):
         found, _ = first_fault(chain, {"x": np.ones((1, 3, 9, 9), np.float32)}, memory)
         assert found is not None and found.difference.kind == "fails"

@@ -15,7 +15,7 @@ from layercc.tools.compare.comparison import Comparison
 from layercc.tools.compare.exact import Arrays
 from layercc.tools.compare.extract import extract
 from layercc.tools.compare.kernels import NodesAlone
-from layercc.tools.compare.rewrites import Chain, Step, chains, first_fault
+from layercc.tools.compare.rewrites import Chain, PassRun, chains, first_fault
 from layercc.tools.compare.run import Run
 from layercc.tools.compare.sides import Compiled, Side, Source
 from layercc.tools.compare.whole import Whole
@@ -72,10 +72,10 @@ def bisect(result: Comparison, side: Side, inputs: dict[str, np.ndarray], memory
     return False
 
 
-def _passes(side: Side, inputs: Arrays, options: Options) -> list[Step]:
+def _passes(side: Side, inputs: Arrays, options: Options) -> list[PassRun]:
     """The passes that run when a model is compiled for some inputs."""
-    steps: list[Step] = []
-    with warnings.catch_warnings(), watching(lambda *step: steps.append(Step(*step))):
+    steps: list[PassRun] = []
+    with warnings.catch_warnings(), watching(lambda *step: steps.append(PassRun(*step))):
         warnings.simplefilter("ignore", RuntimeWarning)
         model = compile(
             side.graph,

@@ -35,7 +35,7 @@ _MOST_AXES = 5
 
 
 @dataclass(frozen=True)
-class Step:
+class PassRun:
     """A pass that has run, and the graphs before and after it."""
 
     run: Pass
@@ -53,7 +53,7 @@ class Rewrite:
     """The rewrite at fault: a pass, the first value that departs by it, and how; the nodes that
     made the value before, and that do after; how many other values depart behind it."""
 
-    step: Step
+    step: PassRun
     value: str
     difference: Difference
     before: list[Node]
@@ -95,7 +95,7 @@ def _shown(node: Node) -> str:
 class Chain:
     """Passes that ran one after the other, each on what the one before has made."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[PassRun] = field(default_factory=list)
 
     @property
     def first(self) -> Graph:
@@ -105,11 +105,11 @@ class Chain:
     def last(self) -> Graph:
         return self.steps[-1].after
 
-    def changes(self) -> list[Step]:
+    def changes(self) -> list[PassRun]:
         return [step for step in self.steps if step.after is not step.before]
 
 
-def chains(steps: Sequence[Step]) -> list[Chain]:
+def chains(steps: Sequence[PassRun]) -> list[Chain]:
     """The chains in what has run."""
     found: list[Chain] = []
     for step in steps:
@@ -130,7 +130,7 @@ class ChainValues:
         self._inputs = {name: np.asarray(array) for name, array in given.items()}
         self.scope = self._evaluated(graph, None)
 
-    def advance(self, step: Step) -> Rewrite | None:
+    def advance(self, step: PassRun) -> Rewrite | None:
         """Goes on to the graph after a pass; the rewrite at fault if outputs depart."""
         try:
             scope = self._evaluated(step.after, self.scope)
@@ -174,11 +174,11 @@ class ChainValues:
             return array
         return array if _difference(graph, name, array, old).departs else old
 
-    def _difference(self, step: Step, name: str, scope: Arrays) -> Difference:
+    def _difference(self, step: PassRun, name: str, scope: Arrays) -> Difference:
         typed = _dtype_difference(step, name)
         return typed or _difference(step.after, name, scope[name], self.scope[name])
 
-    def _blamed(self, step: Step, scope: Arrays) -> Rewrite:
+    def _blamed(self, step: PassRun, scope: Arrays) -> Rewrite:
         """The first value that has changed by more than its layout."""
         order = [name for node in step.after.nodes for name in node.outputs if name]
         order += [name for name in step.after.output_names if name not in order]
@@ -212,7 +212,7 @@ def _difference(graph: Graph, name: str, array: np.ndarray, old: np.ndarray) -> 
     return compare_arrays(array, old, bound, dtype=array.dtype)
 
 
-def _dtype_difference(step: Step, name: str) -> Difference | None:
+def _dtype_difference(step: PassRun, name: str) -> Difference | None:
     """How the element types differ that a value has before and after a pass."""
     old, new = step.types[0].get(name), step.types[1].get(name)
     if old is None or new is None or old.dtype is new.dtype:
@@ -277,7 +277,7 @@ def _first_fault_by_outputs(chain: Chain, given: Arrays) -> Rewrite | None:
     return changed_by(step, *next(departing(step.after)))
 
 
-def changed_by(step: Step, value: str, difference: Difference) -> Rewrite:
+def changed_by(step: PassRun, value: str, difference: Difference) -> Rewrite:
     """All that a pass has changed, where no rewrite of it is told from the others."""
     before, after = set(step.before.nodes), set(step.after.nodes)
     gone = [node for node in step.before.nodes if node not in after]
