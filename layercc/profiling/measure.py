@@ -22,7 +22,7 @@ from layercc.recording import CallInfo, Recording
 from layercc.timing import PAUSE_SECONDS, Times, in_turns
 
 _TURN_SECONDS = 0.05
-#: Recordings of a turn that are kept; what they are made for, medians, gains little from more.
+#: Recordings of a turn that are kept, more or less: more would say little that is new.
 _KEPT = 100
 #: A model is slow, and run a few times only, if it runs for less often than that in the time given.
 _SLOW = 24

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import layercc as lc
+from layercc.cpu import trampoline
 from layercc.cpu.runtime import recorder
+from layercc.cpu.runtime.arenas import address_of
 from layercc.recording import CallInfo, Collector, LiveRange, Recording
 from tests.numpy_target import NumpyTarget
 from tests.profiling.models import check, compiled, floats, inputs_of, lenet, record, wide
@@ -82,6 +84,38 @@ def test_of_very_many_tasks_some_are_timed(monkeypatch: pytest.MonkeyPatch) -> N
         assert (own["timed"] == 1).all() or len(own) == 1
         assert call.tasks <= 4 or len(own) >= 2 or own["timed"][0] == call.tasks
     assert max(call.tasks for call in recording.calls) > 8  # else nothing was tested
+
+
+def test_which_tasks_a_trampoline_times() -> None:
+    """Those with no bit of the mask; the others run all the same."""
+    clock = recorder.clock()
+    inner, outer = np.zeros((2, trampoline.BLOCK_WORDS), np.int64)
+    ran = np.zeros(trampoline.RECORD_WORDS, np.int64)
+    records = np.zeros((2, trampoline.RECORD_WORDS), np.int64)
+    inner[trampoline.RECORDS] = address_of(ran)  # the kernel: one that takes the time
+    outer[trampoline.FUNCTION] = clock.call.address
+    outer[trampoline.ARGUMENTS] = address_of(inner)
+    outer[trampoline.RECORDS] = address_of(records)
+    outer[trampoline.MASK], outer[trampoline.SHIFT] = 3, 2
+    run = recorder._CALL_TYPE(clock.task.address)
+    for task in (1, 2, 3, 5, 6, 7):
+        ran[:] = 0
+        run(task, address_of(outer))
+        assert ran[trampoline.START] and not records.any()
+    run(4, address_of(outer))
+    assert not records[0].any() and records[1].all()
+    start, end = records[1, trampoline.START], records[1, trampoline.END]
+    assert start <= ran[trampoline.START] <= ran[trampoline.END] <= end
+
+
+def test_the_table_is_the_plans_own_again() -> None:
+    fn = compiled("lenet", 2)
+    arrays = inputs_of("lenet", 3)
+    record(fn, arrays)
+    plan = fn._planner.plan_for(arrays)
+    (instance,) = (arena.instances[plan._number] for arena in plan._arenas[-1:])
+    assert instance._table_address == address_of(instance._table)
+    assert instance._rows == len(plan.program.calls)
 
 
 def test_two_threads_record_at_once() -> None:
