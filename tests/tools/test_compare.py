@@ -329,6 +329,23 @@ def test_which_of_two_runtimes_departs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert local is not None and local.count == 1 and local.index == (0, 12) and local.left == "0.5"
 
 
+def test_another_runtime_that_departs_in_the_uncut_model_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """layercc is looked into, and nothing found there."""
+    right = sides.Peer.run
+
+    def wrong(self: sides.Peer, inputs: sides.Arrays) -> dict[str, np.ndarray]:
+        return {name: array + np.float32(0.5) for name, array in right(self, inputs).items()}
+
+    monkeypatch.setattr(sides.Peer, "run", wrong)
+    found = compare(cnn(), against="onnxruntime")
+    assert found.verdict == "whole" and not found.same
+    assert found.steps[-1] == "plan: threads and memory plan make no difference"
+    assert "layercc agrees with float64" in found.said
+    assert "onnxruntime departs from float64" in found.said
+
+
 # --- files of ONNX
 
 

@@ -16,7 +16,7 @@ from layercc.tools.compare.bisect import look_inside
 from layercc.tools.compare.comparison import Comparison
 from layercc.tools.compare.run import Run
 from layercc.tools.compare.sides import Source, side_of
-from layercc.tools.compare.verdict import judge
+from layercc.tools.compare.verdict import judge, judge_unexplained
 from layercc.tools.compare.weights import differing_weights
 
 #: Bytes of values that are held at a time, by default.
@@ -77,6 +77,8 @@ def compare(
     judge(run, given)
     if passes or result.verdict == "whole":
         look_inside(run, given)
+    if result.verdict == "whole":
+        judge_unexplained(run)
     return result
 
 

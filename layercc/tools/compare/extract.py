@@ -12,6 +12,7 @@ from ir.inference import Inference, infer
 from ir.naming import Names
 from ir.renaming import rename_reads
 from ir.types import TensorType
+from layercc.passes.fusion import FUSED
 
 #: Name of a value → the name of the input that stands for it.
 Inputs = dict[str, str]
@@ -81,6 +82,12 @@ def _types(graph: Graph, part: Graph, wanted: Iterable[str]) -> list[Value]:
         Value(name, kind if name in found else TensorType.open_rank((kind or unknown).dtype))
         for name, kind in ((name, kind or unknown) for name, kind in kinds.items())
     ]
+
+
+def described(node: Node) -> str:
+    """A node for a reader; a fused group with what it is made of."""
+    inner = [each.op for body in node.subgraphs() for each in body.nodes]
+    return f"{node} (fused: {', '.join(inner)})" if node.op == FUSED else str(node)
 
 
 def concrete(graph: Graph, inputs: Mapping[str, np.ndarray]) -> Inference:

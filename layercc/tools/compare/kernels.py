@@ -17,7 +17,7 @@ from layercc.program import KernelCall
 from layercc.tools.compare.conditioning import within_conditioning
 from layercc.tools.compare.difference import Difference, compare_arrays
 from layercc.tools.compare.exact import Arrays, evaluate
-from layercc.tools.compare.extract import concrete, extract
+from layercc.tools.compare.extract import concrete, described, extract
 from layercc.tools.compare.layers import is_random
 from layercc.tools.compare.plans import Planned, algorithm_names, with_algorithm
 from layercc.tools.compare.tolerance import Variances, tolerance, variances
@@ -59,7 +59,7 @@ class KernelFault:
         }
 
     def __str__(self) -> str:
-        lines = [f"kernels of {self.node} depart, on exact inputs: {self.difference}"]
+        lines = [f"kernels of {described(self.node)} depart, on exact inputs: {self.difference}"]
         lines += [f"  kernel {each}" for each in self.kernels]
         if self.raced:
             lines.append("  on one thread they do not: threads get in each other's way")

@@ -24,7 +24,7 @@ from ir.types import TensorType
 from layercc.passes.infrastructure import Pass
 from layercc.tools.compare.difference import Difference, compare_arrays
 from layercc.tools.compare.exact import Arrays, evaluate, run_exact
-from layercc.tools.compare.extract import concrete, needed
+from layercc.tools.compare.extract import concrete, described, needed
 from layercc.tools.compare.tolerance import tolerance, variance
 
 #: Constants are folded in the element type of the model: a rounding for each of so many summands.
@@ -81,14 +81,8 @@ class Rewrite:
 
 
 def _listed(nodes: Sequence[Node]) -> str:
-    shown = ", ".join(map(_shown, nodes[:6])) + (", ..." if len(nodes) > 6 else "")
+    shown = ", ".join(map(described, nodes[:6])) + (", ..." if len(nodes) > 6 else "")
     return shown or "a constant"
-
-
-def _shown(node: Node) -> str:
-    """A node; of a group, what it is made of."""
-    inner = [each.op for body in node.subgraphs() for each in body.nodes]
-    return f"{node} ({', '.join(inner)})" if inner else str(node)
 
 
 @dataclass

@@ -140,26 +140,41 @@ def _judge_outputs(run: Run, names: list[str]) -> None:
     where = ""
     if grown is not None:
         where = f"; the first value to do so is that of {grown.pair.node}: {grown.accumulated}"
-    if all(_is_rounding(run, name, result.outputs[name]) for name in names):
-        result.verdict = "amplified"
-        result.said = (
-            f"no layer departs. Output {shown} is outside of its tolerance, by no more than "
-            f"if inputs and weights were rounded once: the model amplifies errors{where}"
-        )
-        return
     if grown is None and (run.left.compiled or run.right.compiled):
         result.verdict = "whole"
         result.said = (
             f"output {shown} departs, but not where the model is cut between layers: what "
             "fuses or joins them is at fault"
         )
+    elif all(_is_rounding(run, name, result.outputs[name]) for name in names):
+        result.verdict = "amplified"
+        result.said = _amplifies(shown) + where
     else:
         result.verdict = "grows"
         result.said = (
             f"output {shown} departs, by more than if inputs and weights were rounded, though "
             f"no layer departs by itself{where}"
         )
-    result.said = "\n".join([result.said, *_outputs_against_exact(run, names)])
+        result.said = "\n".join([result.said, *_outputs_against_exact(run, names)])
+
+
+def judge_unexplained(run: Run) -> None:
+    """Outputs depart in the uncut model only, and nothing was found in layercc: by rounding, or by
+    what other runtimes do."""
+    result = run.result
+    names = [name for name, each in result.outputs.items() if each.departs]
+    if all(_is_rounding(run, name, result.outputs[name]) for name in names):
+        result.verdict = "amplified"
+        result.said = _amplifies(", ".join(map(repr, names)))
+    else:
+        result.said = "\n".join([result.said, *_outputs_against_exact(run, names)])
+
+
+def _amplifies(outputs: str) -> str:
+    return (
+        f"no layer departs. Output {outputs} is outside of its tolerance, by no more than if "
+        "inputs and weights were rounded once: the model amplifies errors"
+    )
 
 
 def _judge_inner(run: Run) -> None:

@@ -8,7 +8,7 @@ from ir.graph import Graph
 from layercc.tools.compare.conditioning import explained_by_rounding
 from layercc.tools.compare.difference import Difference, compare_arrays
 from layercc.tools.compare.exact import Arrays
-from layercc.tools.compare.extract import extract
+from layercc.tools.compare.extract import described, extract
 from layercc.tools.compare.kernels import NodesAlone
 from layercc.tools.compare.plans import Planned, overlaps
 from layercc.tools.compare.tolerance import tolerance
@@ -91,5 +91,5 @@ class Whole:
         node, name = order[low]
         _, departs = self._departure([name])
         said = f": {departs[1]}" if departs else ""
-        text = f"{node} is right alone, but departs behind the nodes before it: {name!r}{said}"
+        text = f"{described(node)} is right alone, but departs behind others: {name!r}{said}"
         return text, {"what": "prefix", "node": node.name, "value": name}
