@@ -76,7 +76,9 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-COMMANDS = ["bench", "check", "compare", "compile", "demo", "doctor", "inspect", "profile", "run"]
+COMMANDS = [
+    "bench", "check", "compare", "compile", "demo", "doctor", "inspect", "profile", "report", "run",
+]  # fmt: skip
 #: Those whose examples are tried where they are tested.
 TRIED_ELSEWHERE = {"bench", "compare", "demo", "doctor", "profile"}
 

@@ -1,0 +1,1 @@
+"""The page that shows a model: its graph, layers, problems and profile (`layercc report`)."""
