@@ -69,6 +69,19 @@ graph looping(x: f32[2, 4], trips: i64[]) -> (y: f32[2, 4]) {
 }"""
 
 
+def with_caches(layers: int = 12) -> ir.Graph:
+    """Many inputs and outputs, as models have that keep what they have seen."""
+    kind = "f32[2, 4]"
+    inputs = ", ".join(f"past.{i}: {kind}" for i in range(layers))
+    outputs = ", ".join(f"present.{i}: {kind}" for i in range(layers))
+    lines = [
+        f"  present.{i} = Add(y.{i}, past.{i})\n  y.{i + 1} = Relu(present.{i})\n"
+        for i in range(layers)
+    ]
+    interface = f"(y.0: {kind}, {inputs}) -> ({outputs}, y.{layers}: {kind})"
+    return ir.parse_graph(f"graph caches{interface} {{\n{''.join(lines)}}}")
+
+
 def without_paths(layers: int = 60) -> ir.Graph:
     """A model of the builder, the names of which have no paths."""
     from layercc.layers import Dense, Input, ReLU, Sequential

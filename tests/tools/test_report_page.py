@@ -18,6 +18,7 @@ from tests.tools.report_samples import (
     HOSTILE,
     LOOP,
     sample_profile,
+    with_caches,
     without_paths,
 )
 
@@ -38,6 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = ir.parse_graph(CLASSIFIER.replace("N, 3", "2, 3").replace("N, 10", "2, 10"))
     write_page(folder / "good.html", graph, sample_profile(graph))
     write_page(folder / "sequential.html", without_paths())
+    write_page(folder / "caches.html", with_caches(20))
     return folder
 
 
@@ -311,6 +313,26 @@ def test_a_loop_opens_to_its_body(chromium: Any, pages: Path) -> None:
         tab.locator("#pane-before g.card text.fold").dispatch_event("click")
         settled(tab, "#pane-before rect.box")
         assert sorted(titles(tab)) == ["Identity", "MatMul", "Relu"]
+
+
+def test_many_inputs_are_drawn_as_one(chromium: Any, pages: Path) -> None:
+    with opened(chromium, pages / "caches.html") as tab:
+        pills = tab.locator("#pane-before g.pill")
+        assert sorted(pills.all_text_contents()) == ["21 inputs", "21 outputs"]
+        pills.filter(has_text="inputs").press("Enter")
+        assert tab.locator("#panel .tensor").count() == 21
+        tab.locator("#panel .link", has_text="Add present.7").first.click()
+        settled(tab, "#pane-before g.card.selected")
+
+
+def test_the_last_of_several_layouts_counts(chromium: Any, pages: Path) -> None:
+    with opened(chromium, pages / "sequential.html") as tab:
+        closed = tab.locator("#pane-before g.card").count()
+        for button in ("#open-all", "#close-all", "#open-all", "#close-all"):
+            tab.locator(button).dispatch_event("click")
+        tab.wait_for_timeout(300)
+        settled(tab, "#pane-before .busy", "hidden")
+        assert tab.locator("#pane-before g.card").count() == closed
 
 
 def test_tabs_by_keyboard_and_address(chromium: Any, pages: Path) -> None:

@@ -5,7 +5,7 @@
   const { amount, percent, seconds, showTip, hideTip } = report;
   const LEFT = 76;
   const RIGHT = 20;
-  const TOP = 14;
+  const TOP = 26;
   const BOTTOM = 44;
 
   /** An SVG as wide as its frame, drawn anew when that changes: `draw(svg, width)`. */
@@ -31,7 +31,7 @@
     svg.append("g").attr("class", "axis grid").attr("transform", `translate(${LEFT},0)`)
       .call(lines.tickFormat(yFormat).tickSizeOuter(0).tickSizeInner(-(width - LEFT - RIGHT)));
     svg.append("text").attr("class", "axis-title").attr("x", width - RIGHT).attr("y", height - 8).attr("text-anchor", "end").text(xTitle);
-    svg.append("text").attr("class", "axis-title").attr("x", 4).attr("y", 10).text(yTitle);
+    svg.append("text").attr("class", "axis-title").attr("x", LEFT - 8).attr("y", 12).attr("text-anchor", "end").text(yTitle);
   }
 
   const decades = (format) => (value) => {
@@ -114,7 +114,7 @@
       svg.selectAll("*").remove();
       const x = d3.scaleLinear([0, count], [LEFT, width - RIGHT]);
       const y = d3.scaleLinear([0, Math.max(profile.arena_bytes, 1)], [height - BOTTOM, TOP]);
-      axes(svg, width, height, { x, y, xTitle: "call", yTitle: "byte of the arena", xFormat: (v) => `${v}`, yFormat: (v) => amount(v, "B"), xTicks: 10 });
+      axes(svg, width, height, { x, y, xTitle: "call", yTitle: "address", xFormat: (v) => `${v}`, yFormat: (v) => amount(v, "B"), xTicks: 10 });
       svg.append("g").selectAll("rect").data(blocks).join("rect").attr("class", "block")
         .attr("x", (b) => x(b.first)).attr("width", (b) => Math.max(1, x(b.last + 1) - x(b.first) - 0.5))
         .attr("y", (b) => y(b.offset + b.bytes)).attr("height", (b) => Math.max(1, y(b.offset) - y(b.offset + b.bytes) - 0.5))

@@ -29,6 +29,7 @@
       this.model = model;
       this.chosen = chosen;
       this.across = false;
+      this.engine = new report.Engine();
       this.colour = "kind";
       this.selected = null;
       this.partners = new Set();
@@ -57,9 +58,11 @@
     }
 
     /** Lays out and draws anew, and shows it from its begin. */
-    restart() {
+    async restart(remark = "") {
       this.started = false;
-      return this.update();
+      await this.update();
+      this.busy.hidden = this.busy.hidden && !remark;
+      if (remark) this.busy.textContent = remark;
     }
 
     /** Lays out and draws anew. What `anchor` names stays where it is on the screen. */
@@ -70,12 +73,12 @@
       let found = null;
       let failure = "";
       try {
-        found = await report.layout(this.model, this.across);
+        found = await report.layout(this.engine, this.model, this.across);
       } catch (error) {
         failure = `The graph cannot be laid out: ${error.message}`;
       }
       clearTimeout(waiting);
-      if (turn !== this.turn) return; // something newer is on its way
+      if (turn !== this.turn) return; // something newer took its place
       this.busy.hidden = !failure;
       this.busy.textContent = failure || "Laying out…";
       if (failure) return;
@@ -100,7 +103,8 @@
       this.started = Boolean(this.drawn && width);
       if (!this.started) return;
       const whole = Math.min(width / this.drawn.width, height / this.drawn.height);
-      const scale = Math.max(Math.min(whole, 1.1), Math.min(1, width / this.drawn.width), 0.35);
+      const side = this.across ? height / this.drawn.height : width / this.drawn.width;
+      const scale = Math.max(Math.min(whole, 1.1), Math.min(1, side), 0.35);
       const left = this.across && this.drawn.width * scale > width ? 0 : (width - this.drawn.width * scale) / 2;
       const top = this.drawn.height * scale > height && !this.across ? 0 : (height - this.drawn.height * scale) / 2;
       this.svg.call(this.zoom.transform, d3.zoomIdentity.translate(left, top).scale(scale));
@@ -228,12 +232,12 @@
     }
 
     #spoken(d) {
-      if (!d.item) return `${d.end === "in" ? "Input" : "Output"} ${d.title}`;
+      if (!d.item) return `${d.end}: ${d.title}`;
       return d.item.node >= 0 ? `${d.title} ${d.item.name}` : `Unfold ${d.item.name}, ${d.item.count} nodes`;
     }
 
     #tipOf(event, d) {
-      if (!d.item) return report.showTip(event, this.model.values[d.value].name, [["type", d.detail]]);
+      if (!d.item) return report.showTip(event, d.title, d.detail ? [["type", d.detail]] : []);
       const rows = [];
       const work = this.model.sum(d.item, "work");
       const time = this.model.sum(d.item, "seconds");

@@ -30,7 +30,7 @@
     const timed = (row) => model.sum(row.item, "seconds");
     const columns = [
       {
-        title: "Layer", text: (row) => row.item.name, value: (row) => row.item.name,
+        title: "Layer", wide: true, text: (row) => row.item.name, value: (row) => row.item.name,
         cell: (row, flat, table) => nameCell(model, row, flat, table, go),
       },
       { title: "Op", text: (row) => row.node?.title ?? "", value: (row) => row.node?.title ?? "" },

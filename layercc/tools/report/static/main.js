@@ -142,9 +142,11 @@
       button.addEventListener("click", () => setSides(button.dataset.sides));
     }
     const each = (act) => () => shownSides().forEach((side) => act(views[side]));
-    const fold = (open) => each((view) => { view.model.openAll(open); view.restart(); });
-    byId("open-all").addEventListener("click", fold(true));
-    byId("close-all").addEventListener("click", fold(false));
+    byId("open-all").addEventListener("click", each((view) => {
+      const left = view.model.openAll();
+      view.restart(left ? `${left} modules stay closed: too much to draw at once` : "");
+    }));
+    byId("close-all").addEventListener("click", each((view) => { view.model.closeAll(); view.restart(); }));
     byId("turn").addEventListener("click", each((view) => { view.across = !view.across; view.restart(); }));
     const zooms = {
       "zoom-in": each((view) => view.zoomBy(1.4)),

@@ -4,6 +4,10 @@
 (() => {
   /** This many items are shown before anything is opened by hand. */
   const SHOWN_AT_FIRST = 24;
+  /** More cards than this are not drawn at once. */
+  const MOST_SHOWN = 3000;
+  /** More inputs, or outputs, than this are drawn as one. */
+  const MOST_PILLS = 16;
 
   class Model {
     /** `data`: a graph as in graph_data.py; `side`: "before" or "after". */
@@ -70,8 +74,35 @@
       return item.kind;
     }
 
-    openAll(open) {
-      for (const box of this.boxes) if (box !== this.root) box.open = open;
+    closeAll() {
+      for (const box of this.boxes) box.open = box === this.root;
+    }
+
+    /** Opens everything, the outer first, as far as the picture does not get too large to draw. How
+        many boxes stay closed. */
+    openAll() {
+      this.closeAll();
+      let shown = this.root.items.length;
+      let left = this.boxes.length - 1;
+      for (let level = [this.root]; level.length;) {
+        const next = level.flatMap((box) => box.items.filter((item) => item.isBox));
+        level = [];
+        for (const box of next) {
+          if (shown + box.items.length > MOST_SHOWN) continue;
+          shown += box.items.length;
+          left -= 1;
+          box.open = true;
+          level.push(box);
+        }
+      }
+      return left;
+    }
+
+    /** What stands for the inputs or outputs: `{id, values}`; one for all if there are many. */
+    pills(end) {
+      const numbers = [...new Set(this[end])];
+      if (numbers.length > MOST_PILLS) return [{ id: end, values: numbers }];
+      return numbers.map((number) => ({ id: `${end}${number}`, values: [number] }));
     }
 
     ancestors(item) {
@@ -126,6 +157,10 @@
     /** Edges between what is shown: `{from, to, values}`; ends are ids, pills of inputs and outputs too. */
     edges() {
       const found = new Map();
+      const pillOf = new Map();
+      for (const end of ["inputs", "outputs"]) {
+        for (const { id, values } of this.pills(end)) for (const value of values) pillOf.set(end + value, id);
+      }
       const add = (from, to, value) => {
         const key = `${from}>${to}`;
         if (!found.has(key)) found.set(key, { id: key, from, to, values: [] });
@@ -136,7 +171,7 @@
         const isInput = this.isInput.has(number);
         if (value.maker < 0 && !isInput) return;
         const source = isInput ? null : this.shownOf(value.maker);
-        const from = source ? source.id : `in${number}`;
+        const from = source ? source.id : pillOf.get(`inputs${number}`);
         for (const reader of value.readers) {
           const target = this.shownOf(reader);
           if (source && (source === target || within(source, target) || within(target, source))) continue;
@@ -146,7 +181,8 @@
       for (const number of this.outputs) {
         const { maker } = this.values[number];
         const isInput = this.isInput.has(number);
-        if (maker >= 0 || isInput) add(isInput ? `in${number}` : this.shownOf(maker).id, `out${number}`, number);
+        const from = isInput ? pillOf.get(`inputs${number}`) : maker >= 0 ? this.shownOf(maker).id : null;
+        if (from) add(from, pillOf.get(`outputs${number}`), number);
       }
       return [...found.values()];
     }

@@ -29,7 +29,7 @@
     }
 
     #of(model, chosen) {
-      if (!chosen.item) return this.#value(model, chosen.value);
+      if (!chosen.item) return this.#values(model, chosen.values, chosen.end);
       return chosen.item.node >= 0 ? this.#node(model, chosen.item) : this.#module(model, chosen.item);
     }
 
@@ -52,13 +52,10 @@
       ];
     }
 
-    #value(model, number) {
-      const value = model.values[number];
+    #values(model, numbers, end) {
       return [
-        this.#heading(model.isInput.has(number) ? "Input" : "Output", value.name, []),
-        section("Type", element("p", { className: "mono" }, value.type ?? "?")),
-        value.maker >= 0 ? section("Made by", this.#nodes(model, [value.maker])) : null,
-        value.readers.length ? section("Read by", this.#nodes(model, value.readers)) : null,
+        this.#heading(end === "inputs" ? "Input" : "Output", numbers.length > 1 ? `${numbers.length} tensors` : "", []),
+        ...numbers.map((number, position) => this.#tensor(model, number, position, end === "outputs")),
       ];
     }
 

@@ -56,12 +56,12 @@
     const columns = [
       { title: "#", number: true, text: (row) => String(row.index), value: (row) => row.index },
       {
-        ...text("Layer", "layer"),
+        ...text("Layer", "layer"), wide: true,
         cell: ({ call, node }) => (node < 0 ? call.layer : element("button", {
           className: "link", type: "button", title: "Show in the graph", onclick: () => go("before", models.before.itemOf[node]),
         }, call.layer)),
       },
-      text("Op", "op"), text("Kernel", "kernel"), text("Algorithm", "algorithm"),
+      text("Op", "op"), { ...text("Kernel", "kernel"), wide: true }, text("Algorithm", "algorithm"),
       number("Tasks", "tasks", String),
       number("Time", "seconds", seconds), number("90 %", "p90", seconds),
       { ...number("Share", "share", percent), cell: ({ call }) => report.shareCell(call.share) },
@@ -69,7 +69,8 @@
       number("Bytes", "bytes", (value) => amount(value, "B")),
       number("Of the limit", "limit_share", percent),
     ];
-    return new report.Table(frame, { columns, rows, label: "kernel calls" });
+    const filled = columns.filter((column) => rows.some((row) => column.text(row)));
+    return new report.Table(frame, { columns: filled, rows, label: "kernel calls" });
   }
 
   report.drawProfile = drawProfile;

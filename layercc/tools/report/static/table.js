@@ -6,7 +6,7 @@
   const MOST_ROWS = 3000;
 
   class Table {
-    /** `columns`: `{title, text(row), value(row), number, cell(row)}`. `rows`: any objects; where
+    /** `columns`: `{title, text(row), value(row), number, wide, cell(row)}`. `rows`: any objects; where
         `tree` is given, rows have `children`, `open` and `depth`, and are shown as a tree until
         they are sorted or searched. `foot`: the cells of the last row. */
     constructor(frame, { columns, rows, label, tree = null, foot = null, sort = null, rowClass = () => "" }) {
@@ -90,7 +90,7 @@
       const flat = !this.tree || Boolean(this.sort) || Boolean(this.query);
       const cells = (row) => this.columns.map((column) => {
         const content = column.cell ? column.cell(row, flat, this) : column.text(row);
-        return element("td", { className: column.number ? "number" : "" }, content);
+        return element("td", { className: column.number ? "number" : column.wide ? "wide" : "" }, content);
       });
       this.body.replaceChildren(...shown.slice(0, MOST_ROWS).map((row) =>
         element("tr", { className: this.rowClass(row) }, ...cells(row))));
