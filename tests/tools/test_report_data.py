@@ -47,10 +47,19 @@ def test_paths(name: str, parts: tuple[str, ...]) -> None:
     assert path_of(name) == parts
 
 
+def test_a_layer_told_apart_goes_before_the_name() -> None:
+    assert path_of("node_MatMul_7", "encoder.layer.0.fc") == (
+        "encoder",
+        "layer.0",
+        "fc",
+        "node_MatMul_7",
+    )
+
+
 def test_paths_are_of_bounded_depth() -> None:
     assert len(path_of("a/" * 10_000 + "b")) < 20
     chain = [f"{'m/' * (depth + 1)}op" for depth in range(3000)]
-    tree = modules(chain, [], [False] * 3000, [False] * 3000)
+    tree = modules(list(map(path_of, chain)), [], [False] * 3000, [False] * 3000)
     assert sorted(tree.nodes()) == list(range(3000))
 
 
@@ -65,7 +74,7 @@ def shape_of(module: Module, names: list[str]) -> list[Any]:
 def tree_of(names: list[str], constant: list[str] | None = None) -> list[Any]:
     chain = [(i, i + 1) for i in range(len(names) - 1)]
     apart = [name in (constant or []) for name in names]
-    return shape_of(modules(names, chain, [False] * len(names), apart), names)
+    return shape_of(modules(list(map(path_of, names)), chain, [False] * len(names), apart), names)
 
 
 def test_modules_by_path() -> None:
@@ -94,7 +103,7 @@ def test_long_runs_are_cut_where_few_values_cross() -> None:
         edges += [(first - 1, first), (first - 1, first + 3)] if block else []
         edges += [(first + i, first + i + 1) for i in range(3)]
         starts += [True, False, False, False]
-    found = shape_of(modules(names, edges, starts, [False] * 120), names)
+    found = shape_of(modules(list(map(path_of, names)), edges, starts, [False] * 120), names)
     assert 8 <= len(found) <= LIMIT
     for run in found:
         assert run[1].startswith("conv_") and run[-1].startswith("add_"), run
@@ -106,7 +115,7 @@ def test_long_runs_are_cut_where_few_values_cross() -> None:
 def test_no_level_is_long(count: int) -> None:
     names = [f"n{i}" for i in range(count)]
     chain = [(i, i + 1) for i in range(count - 1)]
-    tree = modules(names, chain, [False] * count, [False] * count)
+    tree = modules(list(map(path_of, names)), chain, [False] * count, [False] * count)
     assert list(tree.nodes()) == list(range(count))
     pending = [tree]
     while pending:

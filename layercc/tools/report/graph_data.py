@@ -13,7 +13,7 @@ from ir.inference import Inference
 from ir.totals import LayerRow, layers, total
 from layercc.tools.report import describing
 from layercc.tools.report.describing import quantity
-from layercc.tools.report.modules import Module, modules
+from layercc.tools.report.modules import Module, modules, path_of
 
 #: Subgraphs deeper than this are not shown.
 DEEPEST = 8
@@ -182,7 +182,9 @@ def _modules_of(graph: Graph) -> Module:
             and given.isdisjoint(node.reads())
         )
     starts = [describing.kind_of(node) == "contraction" for node in graph.nodes]
-    return modules([node.name for node in graph.nodes], edges, starts, constant)
+    # what PyTorch's exporter says of modules in the metadata of a node
+    paths = [path_of(node.name, getattr(node.source, "layer", "")) for node in graph.nodes]
+    return modules(paths, edges, starts, constant)
 
 
 def _items(module: Module, numbers: list[int], opened: dict[int, list[Any]]) -> list[Any]:

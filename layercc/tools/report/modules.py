@@ -41,12 +41,15 @@ class Module:
 Item: TypeAlias = "int | Module"
 
 
-def path_of(name: str) -> tuple[str, ...]:
-    """The parts of a node's name: its modules, then its own.
+def path_of(name: str, layer: str = "") -> tuple[str, ...]:
+    """A node's modules, then its own name, from its name and, where the model's file tells it
+    apart, the path of its `layer`.
 
     Slashes separate if there are any, dots otherwise. A number belongs to what stands before it, as
     in `layer.0`, since it counts things of that name.
     """
+    if layer:
+        return *path_of(layer), path_of(name)[-1]
     parts: list[str] = []
     for part in name.split("/" if "/" in name else "."):
         if parts and (part.isdecimal() or len(parts) == DEPTH):
@@ -56,34 +59,28 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(parts) or (name,)
 
 
-def own_name(name: str) -> str:
-    """A node's name without its modules."""
-    return path_of(name)[-1]
-
-
 def modules(
-    names: Sequence[str],
+    paths: Sequence[tuple[str, ...]],
     edges: Iterable[tuple[int, int]],
     starts: Sequence[bool],
     constant: Sequence[bool],
 ) -> Module:
-    """The outermost module of nodes of these names; its own name is empty.
+    """The outermost module of nodes of these paths (`path_of`); its own name is empty.
 
     `edges`: pairs of positions, from a node to one that reads it. `starts`: whether a run may well
     begin with a node, which is so where it has parameters: activations go with what they follow.
     `constant`: whether a node computes with constants alone; such nodes are put aside.
     """
-    root = _by_path(names)
+    root = _by_path(paths)
     _put_aside(root, constant)
     readers: dict[int, list[int]] = {}
     for maker, reader in edges:
         readers.setdefault(maker, []).append(reader)
-    _fold_runs(root, names, readers, starts)
+    _fold_runs(root, paths, readers, starts)
     return root
 
 
-def _by_path(names: Sequence[str]) -> Module:
-    paths = [path_of(name) for name in names]
+def _by_path(paths: Sequence[tuple[str, ...]]) -> Module:
     inner = {path[:depth] for path in paths for depth in range(1, len(path))}
     found: dict[tuple[str, ...], Module] = {(): Module("")}
 
@@ -130,7 +127,10 @@ def _put_aside(module: Module, constant: Sequence[bool]) -> None:
 
 
 def _fold_runs(
-    module: Module, names: Sequence[str], readers: dict[int, list[int]], starts: Sequence[bool]
+    module: Module,
+    paths: Sequence[tuple[str, ...]],
+    readers: dict[int, list[int]],
+    starts: Sequence[bool],
 ) -> None:
     if len(module.items) > LIMIT:
         widths, fitting = _cuts(module, readers, starts)
@@ -139,16 +139,16 @@ def _fold_runs(
         begin = 0
         for end in _ends(widths, fitting):
             run = items[begin:end]
-            label = f"{_label(run[0], names)} … {_label(run[-1], names)}"
+            label = f"{_label(run[0], paths)} … {_label(run[-1], paths)}"
             module.items.append(Module(label, run, run=True) if len(run) > 1 else run[0])
             begin = end
     for item in module.items:
         if isinstance(item, Module):
-            _fold_runs(item, names, readers, starts)
+            _fold_runs(item, paths, readers, starts)
 
 
-def _label(item: Item, names: Sequence[str]) -> str:
-    return item.name if isinstance(item, Module) else own_name(names[item])
+def _label(item: Item, paths: Sequence[tuple[str, ...]]) -> str:
+    return item.name if isinstance(item, Module) else paths[item][-1]
 
 
 def _cuts(
