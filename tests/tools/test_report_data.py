@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -22,6 +23,7 @@ from layercc.passes import run_passes
 from layercc.tools.cli import main
 from layercc.tools.report import describing
 from layercc.tools.report.data import page_data
+from layercc.tools.report.graph_data import Constants
 from layercc.tools.report.links import became
 from layercc.tools.report.modules import LIMIT, Module, modules, path_of
 from layercc.tools.report.page import SCRIPTS, STATIC, VENDOR, json_in_html, page, write_page
@@ -94,15 +96,17 @@ def test_what_is_computed_of_constants_is_put_aside() -> None:
     assert tree_of(names, names[:2]) == names
 
 
-def test_long_runs_are_cut_where_few_values_cross() -> None:
-    """Residual blocks of four nodes: only between them does one value cross."""
+@pytest.mark.parametrize("told", [True, False])
+def test_long_runs_are_cut_where_few_values_cross(told: bool) -> None:
+    """Residual blocks of four nodes: only between them does one value cross. It helps to be `told`
+    where a run may begin, and is not needed here."""
     names, edges, starts = [], [], []
     for block in range(30):
         first = 4 * block
         names += [f"{op}_{block}" for op in ("conv", "bn", "mul", "add")]
         edges += [(first - 1, first), (first - 1, first + 3)] if block else []
         edges += [(first + i, first + i + 1) for i in range(3)]
-        starts += [True, False, False, False]
+        starts += [told, False, False, False]
     found = shape_of(modules(list(map(path_of, names)), edges, starts, [False] * 120), names)
     assert 8 <= len(found) <= LIMIT
     for run in found:
@@ -133,11 +137,14 @@ def test_every_family_of_ops_has_a_colour() -> None:
         assert f'[data-kind="{kind}"]' in style
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint64, np.bool_])
+@pytest.mark.parametrize(
+    "dtype",
+    [np.float32, np.float16, np.int8, np.uint64, np.bool_, ml_dtypes.bfloat16, ml_dtypes.int4],
+)
 def test_statistics(dtype: type) -> None:
     """Against NumPy in one go; the sums are made in parts."""
     random = np.random.default_rng(5)
-    array = (random.standard_normal((1031, 2053)) * 20 + 3).astype(dtype)
+    array = (np.abs(random.standard_normal((1031, 2053))) % 7).astype(dtype)
     array[0, :7] = 0
     found = dict(describing.statistics(array))
     if dtype is np.bool_:
@@ -152,6 +159,36 @@ def test_statistics(dtype: type) -> None:
     ):
         assert float(found[name]) == pytest.approx(value, rel=2e-3, abs=1e-3), name
     assert int(found["zeros"].split()[0]) == (array == 0).sum()
+
+
+def test_statistics_have_a_limit() -> None:
+    constants = Constants(most=100)
+    first, second, third = (np.arange(size, dtype=np.float32) for size in (60, 50, 40))
+    assert constants.of(first)["statistics"]
+    assert constants.of(second)["statistics"] == []
+    assert constants.of(third)["statistics"] and constants.of(first)["statistics"]
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.int4, ml_dtypes.float8_e4m3fn, np.complex64, object])
+def test_elements_of_any_type(dtype: Any) -> None:
+    array = np.array([1, 0, 2], dtype=dtype)
+    assert len(describing.constant(array)["elements"].split(", ")) == 3
+
+
+def test_tasks_of_a_call_are_drawn_as_one() -> None:
+    graph = ir.parse_graph(CLASSIFIER.replace("N, 3", "2, 3").replace("N, 10", "2, 10"))
+    profile = sample_profile(graph)
+    whole = profile["events"]
+    profile["events"] = [
+        {**event, "start": event["start"] + part * step, "end": event["start"] + (part + 1) * step}
+        for event in whole
+        for step in [(event["end"] - event["start"]) / 4]
+        for part in range(4)
+    ]
+    data, _ = page_data(graph, profile=profile)
+    joined = data["profile"]["events"]
+    assert [(e["call"], e["thread"]) for e in joined] == [(e["call"], e["thread"]) for e in whole]
+    assert [e["end"] for e in joined] == pytest.approx([e["end"] for e in whole])
 
 
 def test_statistics_of_what_is_not_finite() -> None:

@@ -295,6 +295,25 @@ def test_hostile_names_are_inert(chromium: Any, pages: Path) -> None:
         assert tab.locator("h1").text_content().startswith("</script>")
 
 
+def test_no_script_but_the_page_s_own_runs(chromium: Any, pages: Path) -> None:
+    """What if a name became an element after all: the policy holds, for scripts and for images."""
+    html = (pages / "good.html").read_text(encoding="utf-8")
+    injected = (
+        "<script>document.title='owned'</script>"
+        "<img src=x onerror=\"document.title='owned'\"><img src=http://127.0.0.1:9/x>"
+    )
+    file = pages / "injected.html"
+    file.write_text(html.replace("<main>", f"<main>{injected}", 1), encoding="utf-8")
+    tab = chromium.new_page()
+    asked: list[str] = []
+    tab.on("requestfinished", lambda request: asked.append(request.url))
+    tab.goto(file.as_uri())
+    tab.wait_for_selector("html[data-drawn]", state="attached")
+    assert tab.title() == "classifier – layercc"
+    assert not [url for url in asked if url.startswith("http") or url.endswith("/x")]
+    tab.close()
+
+
 def test_names_without_paths_fold(chromium: Any, pages: Path) -> None:
     with opened(chromium, pages / "sequential.html") as tab:
         shown = tab.locator("#pane-before g.card")

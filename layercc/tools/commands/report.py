@@ -83,6 +83,7 @@ def command(
     report = write_page(page, graph, profile, missing=missing, inputs=_shapes(inputs))
     if as_json:
         data = {"graph": graph.name, "file": str(page), "profiled": profile is not None}
+        data["why_not"] = "" if profile else missing
         print_json({**data, "errors": len(report.errors), "warnings": len(report.warnings)})
     else:
         click.echo(f"wrote {page}")

@@ -34,7 +34,7 @@ def page_data(
     bound = bind_defaults(graph, inputs or {})
     given = {name: report.types[name] for name in bound.input_names if name in report.types}
     bound.inputs = [Value(v.name, given.get(v.name, v.type)) for v in bound.inputs]
-    constants: Constants = {}
+    constants = Constants()
     before = graph_data(bound, infer(bound), constants)
     after, why = _after_passes(bound, report, constants)
     links: list[list[int]] = []
@@ -50,7 +50,7 @@ def page_data(
         "links": links,
         "problems": [_problem(found, report, before) for found in report.diagnostics],
         "summary": _summary(report),
-        "profile": profile,
+        "profile": {**profile, "events": _joined(profile.get("events", ()))} if profile else None,
         "profile_missing": "" if profile else missing or "no profile was taken",
         "calls": _nodes_of_calls(profile, before, after),
     }
@@ -127,6 +127,22 @@ def _node_of(found: Diagnostic, before: GraphData) -> Node | None:
                 return node
             pending.extend(node.subgraphs())
     return None
+
+
+def _joined(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Events of a profile, those of one call that follow each other on a thread as one: a call may
+    have thousands of tasks."""
+    last: dict[int, dict[str, Any]] = {}
+    found = []
+    for event in sorted(events, key=lambda event: event["start"]):
+        before = last.get(event["thread"])
+        if before and before["call"] == event["call"]:
+            before["end"] = max(before["end"], event["end"])
+            continue
+        new = {name: event[name] for name in ("call", "thread", "start", "end")}
+        last[event["thread"]] = new
+        found.append(new)
+    return found
 
 
 def _nodes_of_calls(

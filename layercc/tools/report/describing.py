@@ -133,12 +133,12 @@ def _element(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def constant(array: np.ndarray) -> dict[str, Any]:
-    """A constant: its bytes, first elements, and `statistics`."""
+def constant(array: np.ndarray, counted: bool = True) -> dict[str, Any]:
+    """A constant: its bytes, first elements, and, if it is to be `counted`, `statistics`."""
     return {
         "bytes": amount(int(array.nbytes), "B"),
         "elements": elements(array),
-        "statistics": statistics(array),
+        "statistics": statistics(array) if counted else [],
     }
 
 

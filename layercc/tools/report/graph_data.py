@@ -18,8 +18,24 @@ from layercc.tools.report.modules import Module, modules, path_of
 #: Subgraphs deeper than this are not shown.
 DEEPEST = 8
 
-#: What is known of constants that several graphs share, by the array's identity.
-Constants = dict[int, tuple[np.ndarray, dict[str, Any]]]
+#: Elements of constants that statistics are taken of, all together: some seconds.
+MOST_ELEMENTS = 1 << 29
+
+
+class Constants:
+    """What the page says of arrays, which graphs may share. Of weights beyond some gigabytes, not
+    all of which may be in memory, statistics are left out."""
+
+    def __init__(self, most: int = MOST_ELEMENTS) -> None:
+        self._known: dict[int, tuple[np.ndarray, dict[str, Any]]] = {}
+        self._left = most
+
+    def of(self, array: np.ndarray) -> dict[str, Any]:
+        if id(array) not in self._known:
+            counted = array.size <= self._left
+            self._left -= array.size if counted else 0
+            self._known[id(array)] = array, describing.constant(array, counted)
+        return self._known[id(array)][1]
 
 
 @dataclass
@@ -99,9 +115,7 @@ class _Builder:
         entry: dict[str, Any] = {"name": name, "type": None if kind is None else str(kind)}
         entry |= {"maker": -1, "readers": [], "constant": None}
         if array is not None:
-            if id(array) not in self.constants:
-                self.constants[id(array)] = array, describing.constant(array)
-            entry["constant"] = self.constants[id(array)][1]
+            entry["constant"] = self.constants.of(array)
         self.data.values.append(entry)
         return len(self.data.values) - 1
 

@@ -53,11 +53,11 @@
     const height = 400;
     chart(frame, height, "Roofline", (svg, width) => {
       svg.selectAll("*").remove();
-      const top = Math.max(...points.map((p) => p.y), ...peaks.map(([, rate]) => rate));
+      const top = d3.max([...points.map((p) => p.y), ...peaks.map(([, rate]) => rate)]);
       const ridge = peaks.length && bandwidths.length
         ? Math.max(...peaks.map(([, rate]) => rate)) / Math.min(...bandwidths.map(([, rate]) => rate)) : 1;
-      const x = d3.scaleLog([Math.min(...points.map((p) => p.x), 0.1) / 1.5, Math.max(...points.map((p) => p.x), ridge * 3) * 1.5], [LEFT, width - RIGHT]);
-      const y = d3.scaleLog([Math.min(...points.map((p) => p.y), top / 1e3) / 1.5, top * 2], [height - BOTTOM, TOP]);
+      const x = d3.scaleLog([Math.min(d3.min(points, (p) => p.x), 0.1) / 1.5, Math.max(d3.max(points, (p) => p.x), ridge * 3) * 1.5], [LEFT, width - RIGHT]);
+      const y = d3.scaleLog([Math.min(d3.min(points, (p) => p.y), top / 1e3) / 1.5, top * 2], [height - BOTTOM, TOP]);
       axes(svg, width, height, {
         x, y, xTitle: "FLOP per byte moved", yTitle: "FLOP/s",
         xFormat: decades((v) => `${v}`), yFormat: (v) => amount(v, "FLOP/s"), decadesOnly: true,
@@ -82,7 +82,7 @@
         roofs.append("path").attr("class", "peak").attr("d", d3.line()([[x(Math.max(begin, first)), y(rate)], [x(end), y(rate)]]));
         roofs.append("text").attr("x", x(end) - 4).attr("y", y(rate) - 5).attr("text-anchor", "end").text(`${name} ${amount(rate, "FLOP/s")}`);
       }
-      const most = Math.max(...points.map((p) => p.call.seconds));
+      const most = d3.max(points, (p) => p.call.seconds);
       svg.append("g").selectAll("circle").data([...points].sort((a, b) => b.call.seconds - a.call.seconds)).join("circle")
         .attr("class", "point").attr("tabindex", 0).attr("role", "button")
         .attr("data-kind", (p) => (p.node[0] >= 0 ? models.before.nodes[p.node[0]].kind : null))
@@ -109,7 +109,7 @@
     if (!blocks.length) return false;
     const height = 320;
     const count = profile.calls.length;
-    const most = Math.max(...blocks.map((block) => block.bytes));
+    const most = d3.max(blocks, (block) => block.bytes);
     chart(frame, height, "Memory over the calls", (svg, width) => {
       svg.selectAll("*").remove();
       const x = d3.scaleLinear([0, count], [LEFT, width - RIGHT]);
@@ -133,12 +133,12 @@
     const events = profile.events ?? [];
     if (!events.length) return false;
     const threads = [...new Set(events.map((event) => event.thread))].sort((a, b) => a - b);
-    const begin = Math.min(...events.map((event) => event.start));
+    const begin = d3.min(events, (event) => event.start);
     const row = 26;
     const height = TOP + threads.length * row + BOTTOM;
     chart(frame, height, "Threads over time", (svg, width) => {
       svg.selectAll("*").remove();
-      const x = d3.scaleLinear([0, Math.max(...events.map((event) => event.end)) - begin], [LEFT, width - RIGHT]);
+      const x = d3.scaleLinear([0, d3.max(events, (event) => event.end) - begin], [LEFT, width - RIGHT]);
       const lane = new Map(threads.map((thread, index) => [thread, TOP + index * row]));
       svg.append("g").attr("class", "axis").attr("transform", `translate(0,${height - BOTTOM})`)
         .call(d3.axisBottom(x).ticks(8).tickFormat((v) => (v ? seconds(v) : "0")).tickSizeOuter(0));
@@ -151,8 +151,8 @@
         })
         .attr("x", (event) => x(event.start - begin)).attr("width", (event) => Math.max(0.5, x(event.end - begin) - x(event.start - begin) - 0.3))
         .attr("y", (event) => lane.get(event.thread)).attr("height", row - 4)
-        .on("mousemove", (pointer, event) => showTip(pointer, profile.calls[event.call].layer, [
-          ["op", profile.calls[event.call].op], ["task", seconds(event.end - event.start)],
+        .on("mousemove", (pointer, event) => showTip(pointer, profile.calls[event.call]?.layer ?? "", [
+          ["op", profile.calls[event.call]?.op ?? ""], ["time", seconds(event.end - event.start)],
         ]))
         .on("mouseleave", hideTip);
     });

@@ -8,6 +8,7 @@
   const NARROWEST = 0.4; // pixels; narrower cells are not drawn
 
   function drawFlame(frame, model, calls, nodesOfCalls, go) {
+    if (!calls.length) return false;
     const byNode = new Map();
     const others = [];
     calls.forEach((call, index) => {
@@ -92,6 +93,7 @@
       svg = made.classed("flame", true);
       draw(width);
     });
+    return true;
   }
 
   report.drawFlame = drawFlame;

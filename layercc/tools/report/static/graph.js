@@ -243,7 +243,7 @@
       const time = this.model.sum(d.item, "seconds");
       if (work) rows.push(["work", amount(work, "FLOP")]);
       if (time) rows.push(["time", `${seconds(time)} · ${percent(time / this.model.sum(this.model.root, "seconds"))}`]);
-      for (const problem of this.#problemsIn(d.item).slice(0, 3)) rows.push([problem.severity, report.elided(problem.message, 240)]);
+      for (const problem of this.model.problemsIn(d.item).slice(0, 3)) rows.push([problem.severity, report.elided(problem.message, 240)]);
       return report.showTip(event, d.item.name, rows);
     }
 
@@ -289,12 +289,6 @@
       this.centre(item.id);
     }
 
-    #problemsIn(item) {
-      const found = [];
-      for (const node of this.model.allNodesIn(item)) found.push(...(this.model.problems.get(node) ?? []));
-      return found;
-    }
-
     #restyle() {
       if (!this.drawn) return;
       const [boxes, edges, , cards] = this.layers;
@@ -305,8 +299,8 @@
       edges.selectAll("path").classed("touched", touches).filter(touches).raise();
       const groups = cards.selectAll("g.item");
       groups.classed("selected", isSelected).classed("partner", isPartner);
-      groups.classed("error", (d) => d.item && this.#problemsIn(d.item).some((p) => p.severity === "error"));
-      groups.classed("warning", (d) => d.item && this.#problemsIn(d.item).some((p) => p.severity === "warning"));
+      groups.classed("error", (d) => d.item && this.model.problemsIn(d.item).some((p) => p.severity === "error"));
+      groups.classed("warning", (d) => d.item && this.model.problemsIn(d.item).some((p) => p.severity === "warning"));
       groups.attr("data-kind", (d) => (d.item ? this.model.kindOf(d.item) : null));
       this.#shade(groups);
     }
@@ -316,7 +310,7 @@
       const by = this.colour === "time" ? "seconds" : this.colour;
       const plain = by === "kind";
       this.svg.classed("shaded", !plain);
-      const most = plain ? 1 : Math.max(...this.drawn.cards.map((d) => this.model.sum(d.item, by)), 0) || 1;
+      const most = plain ? 1 : d3.max(this.drawn.cards, (d) => this.model.sum(d.item, by)) || 1;
       groups.style("--heat", (d) => (plain || !d.item ? null : `${Math.round(88 * Math.sqrt(this.model.sum(d.item, by) / most))}%`));
     }
   }

@@ -55,8 +55,7 @@
     const foot = ["Total", `${model.nodes.filter((node) => node.around < 0).length} nodes`, "", sums.parameters[0], sums.work[0], sums.activations[0]];
     if (whole) foot.push(seconds(whole), "");
     const marked = (row) => {
-      const found = [...model.allNodesIn(row.item)].flatMap((node) => model.problems.get(node) ?? []);
-      if (found.some((problem) => problem.severity === "error")) return "error";
+      if (model.problemsIn(row.item).some((problem) => problem.severity === "error")) return "error";
       return row.children ? "module" : "";
     };
     return new report.Table(frame, { columns, rows, tree, foot, label: "layers", rowClass: marked });

@@ -138,6 +138,12 @@
       if (item.isBox) for (const inner of item.items) yield* this.allNodesIn(inner);
     }
 
+    /** Problems of the nodes under an item. */
+    problemsIn(item) {
+      if (!this.problems.size) return [];
+      return [...this.allNodesIn(item)].flatMap((node) => this.problems.get(node) ?? []);
+    }
+
     /** Names of the modules around an item, the outermost first. */
     pathOf(item) {
       return this.ancestors(item).slice(1).map((box) => box.name);

@@ -123,9 +123,7 @@
     }
 
     #problems(model, item) {
-      const found = [];
-      for (const node of model.allNodesIn(item)) found.push(...(model.problems.get(node) ?? []));
-      return found.map((problem) => report.problemCard(problem));
+      return model.problemsIn(item).map((problem) => report.problemCard(problem));
     }
 
     #time(model, item) {

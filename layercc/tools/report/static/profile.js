@@ -9,7 +9,7 @@
     if (!profile) {
       frame.append(element("div", { className: "narrow" },
         element("h2", {}, "No profile"),
-        element("p", {}, data.profile_missing),
+        element("p", { className: "message" }, data.profile_missing),
         element("p", { className: "muted" }, "The time by layer, the roofline, the memory timeline and the table of calls need a run of the model.")));
       return;
     }
