@@ -124,7 +124,7 @@ def test_search_finds_nodes_and_tensors(chromium: Any, pages: Path) -> None:
         tab.keyboard.type("fc/mat")
         assert tab.locator("#found li").all_text_contents() == ["MatMul/head/fc/MatMul"]
         tab.keyboard.press("Enter")
-        settled(tab, "#pane-before g.card.selected")  # in a module that was closed
+        settled(tab, "#pane-before g.card.selected:focus")  # in a module that was closed
         assert tab.locator("#panel .name").first.text_content() == "/head/fc/MatMul"
         tab.fill("#search", "block.conv2.w")
         tab.locator("#found li").first.click()

@@ -153,7 +153,9 @@
     }
 
     focus(id) {
-      this.layers[3].selectAll(".item").filter((d) => d.id === id).node()?.focus();
+      for (const layer of this.layers.slice(2)) {
+        layer.selectAll(".item, .head").filter((d) => d.id === id).node()?.focus({ preventScroll: true });
+      }
     }
 
     #draw() {

@@ -112,7 +112,7 @@
         "elk.layered.considerModelOrder.strategy": "PREFER_EDGES",
         "elk.layered.nodePlacement.strategy": "NETWORK_SIMPLEX",
         "elk.layered.mergeEdges": "true",
-        "elk.padding": "[top=40,left=20,bottom=40,right=20]",
+        "elk.padding": "[top=20,left=20,bottom=50,right=20]",
       },
     };
     // ELK takes a property that is there for a value, even if it is undefined.

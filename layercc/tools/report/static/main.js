@@ -85,6 +85,7 @@
     if (!shownSides().includes(side)) await setSides(side);
     await views[side].reveal(item);
     select(side, { id: item.id, item });
+    views[side].focus(item.id);
   }
 
   async function setSides(wanted) {
