@@ -86,6 +86,9 @@ def test_the_page_opens(chromium: Any, pages: Path, scheme: str) -> None:
         assert {"Conv", "MaxPool"} <= set(titles(tab))
         ground = tab.locator("body").evaluate("e => getComputedStyle(e).backgroundColor")
         assert ("246" in ground) == (scheme == "light")
+        tab.click("#theme")
+        ground = tab.locator("body").evaluate("e => getComputedStyle(e).backgroundColor")
+        assert ("246" in ground) == (scheme == "dark")
 
 
 def test_modules_open_and_close(chromium: Any, pages: Path) -> None:
@@ -329,7 +332,10 @@ def test_names_without_paths_fold(chromium: Any, pages: Path) -> None:
 def test_a_loop_opens_to_its_body(chromium: Any, pages: Path) -> None:
     with opened(chromium, pages / "loop.html") as tab:
         assert titles(tab) == ["Loop"]
-        tab.locator("#pane-before g.card text.fold").dispatch_event("click")
+        loop = tab.locator("#pane-before g.card")
+        loop.press("Enter")
+        assert tab.locator("#panel h2").text_content() == "Loop"
+        loop.press("Enter")  # what is selected already opens
         settled(tab, "#pane-before rect.box")
         assert sorted(titles(tab)) == ["Identity", "MatMul", "Relu"]
 

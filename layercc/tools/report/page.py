@@ -29,6 +29,7 @@ SCRIPTS = (
     "base.js",
     "model.js",
     "layout.js",
+    "drawing.js",
     "graph.js",
     "problems.js",
     "panel.js",
@@ -37,6 +38,7 @@ SCRIPTS = (
     "layers.js",
     "flame.js",
     "charts.js",
+    "roofline.js",
     "profile.js",
     "main.js",
 )

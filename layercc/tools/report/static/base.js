@@ -41,7 +41,10 @@ const report = { data: JSON.parse(document.getElementById("data").textContent) }
   /** `25.8 ms` */
   function seconds(value) {
     if (value === null || value === undefined) return "?";
-    for (const [factor, unit] of [[1, "s"], [1e3, "ms"]]) {
+    for (const [factor, unit] of [
+      [1, "s"],
+      [1e3, "ms"],
+    ]) {
       if (value * factor >= 0.9995) return `${Number((value * factor).toPrecision(3))} ${unit}`;
     }
     return `${Number((value * 1e6).toPrecision(3))} µs`;
@@ -83,7 +86,8 @@ const report = { data: JSON.parse(document.getElementById("data").textContent) }
     tip.hidden = false;
     const { width, height } = tip.getBoundingClientRect();
     const left = Math.min(event.clientX + 14, innerWidth - width - 8);
-    const top = event.clientY + 16 + height > innerHeight ? event.clientY - height - 10 : event.clientY + 16;
+    const top =
+      event.clientY + 16 + height > innerHeight ? event.clientY - height - 10 : event.clientY + 16;
     tip.style.left = `${Math.max(4, left)}px`;
     tip.style.top = `${Math.max(4, top)}px`;
   }
@@ -93,6 +97,15 @@ const report = { data: JSON.parse(document.getElementById("data").textContent) }
   }
 
   Object.assign(report, {
-    SVG, element, byId, amount, seconds, percent, textWidth, elided, showTip, hideTip,
+    SVG,
+    element,
+    byId,
+    amount,
+    seconds,
+    percent,
+    textWidth,
+    elided,
+    showTip,
+    hideTip,
   });
 })();

@@ -16,13 +16,19 @@
       if (own < 0) others.push(call);
       else byNode.set(own, [...(byNode.get(own) ?? []), call]);
     });
-    const ownName = (item) => (item.parent === model.root ? item.name : item.name.split("/").at(-1));
+    const ownName = (item) =>
+      item.parent === model.root ? item.name : item.name.split("/").at(-1);
     const leafOf = (call) => ({ name: call.kernel, call, value: call.seconds });
     const cell = (item) => {
       const own = item.node >= 0 ? (byNode.get(item.node) ?? []).map(leafOf) : [];
       const inner = item.isBox ? item.items.map(cell).filter(Boolean) : [];
       if (!own.length && !inner.length) return null;
-      return { name: item.node >= 0 ? ownName(item) : item.name, item, node: item.node, children: [...inner, ...own] };
+      return {
+        name: item.node >= 0 ? ownName(item) : item.name,
+        item,
+        node: item.node,
+        children: [...inner, ...own],
+      };
     };
     const top = { name: model.name, children: model.root.items.map(cell).filter(Boolean) };
     if (others.length) top.children.push({ name: "made by passes", children: others.map(leafOf) });
@@ -34,31 +40,53 @@
     let svg = null;
 
     const kindOf = (d) => {
-      for (let at = d; at; at = at.parent) if (at.data.node >= 0) return model.nodes[at.data.node].kind;
+      for (let at = d; at; at = at.parent)
+        if (at.data.node >= 0) return model.nodes[at.data.node].kind;
       return null;
     };
 
     function draw(width) {
       const scale = d3.scaleLinear([shown.x0, shown.x1], [0, width]);
-      const cells = root.descendants().filter((d) => d.x1 > shown.x0 && d.x0 < shown.x1 && scale(d.x1) - scale(d.x0) > NARROWEST);
-      const groups = svg.selectAll("g.cell").data(cells, (d) => d.ancestors().map((a) => a.parent?.children.indexOf(a) ?? 0).join(".")).join((enter) => {
-        const group = enter.append("g").attr("tabindex", 0).attr("role", "button");
-        group.append("rect").attr("height", ROW - 1).attr("rx", 2);
-        group.append("text").attr("x", 5).attr("y", 16);
-        return group;
-      });
+      const cells = root
+        .descendants()
+        .filter((d) => d.x1 > shown.x0 && d.x0 < shown.x1 && scale(d.x1) - scale(d.x0) > NARROWEST);
+      const groups = svg
+        .selectAll("g.cell")
+        .data(cells, (d) =>
+          d
+            .ancestors()
+            .map((a) => a.parent?.children.indexOf(a) ?? 0)
+            .join("."),
+        )
+        .join((enter) => {
+          const group = enter.append("g").attr("tabindex", 0).attr("role", "button");
+          group
+            .append("rect")
+            .attr("height", ROW - 1)
+            .attr("rx", 2);
+          group.append("text").attr("x", 5).attr("y", 16);
+          return group;
+        });
       const left = (d) => Math.max(0, scale(d.x0));
       const wide = (d) => Math.min(width, scale(d.x1)) - left(d);
-      groups.attr("class", (d) => `cell ${d.data.call ? "call" : d.data.node >= 0 ? "layer" : "module"}`)
+      groups
+        .attr(
+          "class",
+          (d) => `cell ${d.data.call ? "call" : d.data.node >= 0 ? "layer" : "module"}`,
+        )
         .attr("data-kind", kindOf)
         .attr("transform", (d) => `translate(${left(d)},${d.depth * ROW})`)
-        .attr("aria-label", (d) => `${d.data.name}, ${seconds(d.value)}, ${percent(d.value / root.value)}`);
+        .attr(
+          "aria-label",
+          (d) => `${d.data.name}, ${seconds(d.value)}, ${percent(d.value / root.value)}`,
+        );
       groups.select("rect").attr("width", (d) => Math.max(0.5, wide(d) - 1));
       groups.select("text").text((d) => {
         const room = Math.floor((wide(d) - 10) / 6.4);
         return room < 3 ? "" : report.elided(d.data.name, room);
       });
-      groups.on("mousemove", (event, d) => report.showTip(event, d.data.name, rowsOf(d)))
+      groups
+        .on("mousemove", (event, d) => report.showTip(event, d.data.name, rowsOf(d)))
         .on("mouseleave", report.hideTip)
         .on("click", (_, d) => enlarge(d))
         .on("keydown", (event, d) => {
@@ -66,12 +94,32 @@
           event.preventDefault();
           enlarge(d);
         });
-      const crumbs = shown.ancestors().reverse().map((d) =>
-        element("button", { className: "link", type: "button", onclick: () => enlarge(d) }, report.elided(d.data.name, 50)));
-      path.replaceChildren(...crumbs, element("span", { className: "muted" },
-        `${seconds(shown.value)} · ${percent(shown.value / root.value)}`));
+      const crumbs = shown
+        .ancestors()
+        .reverse()
+        .map((d) =>
+          element(
+            "button",
+            { className: "link", type: "button", onclick: () => enlarge(d) },
+            report.elided(d.data.name, 50),
+          ),
+        );
+      path.replaceChildren(
+        ...crumbs,
+        element(
+          "span",
+          { className: "muted" },
+          `${seconds(shown.value)} · ${percent(shown.value / root.value)}`,
+        ),
+      );
       if (shown.data.item) {
-        path.append(element("button", { className: "link", type: "button", onclick: () => go(model.side, shown.data.item) }, "show in the graph"));
+        path.append(
+          element(
+            "button",
+            { className: "link", type: "button", onclick: () => go(model.side, shown.data.item) },
+            "show in the graph",
+          ),
+        );
       }
     }
 
@@ -85,7 +133,7 @@
 
     function enlarge(d) {
       report.hideTip();
-      shown = d.children ? d : d.parent ?? d;
+      shown = d.children ? d : (d.parent ?? d);
       draw(svg.node().getBoundingClientRect().width);
     }
 

@@ -1,28 +1,7 @@
 "use strict";
-// The picture of one graph: cards, boxes and edges as SVG, drawn, zoomed and moved by D3.
+// The view of one graph: zoomed, moved, opened and closed; what is selected in it.
 
 (() => {
-  const { amount, percent, seconds } = report;
-  const CORNER = 6;
-
-  /** An orthogonal way with round corners. */
-  function way(points) {
-    const path = d3.path();
-    path.moveTo(points[0].x, points[0].y);
-    for (let i = 1; i < points.length - 1; i += 1) {
-      const [before, corner, after] = points.slice(i - 1, i + 2);
-      const reach = Math.min(CORNER, distance(before, corner) / 2, distance(corner, after) / 2);
-      path.arcTo(corner.x, corner.y, after.x, after.y, reach);
-    }
-    const last = points.at(-1);
-    path.lineTo(last.x, last.y);
-    return path.toString();
-  }
-
-  function distance(a, b) {
-    return Math.hypot(a.x - b.x, a.y - b.y);
-  }
-
   class GraphView {
     /** Draws `model` into `frame`. `chosen(item or value pill)` is called for what is clicked. */
     constructor(frame, model, chosen) {
@@ -35,19 +14,36 @@
       this.partners = new Set();
       this.places = new Map();
       this.drawn = null;
-      this.svg = d3.select(frame).append("svg").attr("class", "graph").attr("tabindex", 0)
+      this.svg = d3
+        .select(frame)
+        .append("svg")
+        .attr("class", "graph")
+        .attr("tabindex", 0)
         .attr("role", "application")
         .attr("aria-label", `Graph ${model.side === "before" ? "as imported" : "after passes"}`);
-      const marker = this.svg.append("defs").append("marker")
-        .attr("id", `arrow-${model.side}`).attr("viewBox", "0 0 8 8").attr("refX", 7).attr("refY", 4)
-        .attr("markerWidth", 9).attr("markerHeight", 9).attr("markerUnits", "userSpaceOnUse").attr("orient", "auto");
+      const marker = this.svg
+        .append("defs")
+        .append("marker")
+        .attr("id", `arrow-${model.side}`)
+        .attr("viewBox", "0 0 8 8")
+        .attr("refX", 7)
+        .attr("refY", 4)
+        .attr("markerWidth", 9)
+        .attr("markerHeight", 9)
+        .attr("markerUnits", "userSpaceOnUse")
+        .attr("orient", "auto");
       marker.append("path").attr("d", "M0,0.8 L7.4,4 L0,7.2 z");
       this.stage = this.svg.append("g");
-      this.layers = ["boxes", "edges", "heads", "cards"].map((name) => this.stage.append("g").attr("class", name));
-      this.zoom = d3.zoom().scaleExtent([0.02, 3]).on("zoom", (event) => {
-        this.stage.attr("transform", event.transform);
-        this.svg.classed("far", event.transform.k < 0.45);
-      });
+      this.layers = ["boxes", "edges", "heads", "cards"].map((name) =>
+        this.stage.append("g").attr("class", name),
+      );
+      this.zoom = d3
+        .zoom()
+        .scaleExtent([0.02, 3])
+        .on("zoom", (event) => {
+          this.stage.attr("transform", event.transform);
+          this.svg.classed("far", event.transform.k < 0.45);
+        });
       this.svg.call(this.zoom).on("dblclick.zoom", null);
       this.svg.on("click", (event) => {
         if (event.target === this.svg.node()) this.chosen(null);
@@ -68,7 +64,9 @@
     /** Lays out and draws anew. What `anchor` names stays where it is on the screen. */
     async update(anchor = null) {
       const kept = anchor && this.places.get(anchor);
-      const waiting = setTimeout(() => { this.busy.hidden = false; }, 150);
+      const waiting = setTimeout(() => {
+        this.busy.hidden = false;
+      }, 150);
       const turn = (this.turn = (this.turn ?? 0) + 1);
       let found = null;
       let failure = "";
@@ -105,8 +103,14 @@
       const whole = Math.min(width / this.drawn.width, height / this.drawn.height);
       const side = this.across ? height / this.drawn.height : width / this.drawn.width;
       const scale = Math.max(Math.min(whole, 1.1), Math.min(1, side), 0.35);
-      const left = this.across && this.drawn.width * scale > width ? 0 : (width - this.drawn.width * scale) / 2;
-      const top = this.drawn.height * scale > height && !this.across ? 0 : (height - this.drawn.height * scale) / 2;
+      const left =
+        this.across && this.drawn.width * scale > width
+          ? 0
+          : (width - this.drawn.width * scale) / 2;
+      const top =
+        this.drawn.height * scale > height && !this.across
+          ? 0
+          : (height - this.drawn.height * scale) / 2;
       this.svg.call(this.zoom.transform, d3.zoomIdentity.translate(left, top).scale(scale));
     }
 
@@ -116,7 +120,9 @@
       const scale = Math.min(width / this.drawn.width, height / this.drawn.height, 1.5);
       const left = (width - this.drawn.width * scale) / 2;
       const top = (height - this.drawn.height * scale) / 2;
-      this.svg.transition().duration(250)
+      this.svg
+        .transition()
+        .duration(250)
         .call(this.zoom.transform, d3.zoomIdentity.translate(left, top).scale(scale));
     }
 
@@ -135,7 +141,9 @@
       const seen = x > 40 && y > 40 && x < width - 40 && y < height - 40;
       if (seen && !always) return;
       const scale = Math.max(at.k, 0.8);
-      const target = d3.zoomIdentity.translate(width / 2, height / 2).scale(scale)
+      const target = d3.zoomIdentity
+        .translate(width / 2, height / 2)
+        .scale(scale)
         .translate(-(place.x + place.width / 2), -(place.y + high / 2));
       this.svg.transition().duration(300).call(this.zoom.transform, target);
     }
@@ -154,99 +162,27 @@
 
     focus(id) {
       for (const layer of this.layers.slice(2)) {
-        layer.selectAll(".item, .head").filter((d) => d.id === id).node()?.focus({ preventScroll: true });
+        layer
+          .selectAll(".item, .head")
+          .filter((d) => d.id === id)
+          .node()
+          ?.focus({ preventScroll: true });
       }
     }
 
     #draw() {
-      const [boxes, edges, heads, cards] = this.layers;
-      this.#drawBoxes(boxes, heads);
-      edges.selectAll("path").data(this.drawn.edges, (edge) => edge.id).join("path")
-        .attr("d", (edge) => way(edge.points))
-        .attr("marker-end", `url(#arrow-${this.model.side})`)
-        .on("mousemove", (event, edge) => report.showTip(event, this.#edgeTitle(edge), this.#edgeRows(edge)))
-        .on("mouseleave", report.hideTip);
-      this.#drawCards(cards);
-      this.#restyle();
-    }
-
-    #edgeTitle(edge) {
-      return edge.values.length === 1 ? "Tensor" : `${edge.values.length} tensors`;
-    }
-
-    #edgeRows(edge) {
-      const rows = edge.values.slice(0, 8).map((v) => this.model.values[v]);
-      return rows.map((value) => [report.elided(value.name, 60), value.type ?? "?"]);
-    }
-
-    /** Areas lie below the edges, titles above. */
-    #drawBoxes(areas, heads) {
-      areas.selectAll("rect.box").data(this.drawn.boxes, (box) => box.id).join("rect")
-        .attr("class", "box").attr("rx", 10).attr("x", (box) => box.x).attr("y", (box) => box.y)
-        .attr("width", (box) => box.width).attr("height", (box) => box.height);
-      const head = heads.selectAll("g.head").data(this.drawn.boxes, (box) => box.id).join((enter) => {
-        const group = enter.append("g").attr("class", "head").attr("tabindex", 0).attr("role", "button");
-        group.append("rect").attr("height", 26).attr("rx", 10);
-        group.append("text").attr("class", "fold").attr("x", 12).attr("y", 17).text("−");
-        group.append("text").attr("class", "title").attr("x", 32).attr("y", 17);
-        return group;
-      });
-      head.attr("transform", (box) => `translate(${box.x},${box.y})`)
-        .attr("aria-label", (box) => `Fold ${box.item.name}`).attr("aria-expanded", "true");
-      head.select("rect").attr("width", (box) => box.width);
-      head.select("text.title").text((box) => report.elided(this.#boxName(box.item), 60));
-      this.#listen(head, (box) => this.toggle(box.item));
-    }
-
-    #boxName(item) {
-      return item.node >= 0 ? `${this.model.nodes[item.node].title}  ${item.name}` : item.name;
-    }
-
-    #drawCards(layer) {
-      const all = [...this.drawn.cards, ...this.drawn.pills];
-      const groups = layer.selectAll("g.item").data(all, (d) => d.id).join((enter) => {
-        const group = enter.append("g").attr("tabindex", 0).attr("role", "button");
-        group.filter((d) => d.item?.isBox).append("rect").attr("class", "behind").attr("rx", 7);
-        group.append("rect").attr("class", "face");
-        group.append("rect").attr("class", "stripe");
-        group.append("text").attr("class", "title");
-        group.append("text").attr("class", "detail");
-        group.filter((d) => d.item?.isBox).append("text").attr("class", "fold").text("+");
-        return group;
-      });
-      groups.attr("class", (d) => `item ${d.item ? "card" : `pill ${d.end}`} ${d.item?.isBox ? "closed" : ""}`);
-      groups.attr("transform", (d) => `translate(${d.x},${d.y})`);
-      groups.attr("aria-label", (d) => this.#spoken(d));
-      groups.attr("aria-expanded", (d) => (d.item?.isBox ? "false" : null));
-      groups.select("rect.behind").attr("x", 4).attr("y", 4).attr("width", (d) => d.width).attr("height", (d) => d.height);
-      groups.select("rect.face").attr("width", (d) => d.width).attr("height", (d) => d.height)
-        .attr("rx", (d) => (d.item ? 7 : d.height / 2));
-      groups.select("rect.stripe").attr("width", 4).attr("height", (d) => d.height - 12).attr("x", 5).attr("y", 6).attr("rx", 2);
-      groups.select("text.title").text((d) => d.title).attr("y", (d) => (d.detail ? 17 : d.height / 2 + 4))
-        .attr("x", (d) => (d.item ? 16 : d.width / 2));
-      groups.select("text.detail").text((d) => d.detail).attr("y", 33).attr("x", (d) => (d.item ? 16 : d.width / 2));
-      groups.select("text.fold").attr("x", (d) => d.width - 16).attr("y", (d) => d.height / 2 + 5);
-      this.#listen(groups, (d, event) => {
-        if (d.item?.isBox && (d.item.node < 0 || event.target.classList?.contains("fold"))) this.toggle(d.item);
+      const [areas, edges, heads, cards] = this.layers;
+      const { drawn, model } = this;
+      report.drawAreas(areas, drawn.boxes);
+      report.drawEdges(edges, drawn.edges, model);
+      this.#listen(report.drawHeads(heads, drawn.boxes, model), (box) => this.toggle(box.item));
+      const items = report.drawItems(cards, [...drawn.cards, ...drawn.pills], model);
+      this.#listen(items, (d, event) => {
+        const opens = d.item?.isBox && (d.item.node < 0 || this.selected === d.id);
+        if (opens || event.target.classList?.contains("fold")) this.toggle(d.item);
         else this.chosen(d);
       });
-      groups.on("mousemove", (event, d) => this.#tipOf(event, d)).on("mouseleave", report.hideTip);
-    }
-
-    #spoken(d) {
-      if (!d.item) return `${d.end}: ${d.title}`;
-      return d.item.node >= 0 ? `${d.title} ${d.item.name}` : `Unfold ${d.item.name}, ${d.item.count} nodes`;
-    }
-
-    #tipOf(event, d) {
-      if (!d.item) return report.showTip(event, d.title, d.detail ? [["type", d.detail]] : []);
-      const rows = [];
-      const work = this.model.sum(d.item, "work");
-      const time = this.model.sum(d.item, "seconds");
-      if (work) rows.push(["work", amount(work, "FLOP")]);
-      if (time) rows.push(["time", `${seconds(time)} · ${percent(time / this.model.sum(this.model.root, "seconds"))}`]);
-      for (const problem of this.model.problemsIn(d.item).slice(0, 3)) rows.push([problem.severity, report.elided(problem.message, 240)]);
-      return report.showTip(event, d.item.name, rows);
+      this.#restyle();
     }
 
     /** Click, Enter and the space bar do the same; arrows move along edges. What the keyboard
@@ -301,8 +237,14 @@
       edges.selectAll("path").classed("touched", touches).filter(touches).raise();
       const groups = cards.selectAll("g.item");
       groups.classed("selected", isSelected).classed("partner", isPartner);
-      groups.classed("error", (d) => d.item && this.model.problemsIn(d.item).some((p) => p.severity === "error"));
-      groups.classed("warning", (d) => d.item && this.model.problemsIn(d.item).some((p) => p.severity === "warning"));
+      groups.classed(
+        "error",
+        (d) => d.item && this.model.problemsIn(d.item).some((p) => p.severity === "error"),
+      );
+      groups.classed(
+        "warning",
+        (d) => d.item && this.model.problemsIn(d.item).some((p) => p.severity === "warning"),
+      );
       groups.attr("data-kind", (d) => (d.item ? this.model.kindOf(d.item) : null));
       this.#shade(groups);
     }
@@ -313,7 +255,11 @@
       const plain = by === "kind";
       this.svg.classed("shaded", !plain);
       const most = plain ? 1 : d3.max(this.drawn.cards, (d) => this.model.sum(d.item, by)) || 1;
-      groups.style("--heat", (d) => (plain || !d.item ? null : `${Math.round(88 * Math.sqrt(this.model.sum(d.item, by) / most))}%`));
+      groups.style("--heat", (d) =>
+        plain || !d.item
+          ? null
+          : `${Math.round(88 * Math.sqrt(this.model.sum(d.item, by) / most))}%`,
+      );
     }
   }
 

@@ -19,10 +19,14 @@
         this.#elk.terminateWorker();
         this.#elk = null;
       }
-      workerUrl ??= URL.createObjectURL(new Blob([report.byId("elk-worker").textContent], { type: "text/javascript" }));
+      workerUrl ??= URL.createObjectURL(
+        new Blob([report.byId("elk-worker").textContent], { type: "text/javascript" }),
+      );
       this.#elk ??= new ELK({ workerFactory: () => new Worker(workerUrl) });
       let own;
-      const given = new Promise((resolve) => { own = resolve; });
+      const given = new Promise((resolve) => {
+        own = resolve;
+      });
       this.#giveUp = own;
       try {
         return await Promise.race([this.#elk.layout(graph), given]);
@@ -43,7 +47,8 @@
     } else {
       title = item.name;
       const parameters = item.sums?.parameters?.[1];
-      detail = `${item.count} ${item.count === 1 ? "node" : "nodes"}${parameters ? ` · ${report.amount(parameters)} params` : ""}`;
+      detail = item.count === 1 ? "1 node" : `${item.count} nodes`;
+      if (parameters) detail += ` · ${report.amount(parameters)} params`;
     }
     title = report.elided(title, item.isBox ? 50 : 34);
     detail = report.elided(detail, 40);
@@ -117,19 +122,35 @@
     };
     // ELK takes a property that is there for a value, even if it is undefined.
     const plain = ({ id, width, height, layoutOptions, children: inner }) =>
-      (inner ? { id, layoutOptions, children: inner.map(plain) } : { id, width, height });
+      inner ? { id, layoutOptions, children: inner.map(plain) } : { id, width, height };
     const placed = await engine.layout({ ...graph, children: graph.children.map(plain) });
     if (!placed) return null;
-    const found = { width: placed.width, height: placed.height, cards: [], boxes: [], pills: [], edges: [] };
+    const found = {
+      width: placed.width,
+      height: placed.height,
+      cards: [],
+      boxes: [],
+      pills: [],
+      edges: [],
+    };
     const collect = (nodes, places) => {
       nodes.forEach((node, index) => {
         const { x, y, width, height } = places[index];
         const place = { id: node.id, x, y, width, height };
-        if (node.pill) found.pills.push({ ...place, ...node.pill, width, height, values: node.values, end: node.end });
+        if (node.pill)
+          found.pills.push({
+            ...place,
+            ...node.pill,
+            width,
+            height,
+            values: node.values,
+            end: node.end,
+          });
         else if (node.children) {
           found.boxes.push({ ...place, item: node.item });
           collect(node.children, places[index].children);
-        } else found.cards.push({ ...place, ...cards.get(node.id), width, height, item: node.item });
+        } else
+          found.cards.push({ ...place, ...cards.get(node.id), width, height, item: node.item });
       });
     };
     collect(graph.children, placed.children);
@@ -137,7 +158,9 @@
     const gather = (node) => {
       for (const edge of node.edges ?? []) {
         const points = (edge.sections ?? []).flatMap((section) => [
-          section.startPoint, ...(section.bendPoints ?? []), section.endPoint,
+          section.startPoint,
+          ...(section.bendPoints ?? []),
+          section.endPoint,
         ]);
         if (points.length) found.edges.push({ ...byId.get(edge.id), points });
       }

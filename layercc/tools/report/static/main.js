@@ -15,7 +15,10 @@
   const calls = data.profile?.calls ?? [];
   calls.forEach((call, index) => {
     const [own, optimized] = data.calls[index];
-    for (const [model, node] of [[models.before, own], [models.after, optimized]]) {
+    for (const [model, node] of [
+      [models.before, own],
+      [models.after, optimized],
+    ]) {
       if (!model || node < 0) continue;
       model.seconds[node] += call.seconds;
       model.calls.set(node, [...(model.calls.get(node) ?? []), call]);
@@ -39,8 +42,11 @@
   for (const side of Object.keys(models)) {
     const title = side === "before" ? "As imported" : "After passes";
     const count = models[side].nodes.filter((node) => node.around < 0).length;
-    frames[side] = element("div", { className: "pane", id: `pane-${side}` },
-      element("h2", { className: "side-title" }, title, element("span", {}, ` ${count} nodes`)));
+    frames[side] = element(
+      "div",
+      { className: "pane", id: `pane-${side}` },
+      element("h2", { className: "side-title" }, title, element("span", {}, ` ${count} nodes`)),
+    );
     byId("panes").append(frames[side]);
     views[side] = new GraphView(frames[side], models[side], (chosen) => select(side, chosen));
   }
@@ -53,12 +59,24 @@
 
   function legend() {
     const names = {
-      contraction: "products and convolutions", pointwise: "pointwise", reduction: "reductions", movement: "data movement",
-      quantization: "quantization", control: "control flow", other: "other",
+      contraction: "products and convolutions",
+      pointwise: "pointwise",
+      reduction: "reductions",
+      movement: "data movement",
+      quantization: "quantization",
+      control: "control flow",
+      other: "other",
     };
-    const there = new Set(Object.values(models).flatMap((model) => model.nodes.map((node) => node.kind)));
-    return element("ul", { className: "legend" }, ...Object.keys(names).filter((kind) => there.has(kind))
-      .map((kind) => element("li", { "data-kind": kind }, names[kind])));
+    const there = new Set(
+      Object.values(models).flatMap((model) => model.nodes.map((node) => node.kind)),
+    );
+    return element(
+      "ul",
+      { className: "legend" },
+      ...Object.keys(names)
+        .filter((kind) => there.has(kind))
+        .map((kind) => element("li", { "data-kind": kind }, names[kind])),
+    );
   }
 
   /** Shows what was chosen on one side: marks it, and what it is on the other side. */
@@ -90,18 +108,24 @@
 
   async function setSides(wanted) {
     sides = wanted;
-    for (const button of byId("sides").children) button.setAttribute("aria-pressed", String(button.dataset.sides === wanted));
+    for (const button of byId("sides").children)
+      button.setAttribute("aria-pressed", String(button.dataset.sides === wanted));
     for (const side of Object.keys(frames)) frames[side].hidden = !shownSides().includes(side);
     byId("panes").classList.toggle("both", wanted === "both");
     if (!shownSides().includes(current)) current = shownSides()[0];
-    await Promise.all(shownSides().map((side) => (views[side].drawn ? null : views[side].update())));
+    await Promise.all(
+      shownSides().map((side) => (views[side].drawn ? null : views[side].update())),
+    );
     if (sides === "both") for (const side of shownSides()) views[side].start();
   }
 
   const pending = {
     layers: () => report.drawLayers(byId("layers"), models.before, go),
     profile: () => report.drawProfile(byId("profile"), data, models, go),
-    problems: () => report.drawProblems(byId("problems"), data.problems, (node) => go("before", models.before.itemOf[node])),
+    problems: () =>
+      report.drawProblems(byId("problems"), data.problems, (node) =>
+        go("before", models.before.itemOf[node]),
+      ),
   };
 
   function openTab(name) {
@@ -143,12 +167,27 @@
       button.addEventListener("click", () => setSides(button.dataset.sides));
     }
     const each = (act) => () => shownSides().forEach((side) => act(views[side]));
-    byId("open-all").addEventListener("click", each((view) => {
-      const left = view.model.openAll();
-      view.restart(left ? `${left} modules stay closed: too much to draw at once` : "");
-    }));
-    byId("close-all").addEventListener("click", each((view) => { view.model.closeAll(); view.restart(); }));
-    byId("turn").addEventListener("click", each((view) => { view.across = !view.across; view.restart(); }));
+    byId("open-all").addEventListener(
+      "click",
+      each((view) => {
+        const left = view.model.openAll();
+        view.restart(left ? `${left} modules stay closed: too much to draw at once` : "");
+      }),
+    );
+    byId("close-all").addEventListener(
+      "click",
+      each((view) => {
+        view.model.closeAll();
+        view.restart();
+      }),
+    );
+    byId("turn").addEventListener(
+      "click",
+      each((view) => {
+        view.across = !view.across;
+        view.restart();
+      }),
+    );
     const zooms = {
       "zoom-in": each((view) => view.zoomBy(1.4)),
       "zoom-out": each((view) => view.zoomBy(1 / 1.4)),
@@ -160,39 +199,62 @@
       colour.querySelector("[value=time]").disabled = true;
       colour.querySelector("[value=time]").textContent = "time (no profile)";
     }
-    colour.addEventListener("change", () => Object.values(views).forEach((view) => view.setColour(colour.value)));
+    colour.addEventListener("change", () =>
+      Object.values(views).forEach((view) => view.setColour(colour.value)),
+    );
     document.addEventListener("keydown", (event) => {
-      if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || byId("graph").hidden) return;
+      if (
+        event.target.closest("input, select, textarea") ||
+        event.ctrlKey ||
+        event.metaKey ||
+        byId("graph").hidden
+      )
+        return;
       const act = { "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", 0: "fit" }[event.key];
       if (act) zooms[act]();
       if (event.key === "Escape") select(current, null);
     });
-    report.setUpSearch(byId("search"), byId("found"), () => shownSides().map((side) => models[side]), go);
+    report.setUpSearch(
+      byId("search"),
+      byId("found"),
+      () => shownSides().map((side) => models[side]),
+      go,
+    );
   }
 
   function setUpTheme() {
     const root = document.documentElement;
     byId("theme").addEventListener("click", () => {
-      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+      const dark = root.dataset.theme
+        ? root.dataset.theme === "dark"
+        : matchMedia("(prefers-color-scheme: dark)").matches;
       root.dataset.theme = dark ? "light" : "dark";
     });
   }
 
   byId("model-name").textContent = data.name;
-  byId("summary").append(...data.summary.slice(0, 3).map(([name, text]) => element("li", {}, element("b", {}, text), ` ${name}`)));
+  byId("summary").append(
+    ...data.summary
+      .slice(0, 3)
+      .map(([name, text]) => element("li", {}, element("b", {}, text), ` ${name}`)),
+  );
   setUpTabs();
   setUpToolbar();
   setUpTheme();
   const wanted = location.hash.slice(1);
   openTab(TABS.includes(wanted) ? wanted : "graph");
   panel.show(models.before, null);
-  setSides("before").then(() => {
-    const broken = data.problems.find((problem) => problem.severity === "error" && problem.node >= 0);
-    if (!broken) return null;
-    const item = models.before.itemOf[broken.node];
-    return views.before.reveal(item).then(() => select("before", { id: item.id, item }));
-  }).then(() => {
-    document.documentElement.dataset.drawn = String(Math.round(performance.now()));
-  });
+  setSides("before")
+    .then(() => {
+      const broken = data.problems.find(
+        (problem) => problem.severity === "error" && problem.node >= 0,
+      );
+      if (!broken) return null;
+      const item = models.before.itemOf[broken.node];
+      return views.before.reveal(item).then(() => select("before", { id: item.id, item }));
+    })
+    .then(() => {
+      document.documentElement.dataset.drawn = String(Math.round(performance.now()));
+    });
   report.openTab = openTab;
 })();

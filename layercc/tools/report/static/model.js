@@ -32,12 +32,30 @@
     /** An item that holds others: a module, or a node with subgraphs. */
     #box({ name, items, run = false, node = -1, sums = null }, parent) {
       const id = node < 0 ? `m${this.boxes.length}` : `n${node}`;
-      const box = { id, node, name, run, sums, parent, open: false, isBox: true, items: [], count: 0 };
+      const box = {
+        id,
+        node,
+        name,
+        run,
+        sums,
+        parent,
+        open: false,
+        isBox: true,
+        items: [],
+        count: 0,
+      };
       this.boxes.push(box);
       if (node >= 0) this.itemOf[node] = box;
       for (const item of items) {
         if (typeof item === "number") {
-          const leaf = { id: `n${item}`, node: item, name: this.nodes[item].name, parent: box, isBox: false, count: 1 };
+          const leaf = {
+            id: `n${item}`,
+            node: item,
+            name: this.nodes[item].name,
+            parent: box,
+            isBox: false,
+            count: 1,
+          };
           this.itemOf[item] = leaf;
           box.items.push(leaf);
         } else if (item.node !== undefined) {
@@ -55,7 +73,9 @@
       let level = [this.root];
       let shown = this.root.items.length;
       while (level.length) {
-        const next = level.flatMap((box) => box.items.filter((item) => item.isBox && item.node < 0 && !item.run));
+        const next = level.flatMap((box) =>
+          box.items.filter((item) => item.isBox && item.node < 0 && !item.run),
+        );
         shown += next.reduce((sum, box) => sum + box.items.length, 0);
         if (shown > SHOWN_AT_FIRST) break;
         for (const box of next) box.open = true;
@@ -67,8 +87,11 @@
     kindOf(item) {
       if (item.node >= 0) return this.nodes[item.node].kind;
       if (!item.kind) {
-        const work = d3.rollup([...this.nodesIn(item)].map((node) => this.nodes[node]),
-          (nodes) => d3.sum(nodes, (node) => (node.work?.[1] ?? 0) + 1e-6), (node) => node.kind);
+        const work = d3.rollup(
+          [...this.nodesIn(item)].map((node) => this.nodes[node]),
+          (nodes) => d3.sum(nodes, (node) => (node.work?.[1] ?? 0) + 1e-6),
+          (node) => node.kind,
+        );
         item.kind = d3.greatest(work, ([, sum]) => sum)[0];
       }
       return item.kind;
@@ -146,7 +169,9 @@
 
     /** Names of the modules around an item, the outermost first. */
     pathOf(item) {
-      return this.ancestors(item).slice(1).map((box) => box.name);
+      return this.ancestors(item)
+        .slice(1)
+        .map((box) => box.name);
     }
 
     /** What an amount of nodes sums to under an item: "seconds", "work", "parameters". */
@@ -160,12 +185,13 @@
       return entry?.[what]?.[1] ?? 0;
     }
 
-    /** Edges between what is shown: `{from, to, values}`; ends are ids, pills of inputs and outputs too. */
+    /** Edges between what is shown, pills too: `{id, from, to, values}`, the ends by their ids. */
     edges() {
       const found = new Map();
       const pillOf = new Map();
       for (const end of ["inputs", "outputs"]) {
-        for (const { id, values } of this.pills(end)) for (const value of values) pillOf.set(end + value, id);
+        for (const { id, values } of this.pills(end))
+          for (const value of values) pillOf.set(end + value, id);
       }
       const add = (from, to, value) => {
         const key = `${from}>${to}`;
@@ -180,14 +206,19 @@
         const from = source ? source.id : pillOf.get(`inputs${number}`);
         for (const reader of value.readers) {
           const target = this.shownOf(reader);
-          if (source && (source === target || within(source, target) || within(target, source))) continue;
+          if (source && (source === target || within(source, target) || within(target, source)))
+            continue;
           add(from, target.id, number);
         }
       });
       for (const number of this.outputs) {
         const { maker } = this.values[number];
         const isInput = this.isInput.has(number);
-        const from = isInput ? pillOf.get(`inputs${number}`) : maker >= 0 ? this.shownOf(maker).id : null;
+        const from = isInput
+          ? pillOf.get(`inputs${number}`)
+          : maker >= 0
+            ? this.shownOf(maker).id
+            : null;
         if (from) add(from, pillOf.get(`outputs${number}`), number);
       }
       return [...found.values()];

@@ -8,7 +8,11 @@
     element("section", {}, element("h3", {}, title), ...children);
 
   const pairs = (rows) =>
-    element("dl", {}, ...rows.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
+    element(
+      "dl",
+      {},
+      ...rows.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]),
+    );
 
   const link = (text, act, title = "") =>
     element("button", { className: "link", type: "button", title, onclick: act }, text);
@@ -30,50 +34,78 @@
 
     #of(model, chosen) {
       if (!chosen.item) return this.#values(model, chosen.values, chosen.end);
-      return chosen.item.node >= 0 ? this.#node(model, chosen.item) : this.#module(model, chosen.item);
+      return chosen.item.node >= 0
+        ? this.#node(model, chosen.item)
+        : this.#module(model, chosen.item);
     }
 
     #heading(kind, name, path) {
-      return element("header", {},
+      return element(
+        "header",
+        {},
         element("p", { className: "path" }, path.join(" › ")),
         element("h2", {}, kind),
-        element("p", { className: "name" }, name));
+        element("p", { className: "name" }, name),
+      );
     }
 
     #overview(model) {
-      const values = (numbers) => pairs(numbers.map((n) => [model.values[n].name, model.values[n].type ?? "?"]));
+      const values = (numbers) =>
+        pairs(numbers.map((n) => [model.values[n].name, model.values[n].type ?? "?"]));
       return [
-        this.#heading("Model", model.name, [model.side === "before" ? "as imported" : "after passes"]),
+        this.#heading("Model", model.name, [
+          model.side === "before" ? "as imported" : "after passes",
+        ]),
         section("Summary", pairs(report.data.summary)),
         section("Inputs", values(model.inputs)),
         section("Outputs", values(model.outputs)),
-        element("p", { className: "hint" },
-          "Click a module to open it, its title to close it. Arrow keys walk along the edges, / searches."),
+        element(
+          "p",
+          { className: "hint" },
+          "Click a module to open it, its title to close it. Arrows walk along edges, / searches.",
+        ),
       ];
     }
 
     #values(model, numbers, end) {
       return [
-        this.#heading(end === "inputs" ? "Input" : "Output", numbers.length > 1 ? `${numbers.length} tensors` : "", []),
-        ...numbers.map((number, position) => this.#tensor(model, number, position, end === "outputs")),
+        this.#heading(
+          end === "inputs" ? "Input" : "Output",
+          numbers.length > 1 ? `${numbers.length} tensors` : "",
+          [],
+        ),
+        ...numbers.map((number, position) =>
+          this.#tensor(model, number, position, end === "outputs"),
+        ),
       ];
     }
 
     #module(model, item) {
       const time = model.sum(item, "seconds");
-      const ops = d3.rollups([...model.nodesIn(item)], (group) => group.length, (node) => model.nodes[node].title);
+      const ops = d3.rollups(
+        [...model.nodesIn(item)],
+        (group) => group.length,
+        (node) => model.nodes[node].title,
+      );
       const rows = [
         ["nodes", String(item.count)],
         ["parameters", item.sums.parameters[0]],
         ["work", item.sums.work[0]],
         ["activations", item.sums.activations[0]],
       ];
-      if (time) rows.push(["time", `${seconds(time)} (${percent(time / model.sum(model.root, "seconds"))})`]);
+      if (time)
+        rows.push([
+          "time",
+          `${seconds(time)} (${percent(time / model.sum(model.root, "seconds"))})`,
+        ]);
       return [
         this.#heading(item.run ? "Neighbours" : "Module", item.name, model.pathOf(item)),
         ...this.#problems(model, item),
         section("Sums", pairs(rows)),
-        section("Ops", pairs(ops.sort((a, b) => b[1] - a[1]).map(([op, count]) => [op, String(count)]))),
+        section(
+          "Ops",
+          pairs(ops.sort((a, b) => b[1] - a[1]).map(([op, count]) => [op, String(count)])),
+        ),
       ];
     }
 
@@ -86,40 +118,62 @@
         this.#heading(node.title, node.name, model.pathOf(item)),
         ...this.#problems(model, item),
         node.attributes.length ? section("Attributes", pairs(node.attributes)) : null,
-        node.inputs.length ? section("Inputs", ...node.inputs.map((n, i) => this.#tensor(model, n, i, true))) : null,
+        node.inputs.length
+          ? section("Inputs", ...node.inputs.map((n, i) => this.#tensor(model, n, i, true)))
+          : null,
         section("Outputs", ...node.outputs.map((n, i) => this.#tensor(model, n, i, false))),
         costs.length ? section("Cost", pairs(costs)) : null,
         this.#time(model, item),
         this.#partners(model, item),
-        node.source ? section("Source", element("p", { className: "mono small" }, node.source)) : null,
+        node.source
+          ? section("Source", element("p", { className: "mono small" }, node.source))
+          : null,
       ];
     }
 
     #tensor(model, number, position, isInput) {
       if (number < 0) return element("div", { className: "tensor absent" }, `${position}: absent`);
       const value = model.values[number];
-      const box = element("div", { className: "tensor" },
+      const box = element(
+        "div",
+        { className: "tensor" },
         element("div", { className: "mono type" }, value.type ?? "?"),
-        element("div", { className: "name" }, value.name));
+        element("div", { className: "name" }, value.name),
+      );
       const { constant } = value;
       if (constant) {
-        box.append(element("details", {},
-          element("summary", {}, `constant, ${constant.bytes}`),
-          pairs(constant.statistics),
-          element("p", { className: "mono small" }, constant.elements)));
+        box.append(
+          element(
+            "details",
+            {},
+            element("summary", {}, `constant, ${constant.bytes}`),
+            pairs(constant.statistics),
+            element("p", { className: "mono small" }, constant.elements),
+          ),
+        );
       } else if (isInput && value.maker >= 0) box.append(this.#nodes(model, [value.maker], "from"));
-      else if (!isInput && value.readers.length) box.append(this.#nodes(model, value.readers, "to"));
+      else if (!isInput && value.readers.length)
+        box.append(this.#nodes(model, value.readers, "to"));
       return box;
     }
 
     #nodes(model, numbers, label = "") {
       const shown = numbers.slice(0, 12).map((n) => {
         const { title, name } = model.nodes[n];
-        return link(`${title} ${name}`, () => this.go(model.side, model.itemOf[n]), "Show this node");
+        return link(
+          `${title} ${name}`,
+          () => this.go(model.side, model.itemOf[n]),
+          "Show this node",
+        );
       });
       const rest = numbers.length - shown.length;
-      return element("div", { className: "links" }, label ? element("span", {}, label) : null, ...shown,
-        rest > 0 ? element("span", {}, `and ${rest} more`) : null);
+      return element(
+        "div",
+        { className: "links" },
+        label ? element("span", {}, label) : null,
+        ...shown,
+        rest > 0 ? element("span", {}, `and ${rest} more`) : null,
+      );
     }
 
     #problems(model, item) {
@@ -130,12 +184,15 @@
       const time = model.sum(item, "seconds");
       const calls = model.calls.get(item.node) ?? [];
       if (!calls.length) return null;
-      const rows = [["time", `${seconds(time)} (${percent(time / model.sum(model.root, "seconds"))})`]];
+      const rows = [
+        ["time", `${seconds(time)} (${percent(time / model.sum(model.root, "seconds"))})`],
+      ];
       for (const call of calls.slice(0, 6)) {
         rows.push(["kernel", call.kernel]);
         if (call.algorithm) rows.push(["algorithm", call.algorithm]);
         rows.push(["call", `${seconds(call.seconds)}, ${call.tasks} tasks`]);
-        if (call.flops && call.seconds) rows.push(["rate", amount(call.flops / call.seconds, "FLOP/s")]);
+        if (call.flops && call.seconds)
+          rows.push(["rate", amount(call.flops / call.seconds, "FLOP/s")]);
         if (call.limit_share) rows.push(["of the limit", percent(call.limit_share)]);
       }
       return section("Profile", pairs(rows));
@@ -148,7 +205,10 @@
       const title = model.side === "before" ? "After passes" : "As imported";
       if (!numbers.length) {
         if (model.side === "before" && model.nodes[item.node].around >= 0) return null;
-        const none = model.side === "before" ? "Nothing is left of it: it was constant, or not needed." : "Made by a pass.";
+        const none =
+          model.side === "before"
+            ? "Nothing is left of it: it was constant, or not needed."
+            : "Made by a pass.";
         return section(title, element("p", {}, none));
       }
       return section(title, this.#nodes(other, numbers));

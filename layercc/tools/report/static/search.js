@@ -30,15 +30,32 @@
 
     const show = () => {
       const wanted = field.value.trim().toLowerCase();
-      found = wanted ? models().flatMap((model) => matches(model, wanted)).slice(0, MOST) : [];
+      found = wanted
+        ? models()
+            .flatMap((model) => matches(model, wanted))
+            .slice(0, MOST)
+        : [];
       active = 0;
       const several = models().length > 1;
-      list.replaceChildren(...found.map((hit, index) => report.element("li",
-        { role: "option", onmousedown: (event) => { event.preventDefault(); choose(index); } },
-        report.element("span", { className: "what" }, hit.what),
-        report.element("span", { className: "name" }, hit.name),
-        several ? report.element("span", { className: "side" }, hit.model.side) : null)));
-      if (wanted && !found.length) list.append(report.element("li", { className: "none" }, "nothing found"));
+      list.replaceChildren(
+        ...found.map((hit, index) =>
+          report.element(
+            "li",
+            {
+              role: "option",
+              onmousedown: (event) => {
+                event.preventDefault();
+                choose(index);
+              },
+            },
+            report.element("span", { className: "what" }, hit.what),
+            report.element("span", { className: "name" }, hit.name),
+            several ? report.element("span", { className: "side" }, hit.model.side) : null,
+          ),
+        ),
+      );
+      if (wanted && !found.length)
+        list.append(report.element("li", { className: "none" }, "nothing found"));
       list.hidden = !wanted;
       field.setAttribute("aria-expanded", String(Boolean(wanted)));
       mark();
@@ -84,7 +101,12 @@
     for (const value of model.values) {
       const node = value.maker >= 0 ? value.maker : value.readers[0];
       if (node !== undefined && has(value.name) && model.nodes[node].name !== value.name) {
-        hits.push({ model, item: model.itemOf[node], what: value.constant ? "constant" : "tensor", name: value.name });
+        hits.push({
+          model,
+          item: model.itemOf[node],
+          what: value.constant ? "constant" : "tensor",
+          name: value.name,
+        });
       }
     }
     return hits;
