@@ -50,6 +50,9 @@ class Reference:
         weights = [np.zeros(16, np.float32)]
         return types.SimpleNamespace(program=Program([], [], calls, weights, arena_bytes=128))
 
+    def profile(self, *arrays: Any, **named: Any) -> Any:
+        raise ir.LayerccError("the reference has no kernels")
+
 
 @pytest.fixture
 def reference(monkeypatch: pytest.MonkeyPatch) -> None:

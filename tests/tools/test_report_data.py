@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import ir
 import ir.ops
 from benchmarks.networks import NETWORKS
-from ir.check import check
+from ir.checking import check
 from layercc.passes import run_passes
 from layercc.tools.cli import main
 from layercc.tools.report import describing

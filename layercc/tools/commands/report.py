@@ -66,7 +66,7 @@ def command(
 
     Exits with 1 if the model has errors, which the page shows.
     """
-    from ir.check import INPUT_FAULTS
+    from ir.checking import INPUT_FAULTS
     from ir.diagnostics import LayerccError
     from layercc.tools.report.page import write_page
 
@@ -102,12 +102,9 @@ def _profiled(
     show_progress: bool,
 ) -> tuple[Any, dict[str, Any]]:
     """The graph, and a profile of its runs. Raises LayerccError if it cannot be run."""
-    from ir.diagnostics import LayerccError
     from layercc.tools.session import compile_file
 
     session = compile_file(path, inputs, seed, precision, threads, show_progress)
-    if not hasattr(session.model, "profile"):
-        raise LayerccError("runs of this model cannot be recorded")
     names = session.model.graph.input_names
     arrays = [session.inputs[name] for name in takewhile(session.inputs.__contains__, names)]
     others = {name: session.inputs[name] for name in names[len(arrays) :] if name in session.inputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ir.check import check
+from ir.checking import check
 from ir.defaults import bind_defaults
 from ir.diagnostics import Diagnostic, LayerccError
 from ir.dims import DimLike
