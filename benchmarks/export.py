@@ -1,10 +1,15 @@
 """The ONNX file that other runtimes get: images channels-first and attention spelled out.
 
 layercc takes the network as the builder made it. Neither side pays for a change of layout.
+
+    python -m benchmarks.export resnet18 resnet18.onnx
+
+writes the file of a network.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.attention import decompose_attention
+from benchmarks.networks import NETWORKS
 from ir.graph import Graph, Node, Value
 from ir.inference import infer_types
 from layercc.frontends.onnx import to_onnx
@@ -103,3 +109,15 @@ def _renamed(node: Node, names: Mapping[str, str]) -> Node:
         inputs=tuple(names.get(name, name) for name in node.inputs),
         outputs=tuple(names.get(name, name) for name in node.outputs),
     )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.export")
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("path", type=Path, help="of the ONNX file to write")
+    given = parser.parse_args(arguments)
+    export(NETWORKS[given.network].build(), given.path)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.export import Exported, export
 from benchmarks.machine import Machine, this_machine
-from benchmarks.measure import error, in_subprocess
+from benchmarks.measure import error
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.reference import reference_outputs
 from ir.cost import graph_cost
@@ -34,6 +34,8 @@ from ir.graph import Graph
 from ir.inference import infer
 from ir.units import align
 from layercc.timing import in_turns
+from layercc.tools.bench.measure import reason
+from layercc.tools.bench.processes import in_processes
 from layercc.tools.peers import PEERS, installed_peers
 
 
@@ -99,7 +101,7 @@ def measure(network: Network, settings: Settings, machine: Machine) -> list[Row]
             np.savez(arrays, **exported.inputs(inputs))  # type: ignore[arg-type]
             for name in names:
                 try:
-                    found = in_subprocess(name, exported.path, arrays, settings.threads)
+                    found = in_processes(name, exported.path, arrays, settings.threads)
                 except RuntimeError as problem:
                     rows[name].failure = str(problem)
                     continue
@@ -122,7 +124,12 @@ def _load(
         rows["layercc"].failure = str(problem).partition("\n")[0]
     given = exported.inputs(inputs)
     for name in settings.peers:
-        runner = PEERS[name](str(exported.path), given, settings.threads)
+        try:
+            runner = PEERS[name].runner(str(exported.path), given, settings.threads)
+            runner()
+        except Exception as problem:  # another runtime may raise anything
+            rows[name].failure = reason(problem)
+            continue
         runners[name] = lambda runner=runner: exported.outputs(runner())  # type: ignore[misc]
     return rows, runners
 

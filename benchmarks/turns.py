@@ -50,7 +50,7 @@ def measure(network: Network, peers: list[str], threads: int, calls: int) -> lis
             if runtime == "layercc":
                 fn = layercc.compile(graph, threads=threads)
                 return lambda: fn.run(inputs)
-            return PEERS[runtime](str(exported.path), given, threads)
+            return PEERS[runtime].runner(str(exported.path), given, threads)
 
         lines = []
         for names in itertools.combinations_with_replacement(["layercc", *peers], 2):

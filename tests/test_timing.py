@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from layercc import timing
-from layercc.timing import MIN_ROUNDS, PAUSE_SECONDS, Times, in_turns
+from layercc.timing import MIN_ROUNDS, PAUSE_SECONDS, Times, Turn, in_turns
 
 
 class Clock:
@@ -20,6 +20,9 @@ class Clock:
         self.pauses: list[float] = []
 
     def perf_counter(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -66,6 +69,22 @@ def test_it_goes_on_until_each_has_had_its_seconds(clock: Clock) -> None:
     assert in_turns({}, 1.0) == {}
 
 
+def test_it_goes_on_until_each_has_had_its_calls(clock: Clock) -> None:
+    runners = {"fast": clock.runner("a", 0.25), "slow": clock.runner("b", 1.0)}
+    found = in_turns(runners, calls=9, rounds=2, turn=0.5)
+    assert [len(times.calls) for times in found.values()] == [18, 9]
+
+
+def test_a_turn_may_be_taken_in_another_way(clock: Clock) -> None:
+    def take(name: str, seconds: float) -> Turn:
+        clock.called.append(f"{name} for {seconds}")
+        return Turn((1.0, 1.0, 1.0), 2.0)
+
+    found = in_turns({"a": "first"}, rounds=2, turn=0.5, take=take)
+    assert clock.called == ["-", "first for 0.0", "first for 0.5"] * 2
+    assert found["a"].rates == [1.5, 1.5]  # three calls in two seconds: some at once
+
+
 def test_without_pause_calls_follow_each_other(clock: Clock) -> None:
     runners = {"a": clock.runner("a", 1.0), "b": clock.runner("b", 2.0)}
     in_turns(runners, rounds=3, turn=0, pause=0, alternate=False)
@@ -78,5 +97,6 @@ def test_figures_are_medians_and_ratios_are_of_rounds() -> None:
     other = Times(((2.0,), (40.0, 40.0, 0.5), (6.0,)))
     assert own.medians == [1.0, 10.0, 2.0]
     assert (own.median, other.median) == (2.0, 6.0)
-    assert other.over(own) == 3.0  # of 2, 4 and 3
+    assert other.ratios(own) == [2.0, 4.0, 3.0]
+    assert other.over(own) == 3.0
     assert own.calls == [1.0, 1.0, 9.0, 10.0, 2.0, 2.0]

@@ -23,12 +23,14 @@ def make_inputs(
     arrays: Mapping[str, np.ndarray] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
 ) -> dict[str, np.ndarray]:
     """An array for every input: the one given, else a random one; none for those left out that
     have a default.
 
     `shapes` gives dims of random ones. Symbols take the value that arrays and shapes given imply,
-    else 1. Random floats are normal; integers are 0 or 1, which any table of tokens has.
+    else that in `sizes`, else 1. Random floats are normal; integers are 0 or 1, which any table of
+    tokens has.
     Raises InputError when something given does not fit the graph's inputs.
     """
     arrays, shapes = dict(arrays or {}), dict(shapes or {})
@@ -57,7 +59,7 @@ def make_inputs(
             continue
         free = dict.fromkeys((s for dim in value.shape for s in symbols(dim)), 1)
         shape = given.get(value.name) or tuple(
-            evaluate(dim, {**free, **bindings}) for dim in value.shape
+            evaluate(dim, {**free, **(sizes or {}), **bindings}) for dim in value.shape
         )
         kind = TensorType(value.dtype, shape)
         if not isinstance(kind.size, int) or kind.size > RANDOM_LIMIT:
@@ -77,3 +79,17 @@ def load_array(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} holds several arrays; a .npy file of one would fit")
     return array
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """max|a - b| / max|b|; infinite where shapes, or the places of NaN and Inf, differ."""
+    if a.shape != b.shape:
+        return float("inf")
+    wide = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
+    x, y = a.astype(wide), b.astype(wide)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return float("inf")
+    error = float(np.max(np.abs(x[finite] - y[finite]), initial=0.0))
+    scale = float(np.max(np.abs(y[finite]), initial=0.0))
+    return error / scale if scale else error

@@ -2,139 +2,206 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ir.diagnostics import InputError
 from ir.graph import Graph
-from ir.units import align
-from ir.units import seconds as readable
-from layercc.timing import TURN_SECONDS, in_turns
 from layercc.tools.arrays import make_inputs
+from layercc.tools.bench.batches import at_batch, batch_axes
+from layercc.tools.bench.figures import Estimate, Point, Timing
+from layercc.tools.bench.machine import digest, machine, versions
+from layercc.tools.bench.measure import OWN, Effort, Loaded, load, measure, reason
+from layercc.tools.bench.processes import in_processes
+from layercc.tools.bench.results import Benchmark
 from layercc.tools.peers import PEERS, Runner, installed_peers
 
-__all__ = ["PEERS", "Benchmark", "Timing", "benchmark", "installed_peers"]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One runtime's figures. Times are seconds a call.
-
-    `ratio`: over layercc's in the same rounds. `difference`: the largest, over the outputs, of
-    max|a - b| / max|b| with layercc's output a and this runtime's b.
-    """
-
-    runtime: str
-    median: float
-    best: float
-    p90: float
-    calls: int
-    ratio: float
-    difference: float
-
-
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """The result of `benchmark`; `str` of it is a table."""
-
-    graph: str
-    threads: int
-    inputs: dict[str, tuple[int, ...]]
-    timings: list[Timing]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON data; seconds."""
-        return {
-            "graph": self.graph,
-            "threads": self.threads,
-            "inputs": {name: list(shape) for name, shape in self.inputs.items()},
-            "timings": [asdict(timing) for timing in self.timings],
-        }
-
-    def __str__(self) -> str:
-        rows = [["runtime", "median", "best", "90 %", "calls", "time ratio", "difference"]]
-        for timing in self.timings:
-            times = (readable(t) for t in (timing.median, timing.best, timing.p90))
-            own = timing is self.timings[0]
-            compared = ["", ""] if own else [f"{timing.ratio:.2f}", f"{timing.difference:.1e}"]
-            rows.append([timing.runtime, *times, str(timing.calls), *compared])
-        lines = align(rows, right=range(1, 7))
-        plural = "s" * (self.threads != 1)
-        title = f"{self.graph}, {self.threads} thread{plural}"
-        return "\n".join([title, "", lines[0], "─" * max(map(len, lines)), *lines[1:]])
+__all__ = ["PEERS", "Benchmark", "Estimate", "Timing", "benchmark", "installed_peers"]
 
 
 def benchmark(
     fn: Any,
     *inputs: Any,
-    against: Sequence[str] = (),
+    against: Sequence[str] | Mapping[str, Callable[[], Any]] = (),
     seconds: float = 2.0,
+    iterations: int = 0,
+    warm_up: int | None = None,
+    streams: int = 1,
+    batch: Sequence[int] = (),
+    model: str | bytes | None = None,
+    probe: bool = True,
+    processes: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Benchmark:
     """Times a compiled model on the given inputs, in turns with the runtimes named in `against`.
 
     `inputs`: arrays by position, or one mapping of arrays by name. `seconds` is spent on each
-    runtime, in rounds in which all take turns (`layercc.timing`). The others get the same model as
-    ONNX, the same arrays and as many threads, and compute in f32.
-    Raises ValueError for an unknown runtime, ImportError for one not installed, InputError for
-    inputs that do not fit.
+    runtime, in rounds in which all take turns (`layercc.timing`), and more until each has been
+    called `iterations` times. Before that, each is called until its times are steady, or `warm_up`
+    times. Of `streams` callers at once each uses as many threads as the model is compiled for. With
+    `batch`, sizes of the batch dim, each of them is measured, on the samples of the inputs, taken
+    in turn. With `probe` layercc is measured against itself too: what differs by less is no
+    difference. With `processes`, each is also started in a process of its own, for the peak of its
+    memory and the time to its first result.
+
+    The others get the same model as ONNX, the same arrays and as many threads, and compute in f32:
+    `model` if given, the bytes or the path of an ONNX file, else the graph exported. `against` may
+    also map names to functions that run the model once on the same inputs (for one batch size), and
+    return its outputs as arrays. One that cannot run the model is in `Point.failures`.
+
+    Raises ValueError for an unknown runtime or a number out of range, ImportError for a runtime not
+    installed, InputError for inputs that do not fit.
     """
-    unknown = [name for name in against if name not in PEERS]
-    if unknown:
-        raise ValueError(f"unknown runtime {unknown[0]!r}; there are {', '.join(PEERS)}")
+    effort = Effort(seconds, iterations, warm_up, probe)
+    _check(against, batch, streams, effort)
     if not isinstance(getattr(fn, "graph", None), Graph):
         raise TypeError(f"fn: a compiled model would fit; a {type(fn).__name__} was given")
     arrays = _by_name(fn, inputs)
+    axes = batch_axes(fn.graph) if batch else {}
+    peers = _Peers(fn, against, model, streams)
+    points = []
+    sizes: Sequence[int | None] = batch or [None]
+    for size in sizes:
+        given = arrays if size is None else at_batch(arrays, axes, size)
+        said = progress if size is None else _prefixed(progress, f"batch {size}: ")
+        point = _point(fn, given, peers, effort, size, said)
+        points.append(peers.with_processes(point, given, said) if processes else point)
+    options = getattr(fn, "options", None)
+    return Benchmark(
+        fn.graph.name,
+        digest(fn.graph),
+        fn.threads,
+        streams,
+        getattr(options, "precision", "highest"),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        machine(options),
+        versions(),
+        points,
+    )
+
+
+class _Peers:
+    """The runtimes asked for, and the model that they are given."""
+
+    def __init__(self, fn: Any, against: Any, model: str | bytes | None, streams: int) -> None:
+        self.threads, self.streams = fn.threads, streams
+        self._against = against
+        self._graph = fn.graph
+        self._model = model
+
+    def loaders(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Callable[[], Loaded]]:
+        """Name → what loads it."""
+        if isinstance(self._against, Mapping):
+            return {
+                name: partial(load, partial(self._own_runners, run), "")
+                for name, run in self._against.items()
+            }
+        return {name: partial(self._load, name, arrays) for name in self._against}
+
+    def _load(self, name: str, arrays: Mapping[str, np.ndarray]) -> Loaded:
+        peer, model = PEERS[name], self._onnx()
+        return load(lambda: peer.load(model, arrays, self.threads, self.streams), peer.version)
+
+    def _onnx(self) -> bytes | str:
+        """The bytes or the path of the model that all get."""
+        if self._model is None:
+            from layercc.frontends.onnx import to_onnx
+            from layercc.passes.channels_first import channels_first
+
+            # channels first, as ONNX has it: no runtime pays for Transposes between layers
+            self._model = to_onnx(channels_first.run(self._graph)).SerializeToString()
+        return self._model
+
+    def with_processes(
+        self, point: Point, arrays: Mapping[str, np.ndarray], progress: Callable[[str], None]
+    ) -> Point:
+        """The point with what each runtime takes in a process of its own; one that fails there has
+        none, and a warning says why."""
+        timings, warnings = [], list(point.warnings)
+        with tempfile.TemporaryDirectory() as folder:
+            model, inputs = self._onnx(), Path(folder) / "inputs.npz"
+            np.savez(inputs, **arrays)  # type: ignore[arg-type]
+            if isinstance(model, bytes):
+                path = Path(folder) / "model.onnx"
+                path.write_bytes(model)
+            else:
+                path = Path(model)
+            for timing in point.timings:
+                found = None
+                if timing.runtime == OWN or timing.runtime in PEERS:
+                    progress(f"starting {timing.runtime} in a process of its own")
+                    try:
+                        found = in_processes(timing.runtime, path, inputs, self.threads)
+                    except RuntimeError as error:
+                        warnings.append(f"no process of {timing.runtime}: {error}")
+                timings.append(replace(timing, processes=found))
+        return replace(point, timings=timings, warnings=warnings)
+
+    def _own_runners(self, run: Callable[[], Any]) -> list[Runner]:
+        def once() -> list[np.ndarray]:
+            made = run()
+            return [
+                np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else [made])
+            ]
+
+        return [once] * self.streams
+
+
+def _point(
+    fn: Any,
+    arrays: dict[str, np.ndarray],
+    peers: _Peers,
+    effort: Effort,
+    batch: int | None,
+    progress: Callable[[str], None],
+) -> Point:
+    """Loads all runtimes for these inputs and measures them."""
     names = fn.graph.output_names
 
     def own() -> list[np.ndarray]:
         made = fn.run(arrays)
         return [made[name] for name in names]
 
-    runners: dict[str, Runner] = {"layercc": own}
-    if against:
-        from layercc.frontends.onnx import to_onnx
-        from layercc.passes.channels_first import channels_first
+    ready = {OWN: load(lambda: [own] * peers.streams, versions()["layercc"])}
+    failures: dict[str, str] = {}
+    for name, loader in peers.loaders(arrays).items():
+        progress(f"loading {name}")
+        try:
+            ready[name] = loader()
+        except Exception as error:  # another runtime may raise anything; it is told in its row
+            failures[name] = reason(error)
+    return measure(ready, failures, effort, arrays, batch, progress)
 
-        # channels first, as ONNX has it: no runtime pays for Transposes between layers
-        model = to_onnx(channels_first.run(fn.graph)).SerializeToString()
+
+def _prefixed(progress: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+    return lambda text: progress(prefix + text)
+
+
+def _check(against: Any, batch: Sequence[int], streams: int, effort: Effort) -> None:
+    if not isinstance(against, Mapping):
+        unknown = [name for name in against if name not in PEERS]
+        if unknown:
+            raise ValueError(f"unknown runtime {unknown[0]!r}; there are {', '.join(PEERS)}")
         for name in against:
-            runners[name] = PEERS[name](model, arrays, fn.threads)
-    reference = own()
-    differences = {
-        name: max(map(difference, reference, run()), default=0.0) for name, run in runners.items()
-    }
-    measured = in_turns(runners, seconds, turn=min(TURN_SECONDS, seconds))
-    timings = [
-        Timing(
-            name,
-            times.median,
-            min(times.calls),
-            float(np.quantile(times.calls, 0.9)),
-            len(times.calls),
-            times.over(measured["layercc"]),
-            differences[name],
-        )
-        for name, times in measured.items()
-    ]
-    shapes = {name: array.shape for name, array in arrays.items()}
-    return Benchmark(fn.graph.name, fn.threads, shapes, timings)
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """max|a - b| / max|b|; infinite where shapes, or the places of NaN and Inf, differ."""
-    if a.shape != b.shape:
-        return float("inf")
-    wide = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
-    x, y = a.astype(wide), b.astype(wide)
-    finite = np.isfinite(x) & np.isfinite(y)
-    if not np.array_equal(x[~finite], y[~finite], equal_nan=True):
-        return float("inf")
-    error = float(np.max(np.abs(x[finite] - y[finite]), initial=0.0))
-    scale = float(np.max(np.abs(y[finite]), initial=0.0))
-    return error / scale if scale else error
+            if not PEERS[name].is_installed:
+                raise ImportError(f"{name} needs the package {PEERS[name].package!r}")
+    elif OWN in against:
+        raise ValueError(f"against: any name but {OWN!r} would fit")
+    for what, value, least in (
+        ("streams", streams, 1),
+        ("iterations", effort.iterations, 0),
+        ("warm_up", effort.warm_up or 0, 0),
+        *(("batch", size, 1) for size in batch),
+    ):
+        if value < least:
+            raise ValueError(f"{what} must be at least {least}, not {value}")
 
 
 def _as_array(name: str, given: Any) -> np.ndarray:

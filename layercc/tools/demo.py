@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from ir.units import seconds as readable
+from layercc.tools.bench.table import table
 from layercc.tools.benchmark import Benchmark, benchmark, installed_peers
 
 PIXEL_MAX = 16
@@ -58,7 +59,7 @@ def run(console: Console, as_json: bool = False) -> None:
     right = int((predictions == labels).sum())
     console.print(f"\n{right} of {len(labels)} held-out images read correctly\n")
     console.print(_sentence(timing), soft_wrap=True)
-    console.print(str(timing), highlight=False)
+    console.print(table(timing, console.width), highlight=False, soft_wrap=True)
 
 
 def _models() -> Any:
@@ -76,9 +77,9 @@ def _as_data(predictions: np.ndarray, labels: np.ndarray, timing: Benchmark) -> 
 
 def _sentence(timing: Benchmark) -> str:
     own, *others = timing.timings
-    text = f"One image takes {readable(own.median)}"
+    text = f"One image takes {readable(own.median.value)}"
     for other in others:
-        text += f", with {other.runtime} {readable(other.median)}"
+        text += f", with {other.runtime} {readable(other.median.value)}"
         text += f" (outputs differ by {other.difference:.0e} at most)"
     return text + "."
 

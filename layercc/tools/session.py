@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from layercc.options import Precision
+from layercc.tools.bench.batches import at_batch, batch_axes, batch_symbol, with_batch
 from layercc.tools.options import dims, load_model, named
 
 
@@ -32,8 +33,12 @@ def compile_file(
     precision: str,
     threads: int | None,
     show_progress: bool,
+    batch: int | None = None,
 ) -> Session:
     """Loads and compiles a model file and plans it for the inputs asked for on the command line.
+
+    With `batch`, inputs have so many samples, and a fixed batch dim becomes a symbol
+    (`layercc.tools.bench.batches`).
 
     Raises LayerccError as compiling does, UsageError for options that do not fit.
     """
@@ -42,9 +47,9 @@ def compile_file(
     console = Console(stderr=True, quiet=not show_progress)
     with console.status(f"loading {path.name}") as status:
         start = time.perf_counter()
-        graph = load_model(path)
+        graph = load_model(path) if batch is None else with_batch(load_model(path))
         loaded = time.perf_counter()
-        arrays = _inputs(graph, inputs, seed)
+        arrays = _inputs(graph, inputs, seed, batch)
         status.update(f"compiling {graph.name}: {len(graph.nodes)} nodes")
         compiling = time.perf_counter()
         from layercc.compiler import compile
@@ -77,8 +82,17 @@ def given_arrays(
     return arrays, shapes
 
 
-def _inputs(graph: Any, options: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+def _inputs(
+    graph: Any, options: Sequence[str], seed: int, batch: int | None
+) -> dict[str, np.ndarray]:
     from layercc.tools.arrays import make_inputs
 
     arrays, shapes = given_arrays(options)
-    return make_inputs(graph, arrays, shapes, seed)
+    if batch is None:
+        return make_inputs(graph, arrays, shapes, seed)
+    axes = batch_axes(graph)
+    for name in shapes.keys() & axes.keys():
+        shape, axis = shapes[name], axes[name]
+        shapes[name] = (*shape[:axis], batch, *shape[axis + 1 :])
+    sizes = {str(batch_symbol(graph)): batch}
+    return make_inputs(graph, at_batch(arrays, axes, batch), shapes, seed, sizes)

@@ -297,15 +297,67 @@ def test_pickled_input_is_refused(reference: None, model: str, tmp_path: Path) -
     assert "cannot read" in result.stderr
 
 
+BENCH = ("--against", "none", "--seconds", "0.005")
+
+
 def test_bench_alone(reference: None, model: str) -> None:
-    arguments = ["bench", model, "--against", "none", "--seconds", "0.005"]
-    result = invoke(*arguments)
+    result = invoke("bench", model, *BENCH)
     assert result.exit_code == 0, result.output
     assert "tiny, 1 thread" in result.output
-    data = json.loads(invoke(*arguments, "--threads", "2", "--json").output)
+    data = json.loads(invoke("bench", model, *BENCH, "--threads", "2", "--json").output)
     assert data["threads"] == 2
-    assert [timing["runtime"] for timing in data["timings"]] == ["layercc"]
-    assert data["timings"][0]["median"] > 0
+    (point,) = data["points"]
+    assert [timing["runtime"] for timing in point["timings"]] == ["layercc"]
+    assert point["timings"][0]["median"]["value"] > 0
+
+
+def test_bench_over_batches_and_against_a_file(reference: None, model: str, tmp_path: Path) -> None:
+    file = str(tmp_path / "old.json")
+    sweep = ("bench", model, *BENCH, "--batch", "1,3")
+    first = invoke(*sweep, "--save", file, "--iterations", "20", "--warmup", "2")
+    assert first.exit_code == 0, first.output
+    data = json.loads(Path(file).read_text())
+    assert [point["inputs"]["x"] for point in data["points"]] == ["float32[1, 4]", "float32[3, 4]"]
+    assert all(p["timings"][0]["warm_up"]["made"] == 2 for p in data["points"])
+    assert all(p["timings"][0]["calls"] >= 20 for p in data["points"])
+    again = invoke(*sweep, "--against-file", file)
+    assert again.exit_code == 0, again.output
+    assert "new/old" in again.output and "against the run of" in again.output
+    found = json.loads(invoke(*sweep, "--against-file", file, "--json", "--no-probe").output)
+    assert [change["batch"] for change in found["against"]["changes"]] == [1, 3]
+    other = invoke("bench", model, *BENCH, "--batch", "2", "--against-file", file)
+    assert other.exit_code == 2 and "nothing in common to compare" in other.stderr
+
+
+def test_bench_in_streams(reference: None, model: str) -> None:
+    data = json.loads(invoke("bench", model, *BENCH, "--streams", "2", "--json").output)
+    assert (data["streams"], data["threads"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--against", "abacus"], "unknown runtime abacus; there are onnxruntime"),
+        (["--batch", "1,x"], "'1,x': a list of sizes such as 1,2,4 would fit"),
+        (["--batch", "0"], "a list of sizes"),
+        (["--plot", "a.gif"], "a name that ends in .svg, .png, .pdf, .html would fit"),
+        (["--against-file", __file__], "cannot read"),
+        (["--input", "x=3,5", "--batch", "2"], "does not fit"),
+    ],
+)
+def test_bench_refuses(options: list[str], said: str, reference: None, model: str) -> None:
+    result = invoke("bench", model, *BENCH, *options)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_bench_names_the_package_that_is_missing(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = invoke("bench", model, "--against", "inductor", "--against", "openvino")
+    assert result.exit_code == 2
+    assert "inductor, openvino: not installed; pip install torch openvino" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -42,4 +42,4 @@ def test_the_demo_as_json() -> None:
     data = json.loads(output.getvalue())
     assert data["accuracy"] >= 0.95
     assert len(data["predictions"]) == len(data["labels"]) == 20
-    assert data["benchmark"]["timings"][0]["median"] > 0
+    assert data["benchmark"]["points"][0]["timings"][0]["median"]["value"] > 0

@@ -1,6 +1,6 @@
 """One runtime in a process of its own: time from a model file to the first result, peak memory.
 
-    python -m benchmarks.worker RUNTIME MODEL.onnx INPUTS.npz THREADS
+    python -m layercc.tools.bench.worker RUNTIME MODEL.onnx INPUTS.npz THREADS
 
 prints JSON. Memory is the high-water mark of the process' resident set (`VmHWM`, which unlike
 getrusage's `ru_maxrss` does not inherit the parent's).
@@ -26,13 +26,13 @@ def load(
 ) -> Callable[[], Any]:
     """A function that runs the model once."""
     if runtime == "layercc":
-        import layercc
+        from layercc.compiler import compile
 
-        fn = layercc.compile(model, threads=threads)
+        fn = compile(model, threads=threads)
         return lambda: fn.run(inputs)
     from layercc.tools.peers import PEERS
 
-    return PEERS[runtime](model, inputs, threads)
+    return PEERS[runtime].runner(model, inputs, threads)
 
 
 def memory(key: str) -> int:
@@ -48,12 +48,14 @@ def import_runtime(runtime: str) -> None:
         import layercc.compiler
         import layercc.frontends.onnx.importer  # noqa: F401
     else:
-        __import__(runtime)
+        from layercc.tools.peers import PEERS
+
+        __import__(PEERS[runtime].package)
 
 
 def main() -> None:
     runtime, model, inputs, threads = sys.argv[1:]
-    arrays = dict(np.load(inputs))
+    arrays = dict(np.load(inputs, allow_pickle=False))
     import_runtime(runtime)
     before = memory("VmRSS")
     start = time.perf_counter()

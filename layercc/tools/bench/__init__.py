@@ -1,0 +1,1 @@
+"""What `layercc bench` and `lc.benchmark` are made of."""
