@@ -8,9 +8,12 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
+from layercc.tools import docs
+from layercc.tools.bench.results import Benchmark
 from layercc.tools.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +56,52 @@ def test_commands(tour, monkeypatch):
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 0, f"layercc {' '.join(command)}: {result.output}"
     assert (folder / "results" / "dense.npy").exists()
+
+
+PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
+#: A fenced block without a language, with a rule in it: what a command printed.
+TABLE = re.compile(r"^```\n((?:(?!```).*\n)*?.*─{9}.*\n(?:(?!```).*\n)*)```$", re.MULTILINE)
+
+
+def sections(page: str) -> list[str]:
+    return re.split(r"^## ", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("section", sections("README.md"), ids=lambda text: text.split("\n")[0])
+def test_pictures_and_tables_stand_by_the_command_that_makes_them(section):
+    """A picture's command names its file; all options of commands that are shown exist."""
+    commands = [
+        shlex.split(line)
+        for language, block in BLOCK.findall(section)
+        if language == "sh"
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith("layercc ")
+    ]
+    for _, name, *arguments in commands:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None, f"layercc {name}"
+        command.make_parser(click.Context(command)).parse_args(list(arguments))
+    for path in PICTURE.findall(section):
+        assert (ROOT / path).is_file(), f"{path} is not there"
+        assert any(path in command for command in commands), f"no command shown makes {path}"
+    if TABLE.search(section) or re.search(r"^\|[ :|-]+\|$", section, re.MULTILINE):
+        assert commands, f"no command is shown that prints the table in: {section[:60]}"
+
+
+@pytest.mark.parametrize("page", docs.PRINTED, ids=lambda page: page.name)
+def test_tables_are_what_bench_printed(page):
+    written = page.read_text(encoding="utf-8")
+    assert written == docs.with_printed(page), f"{page.name} is out of date; run: {docs.COMMAND}"
+    assert len(TABLE.findall(written)) == 1
+
+
+def test_the_picture_is_of_the_same_figures():
+    """Its text is text: names and titles are those that these figures give. (Places are not
+    compared: they are matplotlib's.)"""
+    result = Benchmark.load(docs.FIGURES)
+    picture = docs.FIGURES.with_suffix(".svg").read_text(encoding="utf-8")
+    names = [result.graph, *(timing.runtime for timing in result.timings), "samples a second"]
+    assert all(name in picture for name in names)
 
 
 NAMED = re.compile(r"`((?:ir|layercc|tests|benchmarks|docs|examples)/[\w./*]+)`")

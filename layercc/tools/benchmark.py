@@ -15,10 +15,11 @@ import numpy as np
 from ir.diagnostics import InputError
 from ir.graph import Graph
 from layercc.tools.arrays import make_inputs
-from layercc.tools.bench.batches import at_batch, batch_axes
+from layercc.tools.bench.batches import at_batch, batch_axes, samples
 from layercc.tools.bench.figures import Estimate, Point, Timing
 from layercc.tools.bench.machine import digest, machine, versions
 from layercc.tools.bench.measure import OWN, Effort, Loaded, load, measure, reason
+from layercc.tools.bench.noise import Caution
 from layercc.tools.bench.processes import in_processes
 from layercc.tools.bench.results import Benchmark
 from layercc.tools.peers import PEERS, Runner, installed_peers
@@ -66,17 +67,18 @@ def benchmark(
     arrays = _by_name(fn, inputs)
     axes = batch_axes(fn.graph) if batch else {}
     peers = _Peers(fn, against, model, streams)
+    known = digest(fn.graph)
     points = []
-    sizes: Sequence[int | None] = batch or [None]
-    for size in sizes:
-        given = arrays if size is None else at_batch(arrays, axes, size)
-        said = progress if size is None else _prefixed(progress, f"batch {size}: ")
-        point = _point(fn, given, peers, effort, size, said)
-        points.append(peers.with_processes(point, given, said) if processes else point)
+    given: list[tuple[int | None, dict[str, np.ndarray]]]
+    given = [(size, at_batch(arrays, axes, size)) for size in batch]
+    for size, held in given or [(samples(fn.graph, arrays), arrays)]:
+        said = _prefixed(progress, f"batch {size}: ") if batch else progress
+        point = _point(fn, held, peers, effort, size, said)
+        points.append(peers.with_processes(point, held, said) if processes else point)
     options = getattr(fn, "options", None)
     return Benchmark(
         fn.graph.name,
-        digest(fn.graph),
+        known,
         fn.threads,
         streams,
         getattr(options, "precision", "highest"),
@@ -123,8 +125,8 @@ class _Peers:
         self, point: Point, arrays: Mapping[str, np.ndarray], progress: Callable[[str], None]
     ) -> Point:
         """The point with what each runtime takes in a process of its own; one that fails there has
-        none, and a warning says why."""
-        timings, warnings = [], list(point.warnings)
+        none, and a caution says why."""
+        timings, cautions = [], list(point.cautions)
         with tempfile.TemporaryDirectory() as folder:
             model, inputs = self._onnx(), Path(folder) / "inputs.npz"
             np.savez(inputs, **arrays)  # type: ignore[arg-type]
@@ -140,9 +142,9 @@ class _Peers:
                     try:
                         found = in_processes(timing.runtime, path, inputs, self.threads)
                     except RuntimeError as error:
-                        warnings.append(f"no process of {timing.runtime}: {error}")
+                        cautions.append(Caution("no figures of a process of its own", str(error)))
                 timings.append(replace(timing, processes=found))
-        return replace(point, timings=timings, warnings=warnings)
+        return replace(point, timings=timings, cautions=cautions)
 
     def _own_runners(self, run: Callable[[], Any]) -> list[Runner]:
         def once() -> list[np.ndarray]:

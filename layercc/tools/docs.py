@@ -1,6 +1,8 @@
 """Writes the reference tables `docs/ops.md` and `docs/layers.md`: `python -m layercc.tools.docs`.
 
 The tables are made from the registries and the docstrings; a test compares them with the files.
+What `layercc bench` printed, in `docs/bench.md` and the README, is put there from the figures that
+it saved, and the picture of them is drawn again.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from types import ModuleType
 from typing import Any
 
 from ir.registry import Attr, Op, all_ops, find_op
+from layercc.tools.bench.figures import Figures
+from layercc.tools.bench.results import Benchmark
+from layercc.tools.bench.table import summary, table
 from layercc.tools.left_to_numpy import LEFT_TO_NUMPY, Left
 
 COMMAND = "python -m layercc.tools.docs"
 FOLDER = Path(__file__).parents[2] / "docs"
+FIGURES = FOLDER / "pictures/resnet18.json"
+_PRINTED = re.compile(r"(^<!-- printed: .* -->\n```\n).*?^```\n", re.MULTILINE | re.DOTALL)
 
 
 def main() -> None:
@@ -30,6 +37,20 @@ def main() -> None:
     for name, make in PAGES.items():
         (folder / name).write_text(make(), encoding="utf-8")
         print(folder / name)
+    if folder == FOLDER:
+        for page in PRINTED:
+            page.write_text(with_printed(page), encoding="utf-8")
+            print(page)
+        Benchmark.load(FIGURES).plot(FIGURES.with_suffix(".svg"))
+
+
+def with_printed(page: Path) -> str:
+    """A page with the block behind its marker `<!-- printed: ... -->` as the figures have it."""
+    made = "\n".join(PRINTED[page](Benchmark.load(FIGURES)))
+    text = page.read_text(encoding="utf-8")
+    found, count = _PRINTED.subn(lambda match: f"{match[1]}{made}\n```\n", text)
+    assert count == 1, f"{page} has {count} markers"
+    return found
 
 
 def ops_page() -> str:
@@ -108,6 +129,11 @@ def layers_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {"ops.md": ops_page, "layers.md": layers_page}
+#: Pages that show what `layercc bench` printed, and how many lines of it.
+PRINTED: dict[Path, Callable[[Figures], list[str]]] = {
+    FOLDER.parent / "README.md": summary,
+    FOLDER / "bench.md": lambda figures: table(figures).splitlines(),
+}
 
 
 def decomposed_ops() -> set[str]:

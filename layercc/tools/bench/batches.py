@@ -53,6 +53,15 @@ def batch_axes(graph: Graph) -> dict[str, int]:
     return axes
 
 
+def samples(graph: Graph, arrays: Mapping[str, np.ndarray]) -> int | None:
+    """How many samples the arrays hold; None where no dim is known to count them."""
+    batch = batch_symbol(graph)
+    for value in graph.inputs:
+        if batch is not None and batch in value.shape and value.name in arrays:
+            return arrays[value.name].shape[value.shape.index(batch)]
+    return None
+
+
 def with_batch(graph: Graph) -> Graph:
     """The graph with a symbol for the leading dim of its inputs, where that is one fixed size.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from layercc.tools.bench.noise import Noise
+from layercc.tools.bench.noise import Caution, Noise
 from layercc.tools.bench.warmup import WarmUp
 
 #: The quantiles that are told, beside the median.
@@ -36,7 +36,7 @@ class Timing:
     """One runtime's figures. Times are seconds a call, rates are those of all streams together.
 
     `median`: of the rounds' medians (`rounds`), `rate`: of calls a second. `curve`: the quantiles
-    0, 1/200, ..., 1 of all calls. `ratio`: the median over layercc's, round by round (of several
+    0, 1/100, ..., 1 of all calls. `ratio`: the median over layercc's, round by round (of several
     streams: layercc's rate over its own); `verdict`: whether that is a difference. `difference`:
     the largest, over the outputs, of max|a - b| / max|b| with layercc's output a and this runtime's
     b. `spinning`: seconds of processor time that its threads use up in the 20 ms behind a call.
@@ -78,7 +78,7 @@ class Point:
     failures: dict[str, str]
     resolution: float | None
     noise: Noise
-    warnings: list[str]
+    cautions: list[Caution]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from layercc.statistics import Interval, calls_needed, interval
 from layercc.timing import PAUSE_SECONDS, TURN_SECONDS, Times, in_turns
 from layercc.tools.arrays import difference
 from layercc.tools.bench.figures import QUANTILES, Estimate, Point, Quantile, Timing
-from layercc.tools.bench.noise import Noise, Watch, spinning
+from layercc.tools.bench.noise import Caution, Watch, spinning
 from layercc.tools.bench.streams import Streams
 from layercc.tools.bench.warmup import WarmUp, warm_up
 from layercc.tools.peers import Runner
@@ -23,7 +23,7 @@ OWN = "layercc"
 _AGAIN = "layercc again"
 #: Turns of several streams: many calls of each, since the last ones run with fewer beside them.
 _STREAMS_TURN = 0.5
-_CURVE = np.linspace(0.0, 1.0, 201)
+_CURVE = np.linspace(0.0, 1.0, 101)
 #: Share of a pause for which threads may be at work before that is called spinning.
 _SPINNING = 0.25
 
@@ -130,8 +130,8 @@ def measure(
         for name in warm
     ]
     shapes = {name: f"{array.dtype}{list(array.shape)}" for name, array in inputs.items()}
-    warnings = _warnings(timings, noise, resolution)
-    return Point(shapes, batch, timings, failures, resolution, noise, warnings)
+    cautions = noise.cautions() + _cautions(timings, resolution)
+    return Point(shapes, batch, timings, failures, resolution, noise, cautions)
 
 
 def verdict(ratio: Interval | Estimate, resolution: float | None) -> str:
@@ -183,35 +183,37 @@ def _timing(
         load=loaded.seconds,
         first=warm.first,
         spinning=warm.spinning,
-        rounds=times.medians,
-        curve=[float(value) for value in np.quantile(calls, _CURVE)],
+        rounds=_short(times.medians),
+        curve=_short(np.quantile(calls, _CURVE)),
     )
 
 
-def _warnings(timings: list[Timing], noise: Noise, resolution: float | None) -> list[str]:
-    """What a reader of the figures must know."""
-    found = noise.warnings()
+def _short(seconds: Iterable[float]) -> list[float]:
+    """Six digits are more than a clock has; files are smaller for it."""
+    return [float(f"{value:.6g}") for value in seconds]
+
+
+def _cautions(timings: list[Timing], resolution: float | None) -> list[Caution]:
+    """What the times themselves tell of how far they are to be trusted."""
+    found = []
     if resolution is not None and resolution > 0.05:
-        found.append(f"layercc differed from itself by {resolution:.0%}: the machine is not quiet")
+        found.append(Caution("layercc differed from itself", f"{resolution:.0%}"))
     for timing in timings:
         if timing.warm_up.calls is None:
-            found.append(
-                f"{timing.runtime}: not known to be steady after {timing.warm_up.made} calls in "
-                f"{timing.warm_up.seconds:.1f} s of warm-up"
-            )
+            after = f"{timing.runtime} after {timing.warm_up.made} calls"
+            found.append(Caution("not known to be steady behind the warm-up", after))
         half = len(timing.rounds) // 2
         first, last = interval(timing.rounds[:half]), interval(timing.rounds[-half:])
         if min(first.confidence, last.confidence) > 0.95 and (
             first.high < last.low or last.high < first.low
         ):
             drift = np.median(timing.rounds[-half:]) / np.median(timing.rounds[:half]) - 1
-            found.append(f"{timing.runtime}: times drifted by {drift:+.0%} while it was measured")
+            value = f"{timing.runtime} {drift:+.0%}"
+            found.append(Caution("times drifted in the course of measuring", value))
         if timing.spinning > _SPINNING * PAUSE_SECONDS:
-            found.append(
-                f"{timing.runtime}: its threads spin on behind a call ({1e3 * timing.spinning:.0f} "
-                f"ms of processor time in {1e3 * PAUSE_SECONDS:.0f} ms), which slows whoever is "
-                "next, if there is no pause"
-            )
+            value = f"{timing.runtime} {1e3 * timing.spinning:.0f} ms"
+            what = f"threads use up processors in the {1e3 * PAUSE_SECONDS:.0f} ms behind a call"
+            found.append(Caution(f"{what}, which slows whoever is next", value))
     return found
 
 

@@ -16,6 +16,17 @@ _IDLE, _STEAL = (3, 4), 7
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """What a reader of figures must know: what was seen, and of whom or how much."""
+
+    what: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
 class Noise:
     """Over the measuring. None: this system does not tell.
 
@@ -35,19 +46,22 @@ class Noise:
     switches: float | None
     clock: list[float] | None
 
-    def warnings(self) -> list[str]:
-        """In words, what may have disturbed the figures."""
+    def cautions(self) -> list[Caution]:
+        """What may have disturbed the figures."""
         found = []
         if self.background is not None and self.background > 0.1:
-            found.append(
-                f"other programs kept {self.background:.1f} of {self.processors} processors busy"
-            )
+            busy = f"{self.background:.1f} of {self.processors}"
+            found.append(Caution("other programs kept processors busy", busy))
         if self.stolen is not None and self.stolen > 0.01:
-            found.append(f"the host took {self.stolen:.0%} of the processors' time away (steal)")
+            found.append(
+                Caution("the host took processors' time away (steal)", f"{self.stolen:.0%}")
+            )
         if self.throttled:
-            found.append(f"the cgroup's quota held threads back for {self.throttled:.2f} s")
+            held = f"for {self.throttled:.2f} s"
+            found.append(Caution("the cgroup's quota held threads back", held))
         if self.clock and abs(self.clock[1] / self.clock[0] - 1) > 0.05:
-            found.append(f"the clock went from {self.clock[0]:.0f} to {self.clock[1]:.0f} MHz")
+            change = f"from {self.clock[0]:.0f} to {self.clock[1]:.0f} MHz"
+            found.append(Caution("the clock changed", change))
         return found
 
 

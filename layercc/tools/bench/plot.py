@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ir.diagnostics import InputError
-from layercc.tools.bench.figures import Figures, Timing
+from layercc.tools.bench.figures import QUANTILES, Figures, Timing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ def _figure(result: Figures) -> Figure:
         left, right = figure.subplots(1, 2)
         _over_batches(result, left, right, styles)
     else:
-        left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+        left, right = figure.subplots(1, 2, width_ratios=[4, 3])
         _distribution(result.timings, left, styles)
         _quantiles(result.timings, right, styles)
     handles, labels = left.get_legend_handles_labels()
@@ -114,12 +114,13 @@ def _figure(result: Figures) -> Figure:
     about = f"{result.threads} thread{plural}"
     if result.streams > 1:
         about += f" in each of {result.streams} streams"
-    machine = f"{result.machine.get('processor', '')}, {result.machine.get('instruction set', '')}"
+    told = (result.machine.get(key, "") for key in ("processor", "instruction set"))
+    machine = ", ".join(str(text) for text in told if text)
     figure.text(0.06, 0.945, result.graph, fontsize=12, fontweight="bold", va="center")
     figure.text(
         0.97, 0.945, f"{machine} · {about}", fontsize=8, color="#666666", ha="right", va="center"
     )
-    figure.subplots_adjust(left=0.075, right=0.975, bottom=0.115, top=0.77, wspace=0.2)
+    figure.subplots_adjust(left=0.075, right=0.975, bottom=0.115, top=0.77, wspace=0.27)
     return figure
 
 
@@ -200,17 +201,19 @@ def _quantiles(timings: list[Timing], axes: Axes, styles: dict[str, Any]) -> Non
     axes.set_yticks(range(len(timings)), [timing.runtime for timing in reversed(timings)])
     axes.set_ylim(-0.6, len(timings) - 0.4)
     axes.set_xscale("log")
-    axes.margins(x=0.12)
+    axes.margins(x=0.15)
     axes.grid(axis="y", visible=False)
-    axes.set_title("from the fastest call to the slowest quantile")
+    axes.set_title("min, p50 (marked), " + ", ".join(QUANTILES))
     axes.set_xlabel("ms")
     _plain_numbers(axes.xaxis)
 
 
 def _plain_numbers(axis: Any) -> None:
-    """1, 2, 5 and 10 rather than powers of ten, as many as there is room for."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """1, 2, 5 and 10 rather than powers of ten; over many decades, 1 and 10 only."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    low, high = axis.get_view_interval()
+    steps = (1.0, 2.0, 5.0) if np.log10(high / low) < 2.5 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=12))
+    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())

@@ -62,7 +62,7 @@ class Comparison:
         title = f"against the run of {self.made}"
         margin = max((change.margin for change in self.changes), default=0.0)
         notes = [f"noise: up to {margin:.1%} of difference is none, by what did not change"]
-        notes += [f"warning: not alike: {text}" for text in self.differences]
+        notes += [f"caution: not alike: {text}" for text in self.differences]
         return "\n".join([title, "", lines[0], "─" * max(map(len, lines)), *lines[1:], "", *notes])
 
 

@@ -29,7 +29,7 @@ class Benchmark(Figures):
 
     def save(self, path: str | Path) -> None:
         """Writes a JSON file, from which `Benchmark.load` makes an equal one."""
-        text = json.dumps(_named(self.to_dict()), indent=1, allow_nan=False)
+        text = json.dumps(_named(self.to_dict()), allow_nan=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     @staticmethod

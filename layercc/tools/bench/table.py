@@ -46,7 +46,25 @@ def table(result: Figures, width: int | None = None) -> str:
     text = [_title(result)]
     for block in blocks:
         text += ["", *block]
+    if batched and len(result.points) > 1:
+        text += ["", *summary(result)]
     return "\n".join([*text, *_notes(result)])
+
+
+def summary(result: Figures) -> list[str]:
+    """The lines of a small table: samples a second of each runtime at each batch size."""
+    runtimes = dict.fromkeys(
+        name for p in result.points for name in [*(t.runtime for t in p.timings), *p.failures]
+    )
+    rows = [["samples/s at batch", *(str(point.batch) for point in result.points)]]
+    for runtime in runtimes:
+        rates = []
+        for point in result.points:
+            found = {timing.runtime: timing for timing in point.timings}.get(runtime)
+            rates.append(_rate(found.rate.value * (point.batch or 1)) if found else _NONE)
+        rows.append([runtime, *rates])
+    lines = align(rows, range(1, len(rows[0])))
+    return [lines[0], "─" * max(map(len, lines)), *lines[1:]]
 
 
 def _block(head: list[str], groups: list[list[list[str]]]) -> list[str]:
@@ -83,7 +101,7 @@ def _cells(timing: Timing, batch: int, own: bool) -> list[str]:
         ]
     return [
         readable(timing.median.value),
-        f"{share:.1%}",
+        ">100%" if share > 1 else f"{share:.1%}",
         *(_NONE if one is None else readable(one.seconds) for one in tail),
         readable(timing.minimum),
         readable(timing.mean),
@@ -132,17 +150,22 @@ def _noise(points: list[Point]) -> list[str]:
         calls = timing.warm_up.calls
         known = _NONE if calls is None else str(calls)
         warming.append(f"{timing.runtime} {known} of {timing.warm_up.made}")
-    lines = [f"warm-up, calls until times were steady: {', '.join(warming)}"]
-    told = [point.resolution for point in points if point.resolution is not None]
-    if told:
+    at = f" at batch {points[0].batch}" if len(points) > 1 else ""
+    lines = [f"warm-up{at}, calls until times were steady: {', '.join(warming)}"]
+    resolutions = [point.resolution for point in points if point.resolution is not None]
+    if resolutions:
         lines.append(
-            f"noise: layercc beside itself differs by up to {max(told):.1%}; less is no difference"
+            f"noise: layercc beside itself differs by up to {max(resolutions):.1%}; less is no "
+            "difference"
         )
-    seen: dict[str, list[str]] = {}
+    seen: dict[str, dict[int | None, list[str]]] = {}
     for point in points:
-        for warning in point.warnings:
-            seen.setdefault(warning, []).append(str(point.batch))
-    for warning, batches in seen.items():
-        at = f" (batch {', '.join(batches)})" if len(points) > 1 else ""
-        lines.append(f"warning: {warning}{at}")
+        for caution in point.cautions:
+            seen.setdefault(caution.what, {}).setdefault(point.batch, []).append(caution.value)
+    for what, values in seen.items():
+        told = [
+            ", ".join(of) + (f" (batch {batch})" if len(points) > 1 else "")
+            for batch, of in values.items()
+        ]
+        lines.append(f"caution: {what}: {'; '.join(told)}")
     return lines

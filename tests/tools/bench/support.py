@@ -34,7 +34,7 @@ def timing(runtime: str, rounds: Sequence[float], own: Sequence[float], version:
         first=0.2,
         spinning=0.0,
         rounds=list(rounds),
-        curve=list(np.linspace(min(rounds), max(rounds), 201)),
+        curve=list(np.linspace(min(rounds), max(rounds), 101)),
     )
 
 

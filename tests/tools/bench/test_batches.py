@@ -7,7 +7,7 @@ import pytest
 
 import ir
 import layercc as lc
-from layercc.tools.bench.batches import at_batch, batch_axes, batch_symbol, with_batch
+from layercc.tools.bench.batches import at_batch, batch_axes, batch_symbol, samples, with_batch
 
 
 def graph(inputs: str, body: str = "", outputs: str = "") -> ir.Graph:
@@ -73,6 +73,12 @@ def test_a_fixed_batch_becomes_a_symbol() -> None:
 def test_a_batch_that_cannot_change(inputs: str, body: str, said: str) -> None:
     with pytest.raises(lc.InputError, match=said):
         with_batch(graph(inputs, body, "y"))
+
+
+def test_how_many_samples_there_are() -> None:
+    arrays = {"m": np.zeros(7), "x": np.zeros((2, 7, 3))}
+    assert samples(graph("x: f32[T, batch, 3], m: f32[batch]"), arrays) == 7
+    assert samples(graph("x: f32[2, 7, 3], m: f32[7]"), arrays) is None
 
 
 def test_samples_are_taken_in_turn() -> None:

@@ -62,7 +62,7 @@ def test_figures_of_a_point(clock: Clock) -> None:
     assert peer.verdict == "slower"
     assert peer.difference == pytest.approx(1 / 3)
     assert (peer.version, peer.load, peer.first) == ("1.2", 0.5, pytest.approx(0.020))
-    assert len(peer.curve) == 201 and peer.curve == sorted(peer.curve)
+    assert len(peer.curve) == 101 and peer.curve == sorted(peer.curve)
     assert found.resolution == pytest.approx(0)
     # its 50 calls tell the quantile 0.9, which takes 29, and none beyond
     assert peer.calls >= 50 and set(peer.quantiles) == {"p90"}
@@ -86,7 +86,7 @@ def test_effort(clock: Clock) -> None:
     assert found.resolution is None
 
 
-def test_warnings(clock: Clock) -> None:
+def test_cautions(clock: Clock) -> None:
     """Times that grow are told, and a model that differs from itself."""
     grows = itertools.count(1)
 
@@ -95,13 +95,14 @@ def test_warnings(clock: Clock) -> None:
         return []
 
     found = point(clock, Effort(3.0), layercc=run)
-    text = "\n".join(found.warnings)
-    assert "layercc: not known to be steady after" in text
-    assert "layercc: times drifted by +" in text
+    text = "\n".join(map(str, found.cautions))
+    assert "not known to be steady behind the warm-up: layercc after" in text
+    assert "times drifted in the course of measuring: layercc +" in text
     spins = point(clock, Effort(0.1), layercc=runner(clock, 0.01))
     # the clock of the process goes on in the pause, as if a thread spun
     assert spins.timings[0].spinning == pytest.approx(PAUSE_SECONDS)
-    assert any("its threads spin on behind a call (20 ms" in text for text in spins.warnings)
+    assert "in the 20 ms behind a call" in spins.cautions[-1].what
+    assert spins.cautions[-1].value == "layercc 20 ms"
 
 
 def test_warm_up_goes_on_until_times_are_steady(clock: Clock) -> None:
@@ -165,6 +166,17 @@ def test_streams_call_at_once() -> None:
     assert (len(first.calls), len(again.calls)) == (3, 3)
     assert len(threads) == 3  # the same ones in both turns
     assert max(first.calls) <= first.seconds
+
+
+def test_each_stream_has_a_thread_of_its_own() -> None:
+    """However short its calls are: one thread would call one runner after the other."""
+    threads: list[int] = []
+    streams = Streams([lambda: threads.append(threading.get_ident())] * 8)
+    for _ in range(5):
+        threads.clear()
+        streams.take(0.0)
+        assert len(set(threads)) == len(threads) == 8
+    streams.close()
 
 
 def test_a_fault_in_a_stream_is_raised_when_all_are_done() -> None:

@@ -42,11 +42,11 @@ def test_a_noisy_machine(tmp_path: Path, clock: Clock) -> None:
     assert found.stolen == pytest.approx(0.05)
     assert found.throttled == pytest.approx(0.25)
     assert found.clock == [3010.0, 2010.0]
-    assert found.warnings() == [
-        "other programs kept 0.6 of 2 processors busy",
-        "the host took 5% of the processors' time away (steal)",
-        "the cgroup's quota held threads back for 0.25 s",
-        "the clock went from 3010 to 2010 MHz",
+    assert [str(caution) for caution in found.cautions()] == [
+        "other programs kept processors busy: 0.6 of 2",
+        "the host took processors' time away (steal): 5%",
+        "the cgroup's quota held threads back: for 0.25 s",
+        "the clock changed: from 3010 to 2010 MHz",
     ]
 
 
@@ -57,7 +57,7 @@ def test_a_quiet_machine(tmp_path: Path, clock: Clock) -> None:
     write(tmp_path, 2000, 2000, 7, "throttled_usec 1000\n", 3000.0)
     found = watch.noise()
     assert (found.background, found.stolen, found.throttled) == (0.0, 0.0, 0.0)
-    assert found.warnings() == []
+    assert found.cautions() == []
 
 
 def test_the_quota_of_the_older_cgroups(tmp_path: Path, clock: Clock) -> None:
@@ -74,7 +74,7 @@ def test_a_system_that_tells_nothing(tmp_path: Path, clock: Clock) -> None:
     assert (found.load, found.background, found.stolen, found.throttled, found.clock) == (
         (None,) * 5
     )
-    assert found.warnings() == []
+    assert found.cautions() == []
 
 
 def test_this_machine() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import layercc as lc
+from layercc.tools.bench.noise import Caution
 from layercc.tools.bench.previous import compare
 from layercc.tools.bench.results import VERSION, Benchmark
 from layercc.tools.bench.table import table
@@ -22,7 +23,9 @@ SECONDS = {"layercc": 1e-3, "onnxruntime": 1.5e-3, "odd": 1e-3}
 def test_the_table_of_one_point() -> None:
     result = made_up(SECONDS)
     point = replace(
-        result.points[0], failures={"inductor": "RuntimeError: no compiler"}, warnings=["loud"]
+        result.points[0],
+        failures={"inductor": "RuntimeError: no compiler"},
+        cautions=[Caution("loud", "9")],
     )
     text = str(replace(result, points=[point], streams=3))
     lines = text.splitlines()
@@ -37,7 +40,7 @@ def test_the_table_of_one_point() -> None:
     assert "inductor cannot run it: RuntimeError: no compiler" in lines
     assert "warm-up, calls until times were steady: layercc 3 of 30, onnxruntime 3 of 30" in text
     assert "noise: layercc beside itself differs by up to 1.0%; less is no difference" in lines
-    assert lines[-1] == "warning: loud"
+    assert lines[-1] == "caution: loud: 9"
 
 
 def test_a_narrow_terminal_has_two_tables() -> None:
@@ -55,14 +58,24 @@ def test_a_narrow_terminal_has_two_tables() -> None:
 
 def test_the_table_of_a_sweep() -> None:
     result = made_up({"layercc": 1e-3, "torch": 2e-3}, batches=(1, 2, 16))
-    points = [replace(point, warnings=[f"loud {point.batch == 2}"]) for point in result.points]
+    loud = [Caution("loud", "a"), Caution("loud", "b"), Caution("late", "c")]
+    cautions = {1: loud[:2], 2: [], 16: loud[1:]}
+    points = [replace(point, cautions=cautions[point.batch or 0]) for point in result.points]
     lines = str(replace(result, points=points)).splitlines()
     assert lines[2].split()[:2] == ["batch", "runtime"] and "samples/s" in lines[2]
     rows = [line.split() for line in lines[4:12] if line]
     assert [row[:2] for row in rows[::2]] == [["1", "layercc"], ["2", "layercc"], ["16", "layercc"]]
     assert all(row[0] == "torch" for row in rows[1::2])
     assert all("500" in row for row in rows[1::2])  # samples a second, at any batch
-    assert lines[-2:] == ["warning: loud False (batch 1, 16)", "warning: loud True (batch 2)"]
+    head = lines.index("samples/s at batch      1      2     16")
+    assert lines[head + 2 : head + 4] == [
+        "layercc             1,000  1,000  1,000",
+        "torch                 500    500    500",
+    ]
+    assert lines[-2:] == [
+        "caution: loud: a, b (batch 1); b (batch 16)",
+        "caution: late: c (batch 16)",
+    ]
 
 
 def test_a_file_gives_the_result_back(tmp_path: Path) -> None:
@@ -196,7 +209,7 @@ def test_runs_that_are_not_alike() -> None:
         "instruction set was none, is avx2",
         "numpy was 2, is 3",
     ]
-    assert "warning: not alike: threads was 2, is 4" in str(found)
+    assert "caution: not alike: threads was 2, is 4" in str(found)
 
 
 def test_runs_with_nothing_in_common_are_refused() -> None:
