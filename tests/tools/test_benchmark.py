@@ -49,7 +49,9 @@ def installed(peer: str) -> None:
 
 
 @pytest.mark.parametrize("streams", [1, 2])
-@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize(
+    "peer", [pytest.param(p, marks=[pytest.mark.slow] * (p == "inductor")) for p in PEERS]
+)
 def test_a_peer_agrees(peer: str, streams: int) -> None:
     installed(peer)
     fn = Reference(MODEL)
@@ -107,6 +109,7 @@ def test_what_a_runtime_cannot_run_is_told() -> None:
     assert f"torch cannot run it: {why}" in str(result)
 
 
+@pytest.mark.slow
 def test_processes() -> None:
     """A fresh process reads the model that others get, too."""
     fn = lc.compile(ir.parse_graph(MODEL), threads=1)

@@ -119,8 +119,8 @@ def _processes(timing: Timing) -> list[str]:
 
 
 def _rate(value: float) -> str:
-    """Four digits."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    """Three digits at least."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _range(estimate: Estimate) -> str:
