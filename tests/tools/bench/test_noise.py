@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layercc.tools.bench.noise import Noise, Watch
+from layercc.tools.bench.noise import Noise, Watch, spinning
 from tests.test_timing import Clock
 
 
@@ -75,6 +75,15 @@ def test_a_system_that_tells_nothing(tmp_path: Path, clock: Clock) -> None:
         (None,) * 5
     )
     assert found.cautions() == []
+
+
+def test_threads_that_spin_behind_a_call(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter([0.0, 0.02, 0.0, 0.012, 0.0, 0.005])  # before and behind three pauses
+    monkeypatch.setattr(clock, "process_time", lambda: next(used))
+    run = clock.runner("a", 1.0)
+    assert spinning(run, 0.02) == 0.012  # of two tries
+    assert spinning(run, 0.2) == 0.005  # that is next to nothing: one is enough
+    assert clock.called == ["a", "-"] * 3
 
 
 def test_this_machine() -> None:
