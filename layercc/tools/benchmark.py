@@ -22,7 +22,7 @@ from layercc.tools.bench.measure import OWN, Effort, Loaded, load, measure, reas
 from layercc.tools.bench.noise import Caution
 from layercc.tools.bench.processes import in_processes
 from layercc.tools.bench.results import Benchmark
-from layercc.tools.peers import PEERS, Runner, installed_peers
+from layercc.tools.peers import PEERS, Runner, installed_peers, settings_kept
 
 __all__ = ["PEERS", "Benchmark", "Estimate", "Timing", "benchmark", "installed_peers"]
 
@@ -73,7 +73,8 @@ def benchmark(
     given = [(size, at_batch(arrays, axes, size)) for size in batch]
     for size, held in given or [(samples(fn.graph, arrays), arrays)]:
         said = _prefixed(progress, f"batch {size}: ") if batch else progress
-        point = _point(fn, held, peers, effort, size, said)
+        with settings_kept():
+            point = _point(fn, held, peers, effort, size, said)
         points.append(peers.with_processes(point, held, said) if processes else point)
     options = getattr(fn, "options", None)
     return Benchmark(

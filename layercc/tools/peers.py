@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +107,18 @@ def inductor(model: bytes | str, inputs: Inputs, threads: int, streams: int) -> 
     from layercc.tools.bench.torch_peers import runners
 
     return runners(model, inputs, threads, streams, compiled=True)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Puts back what runtimes set for the whole process: PyTorch's number of threads."""
+    module = sys.modules.get("torch")
+    threads = module.get_num_threads() if module else None
+    try:
+        yield
+    finally:
+        if module:
+            module.set_num_threads(threads)
 
 
 PEERS: dict[str, Peer] = {

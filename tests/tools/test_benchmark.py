@@ -99,6 +99,19 @@ def test_other_runtimes_may_be_functions() -> None:
     assert result.points[0].failures == {"fails": "OSError: gone"}
 
 
+def test_settings_of_the_process_are_put_back() -> None:
+    installed("torch")
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        benchmark(Reference(MODEL), X, INDICES, UNUSED, against=["torch"], seconds=0.01)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_what_a_runtime_cannot_run_is_told() -> None:
     installed("torch")
     fn = Reference("graph g(x: f32[2, 4]) -> (y) { y = Hardmax(x) }")

@@ -8,7 +8,6 @@ took apart are put together again (LayerNorm, GELU, attention), nothing else is 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ _PASSES = (
     recognize_attention,
     eliminate_dead_code,
 )
-_settings = threading.local()
 
 
 def runners(
@@ -66,9 +64,8 @@ def runners(
         call = torch.compile(module, dynamic=False, fullgraph=True, options={"freezing": True})
 
     def run() -> list[np.ndarray]:
-        if getattr(_settings, "threads", None) != threads:
+        if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)  # of calls from this thread
-            _settings.threads = threads
         with torch.no_grad():
             return [made.numpy() for made in call(*tensors)]
 
