@@ -120,6 +120,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "layercc.tools": (
         "ir",
+        "layercc.cgroups",
         "layercc.compiler",
         "layercc.cores",
         "layercc.kernels.expressions",  # to write kernels' names readably
@@ -128,6 +129,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.lower",
         "layercc.options",
         "layercc.passes",
+        "layercc.processor",
         "layercc.profiling",
         "layercc.session",
         "layercc.statistics",

@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from ir.graph import Graph
 from ir.text import print_with_weights
 from layercc.cores import usable_cores
+from layercc.processor import processor_name
 
 #: Packages that make layercc's code.
 _PACKAGES = ("layercc", "numpy", "numba", "llvmlite")
@@ -24,7 +24,7 @@ def machine(options: Any = None) -> dict[str, str | int]:
     target = getattr(options, "target", None)
     resolved = getattr(target, "resolved", lambda: target)()
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "processors": os.cpu_count() or 1,
         "usable cores": usable_cores(),
         "instruction set": str(getattr(resolved, "name", resolved) or ""),
@@ -52,10 +52,3 @@ def digest(graph: Graph) -> str:
         found.update(name.encode())
         found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()[:32]
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from layercc.cgroups import folders
 from layercc.timing import PAUSE_SECONDS
 
 _ROOT = Path("/")
@@ -127,7 +128,7 @@ class _Reading:
         )
         load = _text(root / "proc/loadavg").split()
         self.load = float(load[0]) if load else None
-        self.throttled = _throttled(root / "sys/fs/cgroup")
+        self.throttled = _throttled(root)
         self.switches = _switches()
         self.clock = _clock(root)
 
@@ -144,17 +145,16 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _throttled(cgroup: Path) -> float | None:
-    """Seconds, by the cgroup's own count: version 2, then 1."""
-    for file, key, unit in (
-        ("cpu.stat", "throttled_usec", 1e6),
-        ("cpu/cpu.stat", "throttled_time", 1e9),
-    ):
-        for line in _text(cgroup / file).splitlines():
-            name, _, value = line.partition(" ")
-            if name == key:
-                return int(value) / unit
-    return None
+def _throttled(root: Path) -> float | None:
+    """Seconds, by the counts of the cgroups around this process: whichever waited longest."""
+    found = []
+    for controller, key, unit in (("", "throttled_usec", 1e6), ("cpu", "throttled_time", 1e9)):
+        for folder in folders(controller, root):
+            for line in _text(folder / "cpu.stat").splitlines():
+                name, _, value = line.partition(" ")
+                if name == key:
+                    found.append(int(value) / unit)
+    return max(found, default=None)
 
 
 def _switches() -> float | None:
