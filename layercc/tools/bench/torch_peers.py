@@ -1,14 +1,16 @@
 """PyTorch as a runtime that a benchmark compares with: the same model as a `torch.fx` graph.
 
-There is no importer of ONNX in PyTorch, and those beside it (onnx2torch, onnx2pytorch) either know
-no opset of the last years or make modules that `torch.compile` cannot see as a whole. So the graph
-is written in PyTorch's functions (`torch_ops`), which is what its exporter saw: patterns that it
-took apart are put together again (LayerNorm, GELU, attention), nothing else is rearranged.
+PyTorch has no importer of ONNX. Of those beside it, which both need torchvision, onnx2torch knows
+no opset of the last years, and onnx2pytorch makes modules that `torch.compile` cannot see as a
+whole. So the graph is written in PyTorch's own functions (`torch_ops`, `torch_layers`), which is
+what its exporter saw: patterns that it took apart are put together again (LayerNorm, GELU,
+attention), and nothing else is rearranged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from layercc.passes.recognize_attention import recognize_attention
 from layercc.passes.recognize_gelu import recognize_gelu
 from layercc.passes.recognize_normalization import recognize_normalization
 from layercc.passes.unroll_loops import unroll_loops
+from layercc.tools.bench.torch_layers import REARRANGED
 from layercc.tools.bench.torch_ops import FORMS
 
 Runner = Callable[[], list[np.ndarray]]
@@ -110,6 +113,7 @@ class _Writer:
             if not self._is_known(node):
                 self._write(node)
         self._made.output(tuple(self._read(name).node for name in graph.output_names))
+        self._made.eliminate_dead_code()
         self.module = torch.fx.GraphModule(self._root, self._made).eval()
         self.module.input_names = graph.input_names
 
@@ -130,25 +134,36 @@ class _Writer:
             **{n: self._constants[n] for n in node.inputs if n in self._constants},
         }
         call = call_for(node, self._types, values)
+        read = self._read if node.op not in REARRANGED else partial(self._read_rearranged, node)
         try:
-            made = FORMS[node.op](
-                call, *(self._read(name) if name else None for name in node.inputs)
-            )
+            made = FORMS[node.op](call, *(read(name) if name else None for name in node.inputs))
         except TypeError as error:
             raise UnsupportedError(f"{node}: {error}") from error
         results = made if isinstance(made, list) else [made]
-        for name, result in zip(filter(None, node.outputs), results, strict=False):
+        for name, result in zip(node.outputs, results, strict=False):
             self._proxies[name] = result
 
     def _read(self, name: str) -> torch.fx.Proxy:
         if name not in self._proxies:
             array = self._constants.get(name)
-            if array is None:
-                array = self._values[name]
-            place = f"w{len(self._proxies)}"
-            self._root.register_buffer(place, torch.from_numpy(np.array(array)))
-            self._proxies[name] = self._proxy(self._made.get_attr(place))
+            self._keep(name, self._values[name] if array is None else array)
         return self._proxies[name]
+
+    def _read_rearranged(self, node: Node, name: str) -> torch.fx.Proxy:
+        index, (which, function) = node.inputs.index(name), REARRANGED[node.op]
+        if index not in which:
+            return self._read(name)
+        if name not in self._constants:
+            raise TypeError("its weights must be constants to have a PyTorch form here")
+        place = f"{name}, input {index} of {node.op}"
+        if place not in self._proxies:
+            self._keep(place, function(index, self._constants[name]))
+        return self._proxies[place]
+
+    def _keep(self, name: str, array: np.ndarray) -> None:
+        place = f"w{len(self._proxies)}"
+        self._root.register_buffer(place, torch.from_numpy(np.array(array)))
+        self._proxies[name] = self._proxy(self._made.get_attr(place))
 
 
 def _read(model: bytes | str) -> Graph:

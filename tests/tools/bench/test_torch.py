@@ -111,6 +111,13 @@ BODIES = {
         y = Attention(q, k, v) }""",
     "attention, packed": """graph g(q: f32[N, 3, 8], m: f32[3, 3]) -> (y) {
         y = Attention(q, q, q, m) {q_num_heads=2, kv_num_heads=2, scale=0.3} }""",
+    "lstm": """graph g(x: f32[5, N, 4]) -> (y, c) { const w: f32[1, 12, 4] = random(0)
+        const r: f32[1, 12, 3] = random(1)\n y, _, c = LSTM(x, w, r) {hidden_size=3} }""",
+    "lstm, both ways": """graph g(x: f32[5, N, 4], h: f32[2, N, 3]) -> (y, h1) {
+        const w: f32[2, 12, 4] = random(0)\n const r: f32[2, 12, 3] = random(1)
+        const b: f32[2, 24] = random(2)
+        y, h1 = LSTM(x, w, r, b, _, h, h) {hidden_size=3, direction="bidirectional",
+        activations=["Sigmoid", "Tanh", "Tanh", "Sigmoid", "Tanh", "Tanh"]} }""",
     "causal attention": """graph g(q: f32[N, 2, 5, 8]) -> (y) {
         y = Attention(q, q, q) {is_causal=1} }""",
 }  # fmt: skip
@@ -138,6 +145,17 @@ def test_of_more(name: str) -> None:
             f"""graph g({VECTOR}) -> (y) {{ const b: i64[1] = [-1]\n const e: i64[1] = [-9]
             const a: i64[1] = [1]\n y = Slice(x, b, e, a, b) }}""",
             "Slice 'y': Slice with negative steps",
+        ),
+        (
+            """graph g(x: f32[5, 2, 4]) -> (y) { const w: f32[1, 12, 4] = random(0)
+            const r: f32[1, 12, 3] = random(1)
+            y = LSTM(x, w, r) {hidden_size=3, direction="reverse"} }""",
+            "LSTM with these attributes or inputs",
+        ),
+        (
+            """graph g(x: f32[5, 2, 4], w: f32[1, 12, 4]) -> (y) {
+            const r: f32[1, 12, 3] = random(1)\n y = LSTM(x, w, r) {hidden_size=3} }""",
+            "LSTM 'y': its weights must be constants",
         ),
     ],
 )
