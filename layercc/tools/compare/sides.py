@@ -139,7 +139,7 @@ class Peer(Side):
 
     def __init__(self, source: Source, name: str, threads: int) -> None:
         super().__init__(source, name)
-        self._start = PEERS[name]
+        self._start = PEERS[name].runner
         self._threads = threads
         self._path = source.path
         self._file = None if source.path is None else OnnxFile(source.path)
