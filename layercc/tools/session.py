@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,13 @@ class Session:
     inputs: dict[str, np.ndarray]
     load_seconds: float
     compile_seconds: float
+
+    def profile(self, seconds: float = 2.0) -> Any:
+        """The profile of about so many seconds of runs on the inputs. Raises as a call does."""
+        names = self.model.graph.input_names
+        arrays = [self.inputs[name] for name in takewhile(self.inputs.__contains__, names)]
+        others = {name: self.inputs[name] for name in names[len(arrays) :] if name in self.inputs}
+        return self.model.profile(*arrays, seconds=seconds, **others)
 
 
 def compile_file(

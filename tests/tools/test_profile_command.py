@@ -40,6 +40,15 @@ def test_tables(model: str, by: str, row: str) -> None:
     assert any(line.split()[0] == row for line in lines[4:])
 
 
+def test_page(model: str, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    result = profile(model, "--html", str(file), "--input", "x=3,4", "--input", "y=3,4")
+    assert result.exit_code == 0, result.output
+    assert f"wrote {file}" in result.output
+    page = file.read_text(encoding="utf-8")
+    assert "<html" in page and '"accounted":' in page
+
+
 def test_json(model: str) -> None:
     result = profile(model, "--json", "--input", "x=3,4", "--input", "y=3,4", "--threads", "2")
     assert result.exit_code == 0, result.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -36,6 +35,12 @@ from layercc.tools.options import (
     help="A file to write a run to, as a trace that Perfetto and chrome://tracing open.",
 )
 @click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="A file to write a page to, that of `layercc report`.",
+)
+@click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=2.0,
@@ -52,6 +57,7 @@ def command(
     by: str,
     top: int | None,
     trace: Path | None,
+    page: Path | None,
     seconds: float,
     precision: str,
     threads: int | None,
@@ -72,12 +78,14 @@ def command(
     from layercc.tools.session import compile_file
 
     session = compile_file(model, inputs, seed, precision, threads, show_progress=not as_json)
-    names = session.model.graph.input_names
-    arrays = [session.inputs[name] for name in takewhile(session.inputs.__contains__, names)]
-    others = {name: session.inputs[name] for name in names[len(arrays) :] if name in session.inputs}
-    profile = session.model.profile(*arrays, seconds=seconds, **others)
+    profile = session.profile(seconds)
     if trace is not None:
         trace.write_text(json.dumps(profile.chrome_trace()), encoding="utf-8")
+    if page is not None:
+        from layercc.tools.report.page import write_page
+
+        shapes = {name: array.shape for name, array in session.inputs.items()}
+        write_page(page, session.model.graph, profile.to_dict(), inputs=shapes)
     if as_json:
         print_json(profile.to_dict())
         return
@@ -86,5 +94,5 @@ def command(
         console.print(rich(profile, by, top, console.width))
     else:
         click.echo(profile.table(by, top))
-    if trace is not None:
-        click.echo(f"wrote {trace}")
+    for file in filter(None, (trace, page)):
+        click.echo(f"wrote {file}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +104,7 @@ def _profiled(
     from layercc.tools.session import compile_file
 
     session = compile_file(path, inputs, seed, precision, threads, show_progress)
-    names = session.model.graph.input_names
-    arrays = [session.inputs[name] for name in takewhile(session.inputs.__contains__, names)]
-    others = {name: session.inputs[name] for name in names[len(arrays) :] if name in session.inputs}
-    return session.model.graph, session.model.profile(*arrays, **others).to_dict()
+    return session.model.graph, session.profile().to_dict()
 
 
 def _shapes(inputs: tuple[str, ...]) -> dict[str, Any]:
