@@ -19,6 +19,21 @@ _BYTES = ir.IntType(8).as_pointer()
 _MONOTONIC = 6 if platform.system() == "Darwin" else 1  # CLOCK_MONOTONIC
 
 
+def read_counter(builder: Any, machine: str) -> Any:
+    """The instruction that reads the counter, in LLVM IR. What LLVM has for Arm by the name of a
+    cycle counter is a register that programs may not read."""
+    if machine in ("aarch64", "arm64"):
+        function_type = ir.FunctionType(_I64, [ir.MetaDataType()])
+        name = "llvm.read_volatile_register.i64"
+        arguments = [builder.module.add_metadata(["cntvct_el0"])]
+    else:
+        function_type = ir.FunctionType(_I64, [])
+        name = "llvm.readcyclecounter"
+        arguments = []
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    return builder.call(function, arguments)
+
+
 @intrinsic
 def counter(typingctx: Any) -> Any:
     """The time-stamp counter (x86), or the virtual count of the generic timer (Arm).
@@ -28,12 +43,7 @@ def counter(typingctx: Any) -> Any:
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if platform.machine().lower() in ("aarch64", "arm64"):
-            assembly = ir.InlineAsm(ir.FunctionType(_I64, []), "mrs $0, cntvct_el0", "=r", True)
-            return builder.call(assembly, [])
-        function_type = ir.FunctionType(_I64, [])
-        name = "llvm.readcyclecounter"
-        return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [])
+        return read_counter(builder, platform.machine().lower())
 
     return types.int64(), codegen
 

@@ -69,6 +69,26 @@ def test_which_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         assert recorder.counter_is_steady() == steady
 
 
+@pytest.mark.parametrize(
+    ("machine", "instruction"), [("x86_64", "rdtsc"), ("aarch64", "CNTVCT_EL0")]
+)
+def test_the_counter_of_a_processor(machine: str, instruction: str) -> None:
+    from llvmlite import binding, ir
+
+    from layercc.cpu.counter import read_counter
+
+    module = ir.Module()
+    module.triple = f"{machine}-unknown-linux-gnu"
+    function = ir.Function(module, ir.FunctionType(ir.IntType(64), []), "f")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(builder.sub(read_counter(builder, machine), read_counter(builder, machine)))
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    target = binding.Target.from_triple(module.triple).create_target_machine()
+    assembly = target.emit_assembly(binding.parse_assembly(str(module)))
+    assert assembly.count(instruction) == 2
+
+
 def test_of_very_many_tasks_some_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "_MOST_RECORDS", 8)
     monkeypatch.setattr(recorder, "_LEAST_RECORDS", 4)
