@@ -102,8 +102,7 @@ def _is_settled(times: Times) -> bool:
 def _profile(
     subject: Subject, kept: Sequence[Recording], call_seconds: float, around: float, runs: int
 ) -> Profile:
-    # Values may decide which calls there are, and random ones differ from run to run.
-    (calls, _), *_ = Counter(recording.calls for recording in kept).most_common(1)
+    calls = _usual_calls(kept)
     alike = sorted(
         (recording for recording in kept if recording.calls == calls),
         key=lambda recording: recording.seconds,
@@ -143,6 +142,15 @@ def _profile(
         typical.constant_bytes,
         subject.limits,
     )
+
+
+def _usual_calls(recordings: Sequence[Recording]) -> tuple[CallInfo, ...]:
+    """The calls that most runs have. Values may decide which there are, and random ones differ from
+    run to run; but mostly they are the same object in all recordings."""
+    if len({id(recording.calls) for recording in recordings}) == 1:
+        return recordings[0].calls
+    (calls, _), *_ = Counter(recording.calls for recording in recordings).most_common(1)
+    return calls
 
 
 def _least(limits: Limits, call: CallInfo) -> float | None:
