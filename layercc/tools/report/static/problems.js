@@ -61,8 +61,7 @@
           changes(problem.way).map(([name, op, shape, fitting]) => [
             name,
             op,
-            shape,
-            fitting ? `would be ${fitting}` : "",
+            fitting ? `${shape}\nwould be ${fitting}` : shape,
           ]),
         ),
       );
