@@ -80,7 +80,9 @@ def test_values_are_looked_at_a_few_at_a_time() -> None:
 
 
 def test_passes_are_followed_by_outputs_where_values_take_too_much() -> None:
-    assert compare(residual(), passes=True, memory=1000).verdict == "same"
+    found = compare(residual(), passes=True, memory=1000)
+    assert found.verdict == "same", str(found)
+    assert [step.partition(":")[0] for step in found.steps] == ["passes", "kernels", "plan"]
 
 
 def test_half_precision() -> None:
@@ -307,6 +309,8 @@ def test_random_nodes_are_not_compared() -> None:
     assert found.same, str(found)
     assert found.layers[0].note == "random: not compared"
     assert any("NumPy runs what cannot be compiled" in note for note in found.notes)
+    inside = compare(make.graph, passes=True)
+    assert inside.same and inside.steps[0] == "passes on 'random' not followed: it is random"
 
 
 # --- who is at fault

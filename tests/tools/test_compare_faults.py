@@ -241,10 +241,21 @@ def test_a_fault_in_a_kernel(
 ) -> None:
     plant_emitter(monkeypatch, kind, fault)
     found = dig(network())
-    assert found.culprit is not None
+    assert found.culprit is not None and found.culprit.pair.left in found.steps[0]
     assert node in found.culprit.pair.node.name
     assert found.verdict == "kernel", str(found)
     assert any(kernel in each for each in found.found["kernels"]), found.found
+
+
+def test_a_fault_is_found_where_values_take_too_much_memory(monkeypatch: Patch) -> None:
+    plant_emitter(monkeypatch, Softmax, wrong_nan)
+    found = dig(cnn(), memory=1000)
+    assert found.verdict == "kernel" and found.found["node"] == "probabilities"
+    monkeypatch.undo()
+    plant_scale(monkeypatch)
+    found = dig(cnn(), memory=1000)
+    assert found.verdict == "pass" and found.found["pass"] == "fold_scale_and_shift"
+    assert found.found["before"] and found.found["after"]
 
 
 def test_the_other_algorithms_of_a_faulty_kernel_are_tried(monkeypatch: Patch) -> None:

@@ -62,7 +62,7 @@ def compare(
         right.label = f"{_named(second, 'the second')} on {right.label}"
     if passes and left.compiled is None:
         raise InputError(f"passes are those of layercc; {on} has none that can be looked into")
-    run = Run(left, right, make_inputs(first.graph, inputs, shapes, seed), memory)
+    run = Run(left, right, make_inputs(first.graph, inputs, shapes, seed), memory, passes)
     result, alignment = run.result, run.alignment
     result.notes += alignment.notes
     result.alone = [str(n) for n in alignment.alone[0]], [str(n) for n in alignment.alone[1]]
@@ -75,9 +75,8 @@ def compare(
         if layer.departs and result.culprit is None:
             result.culprit, given = layer, values
     judge(run, given)
-    if passes or result.verdict == "whole":
-        look_inside(run, given)
-    if result.verdict == "whole":
+    found = (passes or result.verdict == "whole") and look_inside(run, given)
+    if result.verdict == "whole" and not found:
         judge_unexplained(run)
     return result
 

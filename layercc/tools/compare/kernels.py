@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from layercc.options import Options
 from layercc.program import KernelCall
 from layercc.tools.compare.conditioning import within_conditioning
 from layercc.tools.compare.difference import Difference, compare_arrays
-from layercc.tools.compare.exact import Arrays, evaluate
+from layercc.tools.compare.exact import Arrays, evaluate, walk
 from layercc.tools.compare.extract import concrete, described, extract
 from layercc.tools.compare.layers import is_random
 from layercc.tools.compare.plans import Planned, algorithm_names, with_algorithm
@@ -74,15 +74,18 @@ class KernelFault:
 class NodesAlone:
     """The nodes of an optimized graph, each on inputs from float64.
 
-    `values`: all values of the graph, as `rewrites` has evaluated them.
+    `inputs`: arrays for those of the graph; `values`: what is known of others in float64, as
+    `rewrites` has evaluated them. The rest is evaluated when it is asked for.
     """
 
-    def __init__(self, graph: Graph, values: Arrays, options: Options, memory: int) -> None:
+    def __init__(
+        self, graph: Graph, inputs: Arrays, values: Arrays, options: Options, memory: int
+    ) -> None:
         self.graph, self.options, self.memory = graph, options, memory
         self.threads = options.threads or usable_cores()
-        given = {name: values[name] for name in graph.input_names}
-        self.types = concrete(graph, {n: self.narrow(n, a) for n, a in given.items()})
-        self.values = values
+        self.inputs = {name: self.narrow(name, inputs[name]) for name in graph.input_names}
+        self.types = concrete(graph, self.inputs)
+        self._values = values
         self.bounds: Variances = variances(graph, self.types)
         self.checked: set[str] = set()
 
@@ -91,6 +94,13 @@ class NodesAlone:
         kind = self.graph.types[name].dtype
         with np.errstate(all="ignore"):
             return array.astype(kind.value) if kind.kind == "float" else array
+
+    def values(self, names: Iterable[str]) -> Arrays:
+        """Values of the graph in float64."""
+        wanted = {name for name in names if name not in self._values}
+        if not wanted:
+            return self._values
+        return {**self._values, **dict(walk(self.graph, self.inputs, wanted, exact=True))}
 
     def faults(self) -> Iterator[KernelFault]:
         """Nodes that depart, in order."""
@@ -107,9 +117,7 @@ class NodesAlone:
         for node in self.graph.nodes:
             if is_random(node):
                 continue
-            nbytes = sum(
-                self.values[n].nbytes for n in (*node.reads(), *filter(None, node.outputs))
-            )
+            nbytes = sum(self._nbytes(name) for name in (*node.reads(), *node.outputs))
             if chunk and (total + nbytes > self.memory or len(chunk) >= _MOST_NODES):
                 yield chunk
                 chunk, total = [], 0
@@ -117,6 +125,10 @@ class NodesAlone:
             total += nbytes
         if chunk:
             yield chunk
+
+    def _nbytes(self, name: str) -> int:
+        kind = self.types.types.get(name)
+        return int(kind.nbytes) if kind is not None and kind.is_static else 0
 
     def _departing(self, nodes: Sequence[Node], threads: int) -> list[tuple[Node, str, Difference]]:
         """Those of some nodes that depart, with the value that does."""
@@ -145,7 +157,8 @@ class NodesAlone:
         known = self.types.values
         reads = dict.fromkeys(name for node in nodes for name in node.reads())
         outside = [name for name in reads if name not in self.graph.constants]
-        given = {name: self.narrow(name, self.values[name]) for name in outside}
+        values = self.values(outside)
+        given = {name: self.narrow(name, values[name]) for name in outside}
         part, ports = extract(self.graph, given, names)
         arrays = {port: given[name] for name, port in ports.items()}
         fixed = {

@@ -280,6 +280,7 @@ def changed_by(step: PassRun, value: str, difference: Difference) -> Rewrite:
 
 
 def _bytes(graph: Graph, given: Arrays) -> int:
-    """Bytes of all values of a graph in float64, as far as they are known."""
+    """Bytes of what the nodes of a graph make, in float64, as far as types are known."""
     kinds = concrete(graph, {n: a for n, a in given.items() if n in graph.input_names}).types
-    return sum(8 * int(kind.size) for kind in kinds.values() if kind.is_static)
+    made = (kinds.get(name) for node in graph.nodes for name in node.outputs)
+    return sum(8 * int(kind.size) for kind in made if kind is not None and kind.is_static)

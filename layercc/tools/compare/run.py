@@ -17,15 +17,21 @@ from layercc.tools.compare.tolerance import Variances, tolerance, variances
 
 
 class Run:
-    """Two sides on the same inputs; `inputs` are by the names of the first.
+    """Two sides on the same inputs; `inputs` are by the names of the first. `passes`: a fault is
+    looked for inside layercc in any case.
 
     Raises InputError where the models do not fit together.
     """
 
     def __init__(
-        self, left: Side, right: Side, inputs: Mapping[str, np.ndarray], memory: int
+        self,
+        left: Side,
+        right: Side,
+        inputs: Mapping[str, np.ndarray],
+        memory: int,
+        passes: bool,
     ) -> None:
-        self.left, self.right, self.memory = left, right, memory
+        self.left, self.right, self.memory, self.passes = left, right, memory, passes
         self.alignment: Alignment = align(left.graph, right.graph)
         ports = self.alignment.inputs
         self.inputs = dict(inputs)

@@ -61,20 +61,22 @@ def _said_of(run: Run, layer: Layer, given: Arrays) -> str:
         lines.append(f"  from {node.source}")
     lines.append(f"  from the same inputs: {local}")
     if layer.accumulated is not None:
-        lines.append(f"  accumulated to there: error {layer.accumulated.error:.1e}, "
-                     f"norm {layer.accumulated.norm:.1e}")  # fmt: skip
-    after = run.result.layers[-1].accumulated if run.result.layers else None
+        lines.append(f"  accumulated to there: {_errors(layer.accumulated)}")
+    after = run.result.layers[-1].accumulated
     if after is not None:
-        lines.append(f"  accumulated to the last layer: error {after.error:.1e}, "
-                     f"norm {after.norm:.1e}")  # fmt: skip
+        lines.append(f"  accumulated to the last layer: {_errors(after)}")
     same_graph = run.left.graph is run.right.graph
     if same_graph and not (run.left.exact or run.right.exact):
         lines += _against_exact(run, layer, given)
     if not same_graph:
         lines += _explained_by_weights(run, layer, given)
-    if run.left.compiled is not None and same_graph:
+    if run.left.compiled is not None and same_graph and not run.passes:
         lines.append("  `--passes` tells whether a pass, a kernel or an algorithm is at fault")
     return "\n".join(lines)
+
+
+def _errors(found: Difference) -> str:
+    return f"error {found.error:.1e}, norm {found.norm:.1e}"
 
 
 def _against_exact(run: Run, layer: Layer, given: Arrays) -> list[str]:

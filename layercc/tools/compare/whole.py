@@ -7,7 +7,6 @@ from typing import Any
 from ir.graph import Graph
 from layercc.tools.compare.conditioning import explained_by_rounding
 from layercc.tools.compare.difference import Difference, compare_arrays
-from layercc.tools.compare.exact import Arrays
 from layercc.tools.compare.extract import described, extract
 from layercc.tools.compare.kernels import NodesAlone
 from layercc.tools.compare.plans import Planned, overlaps
@@ -24,7 +23,6 @@ class Whole:
         self.alone = alone
         self.graph: Graph = alone.graph
         self.threads = alone.threads
-        self._values: Arrays = alone.values
 
     def fault(self) -> tuple[str, dict[str, Any]] | None:
         """What is wrong, in words and as JSON data; None if nothing is. Raises LayerccError where
@@ -48,14 +46,14 @@ class Whole:
         self, names: list[str], apart: bool = False
     ) -> tuple[Planned, tuple[str, Difference] | None]:
         """The graph that makes some values, and the first of them that departs."""
-        inputs = {n: self.alone.narrow(n, self._values[n]) for n in self.graph.input_names}
+        inputs, values = self.alone.inputs, self.alone.values(names)
         part, ports = extract(self.graph, inputs, names)
         given = {port: inputs[name] for name, port in ports.items()}
         planned = Planned(part, given, self.alone.options, apart=apart)
         made = planned.run(self.threads)
         for name in names:
             bound = tolerance(self.alone.bounds.accumulated.get(name, 0.0))
-            wanted = self._values[name]
+            wanted = values[name]
             kind = self.graph.types[name].dtype.value
             found = compare_arrays(made[name], wanted, bound, dtype=kind)
             if found.departs and not explained_by_rounding(self.graph, name, inputs, found):
