@@ -21,7 +21,7 @@ from typing import Any
 from ir.registry import Attr, Op, all_ops, find_op
 from layercc.tools.bench.figures import Figures
 from layercc.tools.bench.results import Benchmark
-from layercc.tools.bench.table import summary, table
+from layercc.tools.bench.table import noise, summary, table
 from layercc.tools.left_to_numpy import LEFT_TO_NUMPY, Left
 
 COMMAND = "python -m layercc.tools.docs"
@@ -131,7 +131,7 @@ def layers_page() -> str:
 PAGES: dict[str, Callable[[], str]] = {"ops.md": ops_page, "layers.md": layers_page}
 #: Pages that show what `layercc bench` printed, and how many lines of it.
 PRINTED: dict[Path, Callable[[Figures], list[str]]] = {
-    FOLDER.parent / "README.md": summary,
+    FOLDER.parent / "README.md": lambda figures: [*summary(figures), "", *noise(figures.points)],
     FOLDER / "bench.md": lambda figures: table(figures).splitlines(),
 }
 

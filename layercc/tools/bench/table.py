@@ -141,10 +141,20 @@ def _notes(result: Figures) -> list[str]:
     for point in result.points:
         at = "" if len(result.points) == 1 else f"batch {point.batch}: "
         lines += [f"{at}{name} cannot run it: {why}" for name, why in point.failures.items()]
-    return ["", *lines, *_noise(result.points)]
+    return ["", *lines, *_cautions(result.points)]
 
 
-def _noise(points: list[Point]) -> list[str]:
+def noise(points: list[Point]) -> list[str]:
+    """One line, or none where that was not measured: which differences are none."""
+    found = [point.resolution for point in points if point.resolution is not None]
+    if not found:
+        return []
+    return [
+        f"noise: layercc beside itself differs by up to {max(found):.1%}; less is no difference"
+    ]
+
+
+def _cautions(points: list[Point]) -> list[str]:
     warming = []
     for timing in points[0].timings:
         calls = timing.warm_up.calls
@@ -152,12 +162,7 @@ def _noise(points: list[Point]) -> list[str]:
         warming.append(f"{timing.runtime} {known} of {timing.warm_up.made}")
     at = f" at batch {points[0].batch}" if len(points) > 1 else ""
     lines = [f"warm-up{at}, calls until times were steady: {', '.join(warming)}"]
-    resolutions = [point.resolution for point in points if point.resolution is not None]
-    if resolutions:
-        lines.append(
-            f"noise: layercc beside itself differs by up to {max(resolutions):.1%}; less is no "
-            "difference"
-        )
+    lines += noise(points)
     seen: dict[str, dict[int | None, list[str]]] = {}
     for point in points:
         for caution in point.cautions:
