@@ -114,24 +114,24 @@ def measure(
         for one_of in streams.values():
             one_of.close()
 
-    def ratios(name: str) -> list[float]:
-        """Times over layercc's, round by round: under load it is throughput that counts."""
-        times, own = measured[name], measured[OWN]
-        return (
-            [a / b for a, b in zip(own.rates, times.rates, strict=True)]
-            if several
-            else times.ratios(own)
-        )
-
-    probe = interval(ratios(_AGAIN)) if effort.probe else None
+    ratios = {name: time_ratios(times, measured[OWN], several) for name, times in measured.items()}
+    probe = interval(ratios[_AGAIN]) if effort.probe else None
     resolution = None if probe is None else max(probe.high, 1 / probe.low) - 1
     timings = [
-        _timing(name, loaded[name], warm[name], measured[name], ratios(name), resolution)
+        _timing(name, loaded[name], warm[name], measured[name], ratios[name], resolution)
         for name in warm
     ]
     shapes = {name: f"{array.dtype}{list(array.shape)}" for name, array in inputs.items()}
     cautions = noise.cautions() + _cautions(timings, resolution)
     return Point(shapes, batch, timings, failures, resolution, noise, cautions)
+
+
+def time_ratios(times: Times, own: Times, several: bool) -> list[float]:
+    """Times over layercc's, round by round; of several streams, layercc's rate over these ones':
+    under load it is throughput that counts."""
+    if several:
+        return [a / b for a, b in zip(own.rates, times.rates, strict=True)]
+    return times.ratios(own)
 
 
 def verdict(ratio: Interval | Estimate, resolution: float | None) -> str:
