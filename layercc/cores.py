@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from layercc.cgroups import ROOT, cpu_quota
-from layercc.processor import allowed_processors
+
+
+def allowed_processors() -> tuple[int, ...]:
+    """The numbers of the processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
 
 
 @functools.cache

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from layercc.cores import allowed_processors
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
@@ -85,13 +86,6 @@ def _caches_of_macos() -> tuple[Cache, ...]:
         for level, size in found.items()
         if size.isdecimal() and int(size)
     )
-
-
-def allowed_processors() -> tuple[int, ...]:
-    """The numbers of the processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 def processor_set(text: str) -> frozenset[int]:

@@ -19,7 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
     "layercc.buffers": ("ir.dtypes",),
     "layercc.cgroups": (),
-    "layercc.cores": ("layercc.cgroups", "layercc.processor"),
+    "layercc.cores": ("layercc.cgroups",),
     "layercc.jobs": (
         "ir.diagnostics",
         "ir.dtypes",
@@ -44,7 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "layercc.memory_plan": ("layercc.buffers", "layercc.program"),
     "layercc.limits": ("layercc.kernels.element_types",),
-    "layercc.processor": (),
+    "layercc.processor": ("layercc.cores",),
     "layercc.profiling": (
         "ir.units",
         "layercc.limits",

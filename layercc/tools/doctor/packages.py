@@ -17,7 +17,6 @@ OPTIONAL = {
     "openvino": "to compare with: layercc bench",
     "torch": "models of PyTorch, by its export",
     "keras": "models of Keras, by its export",
-    "plotly": "pictures in reports",
     "matplotlib": "pictures in reports",
     "numba-cuda": "NVIDIA GPUs",
     "cuda-bindings": "NVIDIA GPUs",

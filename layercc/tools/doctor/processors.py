@@ -8,9 +8,9 @@ from collections import Counter
 from typing import Any
 
 from layercc.cgroups import cpu_quota, folders
-from layercc.cores import cores_among, siblings
+from layercc.cores import allowed_processors, cores_among, siblings
 from layercc.cpu.isa import ENVIRONMENT_VARIABLE, best_isa, host_isa
-from layercc.processor import allowed_processors, caches, processor_name, processor_set
+from layercc.processor import caches, processor_name, processor_set
 from layercc.tools.doctor.registry import Machine, binary, fact, plain, unbroken
 
 _CPUS = "sys/devices/system/cpu"
