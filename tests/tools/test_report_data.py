@@ -431,8 +431,16 @@ def test_command_with_a_profile_from_a_file(files: Path) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["profiled"] is True
     assert len(data_of(files / "good.html")["calls"]) > 3
-    profile.write_text("[]")
-    assert CliRunner().invoke(main, arguments).exit_code == 2
+    for text in ("[]", "{", "{}", '{"calls": [{"node": "x"}]}'):
+        profile.write_text(text)
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 2 and "profile.json" in result.output, text
+
+
+def test_a_page_that_cannot_be_written(files: Path) -> None:
+    arguments = ["report", str(files / "good.graph"), "--no-profile"]
+    result = CliRunner().invoke(main, [*arguments, "-o", str(files / "no" / "page.html")])
+    assert result.exit_code == 2 and "cannot write" in result.output
 
 
 def test_reports_agree_with_check(files: Path) -> None:

@@ -79,7 +79,10 @@ def command(
         except LayerccError as error:
             missing = str(error)
     graph = graph or load_model(model)
-    report = write_page(page, graph, profile, missing=missing, inputs=_shapes(inputs))
+    try:
+        report = write_page(page, graph, profile, missing=missing, inputs=_shapes(inputs))
+    except OSError as error:
+        raise click.UsageError(f"cannot write {page}: {error}") from error
     if as_json:
         data = {"graph": graph.name, "file": str(page), "profiled": profile is not None}
         data["why_not"] = "" if profile else missing
@@ -124,6 +127,11 @@ def _read_profile(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot read {path}: {error}") from error
-    if not isinstance(data, dict) or not isinstance(data.get("calls"), list):
+    calls = data.get("calls") if isinstance(data, dict) else None
+    known = isinstance(calls, list) and all(
+        isinstance(call, dict) and {"node", "layer", "op", "kernel", "seconds"} <= call.keys()
+        for call in calls
+    )
+    if not known:
         raise click.UsageError(f"{path} is no profile; `layercc profile --json` prints one")
     return data
