@@ -196,8 +196,8 @@ def _modules_of(graph: Graph) -> Module:
             and given.isdisjoint(node.reads())
         )
     starts = [describing.kind_of(node) == "contraction" for node in graph.nodes]
-    # what PyTorch's exporter says of modules in the metadata of a node
-    paths = [path_of(node.name, getattr(node.source, "layer", "")) for node in graph.nodes]
+    layers_told = [node.source.layer if node.source else "" for node in graph.nodes]
+    paths = [path_of(n.name, told) for n, told in zip(graph.nodes, layers_told, strict=True)]
     return modules(paths, edges, starts, constant)
 
 

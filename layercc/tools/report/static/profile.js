@@ -64,7 +64,7 @@
     );
     const rows = [
       [seconds(profile.seconds), "median of a run"],
-      [percent(profile.accounted), "of it in kernel calls"],
+      [percent(profile.accounted), "accounted for by calls"],
       [String(profile.calls.length), "calls"],
       [String(profile.threads), profile.threads === 1 ? "thread" : "threads"],
       [amount(profile.arena_bytes, "B"), "arena"],
