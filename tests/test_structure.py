@@ -25,7 +25,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.buffers",
         "layercc.kernels.expressions",
     ),
-    "layercc.kernels": ("ir.scalar", "ir.primitives"),
+    "layercc.kernels": ("ir.scalar", "ir.primitives", "layercc.cores"),
+    "layercc.emitters": ("ir.diagnostics", "layercc.jobs"),
+    "layercc.weights": (),
     "layercc.program": (
         "layercc.buffers",
         "layercc.jobs.job",
@@ -49,8 +51,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir.diagnostics",
         "ir.dtypes",
         "layercc.buffers",
+        "layercc.emitters",
         "layercc.jobs",
         "layercc.program",
+        "layercc.weights",
     ),
     "layercc.cpu.programs": (
         "ir.diagnostics",
@@ -58,6 +62,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.memory_limit",
         "layercc.memory_plan",
         "layercc.program",
+        "layercc.weights",
     ),
     "layercc.cpu.algorithms": (
         "ir.diagnostics",
@@ -72,6 +77,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.jobs",
         "layercc.program",
         "layercc.target",
+        "layercc.weights",
     ),
     "layercc.frontends": ("ir",),
     "layercc.layers": ("ir",),
