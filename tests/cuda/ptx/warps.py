@@ -1,0 +1,67 @@
+"""What the threads of a warp do together, and copies that land later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tests.cuda.ptx.parser import Instruction, PtxError
+
+if TYPE_CHECKING:
+    from tests.cuda.ptx.machine import _Machine
+
+
+class AsyncCopies:
+    """Copies of cp.async that have not landed, by thread and group."""
+
+    def __init__(self, count: int) -> None:
+        self.group = np.zeros(count, np.int64)
+        self.pending: list[tuple[np.ndarray, ...]] = []  # threads, groups, places, data
+
+
+def _lanes(machine: _Machine, active: np.ndarray, mask: Any, text: str) -> None:
+    """Raises PtxError where lanes that a mask names are not there."""
+    if machine.threads % 32:
+        raise PtxError(f"blocks of {machine.threads} threads: {text}")
+    mask = np.broadcast_to(mask, (len(active),))
+    warp = machine.every // 32
+    there = np.zeros(machine.count // 32, np.uint32)
+    np.bitwise_or.at(there, warp[active], np.uint32(1) << (active % 32).astype(np.uint32))
+    if (mask != there[warp[active]]).any():
+        raise PtxError(f"not all lanes of the mask, or others, are at {text}")
+
+
+def shuffle(machine: _Machine, each: Instruction, parts: list[str], active: np.ndarray) -> None:
+    """shfl.sync: what other lanes hold in a register."""
+    if parts[0] != "sync" or parts[2] != "b32":
+        raise PtxError(f"instruction that is not known: {each.text}")
+    target, source, lane, clamp, mask = each.operands
+    _lanes(machine, active, machine.get(mask, "u32", active), each.text)
+    own = active % 32
+    by = np.asarray(machine.get(lane, "u32", active)).astype(np.int64)
+    bound = int(np.max(machine.get(clamp, "u32", active)))
+    other = {"bfly": own ^ by, "up": own - by, "down": own + by, "idx": by + 0 * own}[parts[1]]
+    if bound != (0 if parts[1] == "up" else 31):
+        raise PtxError(f"parts of a warp: {each.text}")
+    valid = (other >= 0) & (other < 32)
+    other = np.where(valid, other, own)
+    values = np.zeros(machine.count, np.uint32)
+    values[active] = machine.get(source, "b32", active)
+    registers = target.split("|")
+    machine.put(registers[0], values[active - own + other], active)
+    if len(registers) > 1:
+        machine.put(registers[1], valid, active)
+
+
+def warp_barrier(
+    machine: _Machine, each: Instruction, parts: list[str], active: np.ndarray
+) -> None:
+    """bar.warp.sync: orders nothing here; shared memory must be met at barriers of a block."""
+    if parts[:2] != ["warp", "sync"]:
+        raise PtxError(f"instruction that is not known: {each.text}")
+    _lanes(machine, active, machine.get(each.operands[0], "u32", active), each.text)
+
+
+OPERATIONS: dict[str, Callable[..., None]] = {"shfl": shuffle, "bar": warp_barrier}
