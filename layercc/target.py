@@ -54,3 +54,12 @@ class Target(ABC):
     def runs_here(self) -> bool:
         """Whether this machine can run what the target makes."""
         return True
+
+    def hindrance(self) -> str:
+        """Why this machine cannot run it, if more can be said of it than that."""
+        return ""
+
+    @property
+    def takes_threads(self) -> bool:
+        """Whether a caller may say how many threads run a model."""
+        return True

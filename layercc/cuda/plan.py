@@ -1,0 +1,169 @@
+"""A program on a device: kernels loaded, constants uploaded, and graphs of its launches.
+
+A running call has memory of its own, an `Instance`: device memory for inputs, outputs and what lies
+between, pinned memory through which arrays go in and out, and a graph in which all addresses stand.
+Instances that no call uses are kept with the plan.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from layercc.buffers import Address
+from layercc.cuda.driver import Device, Memory, Node
+from layercc.cuda.paper import PaperPlan
+from layercc.kernels.cache import CompiledKernel
+from layercc.kernels.declaration import KernelKey
+from layercc.program import Argument, KernelCall, Program
+
+#: Bytes: a device copies best from here, and no access of kernels is wider.
+_ALIGNMENT = 256
+
+
+class DevicePlan(PaperPlan):
+    """A plan that runs.
+
+    `uploaded` has the constants that plans of the model have on the device, by the `id` of their
+    arrays, which the program holds.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        kernels: dict[KernelKey, CompiledKernel],
+        device: Device,
+        uploaded: weakref.WeakValueDictionary[int, Memory],
+    ) -> None:
+        super().__init__(program, kernels)
+        self.device = device
+        device.activate()
+        self._functions = {
+            key: device.load(kernel.code, kernel.symbol) for key, kernel in kernels.items()
+        }
+        self.constants = [_upload(device, array, uploaded) for array in program.constants]
+        self._idle: list[Instance] = []
+
+    def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
+        """Runs on dense arrays of the planned shapes and dtypes, in port order.
+
+        Raises DeviceError where the device fails, MemoryLimitError where its memory does not
+        suffice.
+        """
+        self.device.activate()
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            instance = Instance(self)
+        outputs = instance.run(inputs)
+        self._idle.append(instance)  # not after a fault: what it holds may be lost
+        return outputs
+
+    def node(self, call: KernelCall, bases: Instance) -> tuple[Node, tuple[np.ndarray, ...]]:
+        """A launch with the addresses of an instance, and the arrays that hold its arguments, which
+        must live until the graph is made."""
+        kernel = self.kernels[call.key]
+        cells = np.zeros(max(len(kernel.signature), 1), np.int64)
+        for index, argument in enumerate(kernel.signature):
+            if argument.name not in call.arguments and not argument.kind.optional:
+                raise TypeError(f"call of kernel {call.key}: argument {argument.name} is missing")
+            value = call.arguments.get(argument.name, 0)
+            _write(cells[index : index + 1], argument.kind.word, bases.resolved(value))
+        if unknown := call.arguments.keys() - {each.name for each in kernel.signature}:
+            raise TypeError(f"call of kernel {call.key}: there is no argument {min(unknown)}")
+        pointers = cells.ctypes.data + 8 * np.arange(len(cells), dtype=np.int64)
+        threads = int(kernel.facts["threads"])
+        node = Node(self._functions[call.key], call.tasks, threads, int(pointers.ctypes.data))
+        return node, (cells, pointers)
+
+
+def _write(cell: np.ndarray, word: str, value: int | float) -> None:
+    """An argument as the kernel reads it: of its own size, from the start of the cell."""
+    if word in ("f32", "f64"):
+        kind = np.float32 if word == "f32" else np.float64
+        cell.view(kind)[0] = value
+    else:
+        cell[0] = value
+
+
+def _upload(
+    device: Device, array: np.ndarray, uploaded: weakref.WeakValueDictionary[int, Memory]
+) -> Memory:
+    """A constant on the device, for the first plan that has it."""
+    memory = uploaded.get(id(array))
+    if memory is None:
+        memory = device.allocate(array.nbytes, f"a constant of {array.shape}")
+        device.upload(memory, array)
+        uploaded[id(array)] = memory
+    return memory
+
+
+class _Ports:
+    """Places of arrays, one behind the other, in device memory and in pinned memory alike."""
+
+    def __init__(self, device: Device, sizes: Sequence[int], what: str) -> None:
+        self.offsets = []
+        end = 0
+        for size in sizes:
+            self.offsets.append(end)
+            end += -(-size // _ALIGNMENT) * _ALIGNMENT
+        self.nbytes = end
+        self.memory = device.allocate(end, what)
+        self.pinned = device.allocate_pinned(end)
+
+
+class Instance:
+    """Memory for one running call, and its graph."""
+
+    def __init__(self, plan: DevicePlan) -> None:
+        program, device = plan.program, plan.device
+        self._constants = [memory.address for memory in plan.constants]
+        self._arena = device.allocate(program.arena_bytes, "what lies between inputs and outputs")
+        self._inputs, self._outputs = (
+            _Ports(device, [prod(p.shape) * p.dtype.itemsize for p in ports], what)
+            for ports, what in ((program.inputs, "inputs"), (program.outputs, "outputs"))
+        )
+        self._into = [
+            self._inputs.pinned.bytes[start : start + prod(port.shape) * port.dtype.itemsize]
+            .view(port.dtype)
+            .reshape(port.shape)
+            for port, start in zip(program.inputs, self._inputs.offsets, strict=True)
+        ]
+        self._out_of = [
+            self._outputs.pinned.bytes[start : start + prod(port.shape) * port.dtype.itemsize]
+            .view(port.dtype)
+            .reshape(port.shape)
+            for port, start in zip(program.outputs, self._outputs.offsets, strict=True)
+        ]
+        self._stream = device.stream()
+        made = [plan.node(call, self) for call in program.calls]
+        self._graph = device.graph([node for node, _ in made]) if made else None
+
+    def resolved(self, value: Argument) -> int | float:
+        """An argument as a number: an address on the device if it is one."""
+        if not isinstance(value, Address):
+            return value
+        buffer = value.buffer
+        if buffer.space == "constant":
+            return self._constants[buffer.slot] + value.offset
+        if buffer.space == "arena":
+            return self._arena.address + buffer.offset + value.offset
+        ports = self._inputs if buffer.space == "input" else self._outputs
+        return ports.memory.address + ports.offsets[buffer.slot] + value.offset
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Arrays in, graph, arrays out."""
+        for place, array in zip(self._into, inputs, strict=True):
+            place[...] = array
+        ins, outs, stream = self._inputs, self._outputs, self._stream
+        if ins.nbytes:
+            stream.copy_in(ins.memory.address, ins.pinned.address, ins.nbytes)
+        if self._graph is not None:
+            stream.launch(self._graph)
+        if outs.nbytes:
+            stream.copy_out(outs.pinned.address, outs.memory.address, outs.nbytes)
+        stream.wait()
+        return [place.copy() for place in self._out_of]
