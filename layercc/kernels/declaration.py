@@ -62,7 +62,7 @@ What a kernel file must keep to:
   library is refused;
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
   says ``@jit(contract=False)``, as the expressions of a model's own ops do. No other
-  floating-point law is relaxed, but in the steps of reductions that `layercc.cpu.accumulate`
+  floating-point law is relaxed, but in the steps of reductions that `layercc.kernels.accumulate`
   marks;
 - a family whose kernels differ between instruction sets, beyond what LLVM makes of them, takes the
   keyword ``isa``, which is no part of the key;
