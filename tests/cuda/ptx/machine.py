@@ -6,7 +6,7 @@ instructions that not all named lanes reach, and barriers that not all threads r
 PtxError. Floating point is rounded as IEEE 754 says, fused multiply-adds once.
 
 Threads that go different ways are run one way after the other, the lowest place in the code first,
-and go on together where they meet.
+and go on together where they meet. Lanes at an instruction of their warp wait for the others there.
 """
 
 from __future__ import annotations
@@ -112,14 +112,19 @@ class _Machine:
 
     def run(self) -> int:
         groups: list[tuple[int, np.ndarray]] = [(0, self.every)]  # place in the code, threads
-        waiting: list[tuple[int, np.ndarray]] = []
+        waiting: list[tuple[int, np.ndarray]] = []  # at a barrier of their block
+        self.parked: list[tuple[int, np.ndarray]] = []  # for other lanes of their warp
         with np.errstate(all="ignore"):
-            while groups or waiting:
+            while groups or waiting or self.parked:
                 if not groups:
+                    if self.parked:
+                        text = self.kernel.instructions[self.parked[0][0]].text
+                        raise PtxError(f"not all lanes of the mask reach {text}")
                     groups, waiting = self._past_barrier(waiting), []
                 place = min(place for place, _ in groups)
-                together = [threads for at, threads in groups if at == place]
+                together = [threads for at, threads in (*groups, *self.parked) if at == place]
                 groups = [group for group in groups if group[0] != place]
+                self.parked = [group for group in self.parked if group[0] != place]
                 active = together[0] if len(together) == 1 else np.sort(np.concatenate(together))
                 limit = min((at for at, _ in groups), default=len(self.kernel.instructions))
                 groups += self._advance(place, active, limit, waiting)
@@ -176,6 +181,20 @@ class _Machine:
                 waiting.append((place, active))
                 return []
             else:
+                late = warps.incomplete(self, each, chosen)
+                if late is not None:
+                    met = [threads for at, threads in self.parked if at == place]
+                    self.parked = [group for group in self.parked if group[0] != place]
+                    if met:
+                        together = np.sort(np.concatenate([chosen, *met]))
+                        others = np.setdiff1d(active, chosen, assume_unique=True)
+                        return [(place, together), (place + 1, others)][: 1 + bool(len(others))]
+                    self.parked.append((place, chosen[late]))
+                    others = np.setdiff1d(active, chosen, assume_unique=True)
+                    if len(ready := chosen[~late]):
+                        self._execute(each, ready)
+                        others = np.sort(np.concatenate([ready, others]))
+                    return [(place + 1, others)] if len(others) else []
                 if len(chosen):
                     self._execute(each, chosen)
                 place += 1

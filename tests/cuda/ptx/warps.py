@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,24 +21,37 @@ class AsyncCopies:
         self.pending: list[tuple[np.ndarray, ...]] = []  # threads, groups, places, data
 
 
-def _lanes(machine: _Machine, active: np.ndarray, mask: Any, text: str) -> None:
-    """Raises PtxError where lanes that a mask names are not there."""
+#: Instructions of a warp → the operand that is the mask of lanes.
+_MASKS = {"shfl": -1, "bar": 0}
+
+
+def incomplete(machine: _Machine, each: Instruction, active: np.ndarray) -> np.ndarray | None:
+    """Which threads are at an instruction of their warp before others that its mask names; None
+    where none are, or it is no such instruction.
+
+    Raises PtxError for masks that do not name the lanes that are there.
+    """
+    name = each.op.partition(".")[0]
+    if name not in _MASKS or not len(active):
+        return None
     if machine.threads % 32:
-        raise PtxError(f"blocks of {machine.threads} threads: {text}")
+        raise PtxError(f"blocks of {machine.threads} threads: {each.text}")
+    mask = machine.get(each.operands[_MASKS[name]], "u32", active)
     mask = np.broadcast_to(mask, (len(active),))
     warp = machine.every // 32
     there = np.zeros(machine.count // 32, np.uint32)
     np.bitwise_or.at(there, warp[active], np.uint32(1) << (active % 32).astype(np.uint32))
-    if (mask != there[warp[active]]).any():
-        raise PtxError(f"not all lanes of the mask, or others, are at {text}")
+    if (there[warp[active]] & ~mask).any():
+        raise PtxError(f"lanes that the mask does not name are at {each.text}")
+    late = mask != there[warp[active]]
+    return late if late.any() else None
 
 
 def shuffle(machine: _Machine, each: Instruction, parts: list[str], active: np.ndarray) -> None:
     """shfl.sync: what other lanes hold in a register."""
     if parts[0] != "sync" or parts[2] != "b32":
         raise PtxError(f"instruction that is not known: {each.text}")
-    target, source, lane, clamp, mask = each.operands
-    _lanes(machine, active, machine.get(mask, "u32", active), each.text)
+    target, source, lane, clamp, _ = each.operands
     own = active % 32
     by = np.asarray(machine.get(lane, "u32", active)).astype(np.int64)
     bound = int(np.max(machine.get(clamp, "u32", active)))
@@ -61,7 +74,6 @@ def warp_barrier(
     """bar.warp.sync: orders nothing here; shared memory must be met at barriers of a block."""
     if parts[:2] != ["warp", "sync"]:
         raise PtxError(f"instruction that is not known: {each.text}")
-    _lanes(machine, active, machine.get(each.operands[0], "u32", active), each.text)
 
 
 OPERATIONS: dict[str, Callable[..., None]] = {"shfl": shuffle, "bar": warp_barrier}
