@@ -103,3 +103,17 @@ def first_of(typingctx: Any, array: Any) -> Any:
         return context.make_array(array)(context, builder, args[0]).data
 
     return result(array), codegen
+
+
+@intrinsic
+def atomic_least(typingctx: Any, pointer: Any, value: Any) -> Any:
+    """Makes the int64 in memory the smaller of itself and `value`, whoever else does so."""
+    if not isinstance(pointer, types.CPointer) or pointer.dtype != types.int64:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        least = context.cast(builder, args[1], signature.args[1], types.int64)
+        builder.atomic_rmw("min", args[0], least, "monotonic")
+        return context.get_dummy_value()
+
+    return types.void(pointer, value), codegen

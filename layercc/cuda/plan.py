@@ -13,9 +13,12 @@ from math import prod
 
 import numpy as np
 
+from ir.diagnostics import InputError
 from layercc.buffers import Address
-from layercc.cuda.driver import Device, Memory, Node
+from layercc.cuda.driver import Device, Memory, Node, Stream
+from layercc.cuda.faults import NOTHING, RECORD_WORDS
 from layercc.cuda.paper import PaperPlan
+from layercc.jobs.job import Check
 from layercc.kernels.cache import CompiledKernel
 from layercc.kernels.declaration import KernelKey
 from layercc.program import Argument, KernelCall, Program
@@ -50,16 +53,20 @@ class DevicePlan(PaperPlan):
     def run(self, inputs: Sequence[np.ndarray], threads: int) -> list[np.ndarray]:
         """Runs on dense arrays of the planned shapes and dtypes, in port order.
 
-        Raises DeviceError where the device fails, MemoryLimitError where its memory does not
-        suffice.
+        Raises InputError where a kernel met a value that it cannot use, DeviceError where the
+        device fails, MemoryLimitError where its memory does not suffice.
         """
         self.device.activate()
         try:
             instance = self._idle.pop()
         except IndexError:
             instance = Instance(self)
-        outputs = instance.run(inputs)
-        self._idle.append(instance)  # not after a fault: what it holds may be lost
+        try:
+            outputs = instance.run(inputs)
+        except InputError:
+            self._idle.append(instance)
+            raise
+        self._idle.append(instance)  # not after another fault: what it holds may be lost
         return outputs
 
     def node(self, call: KernelCall, bases: Instance) -> tuple[Node, tuple[np.ndarray, ...]]:
@@ -115,6 +122,31 @@ class _Ports:
         self.pinned = device.allocate_pinned(end)
 
 
+class _Faults:
+    """The block through which kernels report values; see `layercc.cuda.faults`."""
+
+    def __init__(self, device: Device, checks: int) -> None:
+        self._clean = np.zeros((checks, RECORD_WORDS), np.int64)
+        self._clean[:, 0] = NOTHING
+        self._device = device
+        self.memory = device.allocate(self._clean.nbytes, "reports of kernels")
+        self._pinned = device.allocate_pinned(self._clean.nbytes)
+        device.upload(self.memory, self._clean)
+
+    def fetch(self, stream: Stream) -> None:
+        """Queues the copy to the host."""
+        stream.copy_out(self._pinned.address, self.memory.address, self._clean.nbytes)
+
+    def raise_first(self, checks: Sequence[Check]) -> None:
+        """Raises the InputError of the first check that met such a value; forgets all."""
+        records = self._pinned.bytes.view(np.int64).reshape(-1, RECORD_WORDS)
+        met = np.flatnonzero(records[:, 0] != NOTHING)
+        if len(met):
+            position, value, low, high = map(int, records[met[0]])
+            self._device.upload(self.memory, self._clean)
+            raise checks[met[0]].error(position, value, low, high)
+
+
 class Instance:
     """Memory for one running call, and its graph."""
 
@@ -138,6 +170,8 @@ class Instance:
             .reshape(port.shape)
             for port, start in zip(program.outputs, self._outputs.offsets, strict=True)
         ]
+        self._checks = program.checks
+        self._faults = _Faults(device, len(program.checks)) if program.checks else None
         self._stream = device.stream()
         made = [plan.node(call, self) for call in program.calls]
         self._graph = device.graph([node for node, _ in made]) if made else None
@@ -151,11 +185,17 @@ class Instance:
             return self._constants[buffer.slot] + value.offset
         if buffer.space == "arena":
             return self._arena.address + buffer.offset + value.offset
+        if buffer.space == "faults":
+            assert self._faults is not None
+            return self._faults.memory.address
         ports = self._inputs if buffer.space == "input" else self._outputs
         return ports.memory.address + ports.offsets[buffer.slot] + value.offset
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Arrays in, graph, arrays out."""
+        """Arrays in, graph, arrays out.
+
+        Raises InputError where a kernel met a value that it cannot use.
+        """
         for place, array in zip(self._into, inputs, strict=True):
             place[...] = array
         ins, outs, stream = self._inputs, self._outputs, self._stream
@@ -165,5 +205,9 @@ class Instance:
             stream.launch(self._graph)
         if outs.nbytes:
             stream.copy_out(outs.pinned.address, outs.memory.address, outs.nbytes)
+        if self._faults is not None:
+            self._faults.fetch(stream)
         stream.wait()
+        if self._faults is not None:
+            self._faults.raise_first(self._checks)
         return [place.copy() for place in self._out_of]

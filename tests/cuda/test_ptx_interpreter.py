@@ -159,6 +159,31 @@ def test_shuffles():
     np.testing.assert_array_equal(run(body, VALUES), down)
 
 
+def test_atomic_minima():
+    """Of all threads, in any order; what they give must not be used."""
+    memory = Memory()
+    a, b = memory.put(VALUES), memory.put(np.full(1, 1 << 31, np.uint32))
+    body = LOAD + "atom.global.min.u32 %r3, [%rd1], %r1;"
+    launch(kernel(body), memory, (2, 1, 1), THREADS, [a, b, 5])
+    assert memory.read(b, (1,), np.uint32) == VALUES.min()
+    with pytest.raises(PtxError, match="%r3 is read before it is written"):
+        launch(kernel(body + "mov.b32 %r2, %r3;"), memory, (2, 1, 1), THREADS, [a, b, 5])
+
+
+def test_lanes_wait_for_their_warp():
+    """Those that go another way first meet the others at a shuffle."""
+    body = LOAD + """
+      mov.b32 %r6, 0; setp.lt.u32 %p1, %r29, 7;
+    $TOP: @%p1 bra $LONG;
+    $NEXT: add.s32 %r6, %r6, 1; setp.lt.s32 %p2, %r6, 3; @!%p2 bra $OUT;
+      shfl.sync.bfly.b32 %r1, %r1, 1, 31, -1; bra.uni $TOP;
+    $OUT: mov.b32 %r2, %r1; bra.uni $END;
+    $LONG: add.s32 %r7, %r6, 1; bra.uni $NEXT;
+    $END:
+    """  # fmt: skip
+    np.testing.assert_array_equal(run(body + STORE, VALUES), VALUES)
+
+
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [

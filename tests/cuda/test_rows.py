@@ -100,13 +100,16 @@ def test_gather_at_known_places():
     check_node("Gather", [some(5, 4, 3), indices], {"axis": 1}, constants=[1])
 
 
-def test_gather_that_must_be_checked_falls_back():
+def test_gather_checks_what_only_a_run_knows():
     graph = lc.parse_graph("graph g(x: f32[5,3], i: i64[N]) -> (y) {\n y = Gather(x, i)\n}")
-    inputs = {"x": some(5, 3), "i": np.array([4, -5])}
-    with pytest.warns(RuntimeWarning, match="Gather ×1"):
-        np.testing.assert_array_equal(
-            lc.compile(graph, target="cuda").run(inputs)["y"], inputs["x"][inputs["i"]]
-        )
+    model = lc.compile(graph, target="cuda")
+    x, good = some(5, 3), np.array([4, -5, 0])
+    np.testing.assert_array_equal(model(x, good), x[good])
+    with pytest.raises(lc.InputError, match=r"holds 1099511627776 at \[1\]; -5..4"):
+        model(x, np.array([0, 1 << 40, 5]))
+    with pytest.raises(lc.InputError, match=r"holds -6 at \[2\]; -5..4"):
+        model(x, np.array([0, 1, -6]))
+    np.testing.assert_array_equal(model(x, good), x[good])  # and forgets
 
 
 def test_a_row_gives_the_same_alone_and_in_a_batch():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ir.diagnostics import UnsupportedError
+from layercc.buffers import Address, Buffer
 from layercc.building import Given, ProgramBuilder
 from layercc.cuda.architecture import Architecture
 from layercc.cuda.emit.registry import emitter_of
-from layercc.jobs.job import Job
+from layercc.jobs.job import Check, Job
 from layercc.kernels.declaration import KernelKey
 from layercc.program import KernelCall, Program
 from layercc.weights import Weights
@@ -31,6 +34,7 @@ class Builder(ProgramBuilder):
         super().__init__(program, weights)
         self.architecture = architecture
         self.precision = precision
+        self._faults = Buffer("faults", 0)
 
     def emit(self, job: Job) -> None:
         """Appends the calls of a job. Raises UnsupportedError where there are no kernels for it."""
@@ -38,6 +42,12 @@ class Builder(ProgramBuilder):
         if emit is None:
             raise UnsupportedError(f"no kernels for {type(job).__name__}")
         emit(self, job)
+
+    def check(self, check: Check) -> dict[str, Any]:
+        """Through what a kernel reports values that it cannot use: the record
+        `layercc.cuda.faults.FAULT`."""
+        self.program.checks.append(check)
+        return {"block": Address(self._faults), "check": len(self.program.checks) - 1}
 
     def call(
         self, key: KernelKey, blocks: int, *, flops: int = 0, algorithm: str = "", **given: Given

@@ -280,7 +280,9 @@ class _Machine:
 
     def _execute(self, each: Instruction, active: np.ndarray) -> None:
         name, *parts = each.op.split(".")
-        if name in _MOVED:
+        if name in ("atom", "red"):
+            self._atomic(each, parts, active)
+        elif name in _MOVED:
             self._move(each, name, parts, active)
         elif name in warps.OPERATIONS:
             warps.OPERATIONS[name](self, each, parts, active)
@@ -331,6 +333,25 @@ class _Machine:
             for index, register in enumerate(registers):
                 data[:, index] = self._low(register, kind, active)
             memory.store(places, data.view(np.uint8), who, each.text)
+
+    def _atomic(self, each: Instruction, parts: list[str], active: np.ndarray) -> None:
+        """Minima and maxima that threads put into memory, in any order: no race.
+
+        What atom gives hangs on the order, so its register stays as it is: not to be read.
+        """
+        kind, known = parts[-1], {"global", "min", "max", "relaxed", "gpu", "sys"}
+        if set(parts[:-1]) - known or "global" not in parts:
+            raise PtxError(f"instruction that is not known: {each.text}")
+        width = BITS[kind] // 8
+        at, given = each.operands[-2:]
+        memory, places = self.places(at, width, "global", active, each.text)
+        values = np.broadcast_to(self.get(given, kind, active), (len(active),))
+        pick = min if "min" in parts else max
+        if not memory.known[places].all():
+            raise PtxError(f"memory that nobody has written is read: {each.text}")
+        for place, value in zip(places, values, strict=True):
+            before = memory.data[place].view(NUMPY[kind])[0]
+            memory.data[place] = np.array([pick(before, value)]).view(np.uint8)
 
     def places(
         self, operand: str, width: int, space: str, active: np.ndarray, text: str
