@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+#: Shared memory that a block may have without asking the driver for more.
+STATIC_SHARED: Final = 48 << 10
+#: Threads that run as one.
+WARP: Final = 32
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -28,16 +33,23 @@ class Architecture:
     shared: int
     shared_of_block: int
 
+    def occupancy(self, threads: int, registers: int, shared: int) -> int:
+        """Blocks of a kernel that a multiprocessor holds at once: as many as fit its threads, its
+        registers (of a warp in steps of 256) and its shared memory (in steps of 128 bytes, with
+        1 KiB that the system takes of each block)."""
+        warps = -(-threads // WARP)
+        of_warp = -(-registers * WARP // 256) * 256
+        of_block = -(-shared // 128) * 128 + 1024
+        limits = [self.blocks, self.threads // (warps * WARP), self.shared // of_block]
+        if registers:
+            limits.append(self.registers // of_warp // warps)
+        return min(limits)
 
-#: Shared memory that a block may have without asking the driver for more.
-STATIC_SHARED: Final = 48 << 10
-#: Threads that run as one.
-WARP: Final = 32
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     each.name: each
     for each in (
-        Architecture("sm_80", "7.0", (8, 0), False, 2048, 32, 65536, 164 << 10, 163 << 10),
+        Architecture("sm_80", "7.1", (8, 0), False, 2048, 32, 65536, 164 << 10, 163 << 10),
         Architecture("sm_90", "7.8", (9, 0), False, 2048, 32, 65536, 228 << 10, 227 << 10),
         Architecture("sm_90a", "8.0", (9, 0), True, 2048, 32, 65536, 228 << 10, 227 << 10),
     )

@@ -50,8 +50,9 @@ class CudaBackend(Backend):
         if refused:
             raise UnsupportedError("; ".join(refused.values()), nodes=list(refused))
         if self._ordinal is None:
-            return PaperPlan(program, kernels)
+            return PaperPlan(program, kernels, self.architecture)
         from layercc.cuda.driver import device
         from layercc.cuda.plan import DevicePlan
 
-        return DevicePlan(program, kernels, device(self._ordinal), self._uploaded)
+        here = device(self._ordinal)
+        return DevicePlan(program, kernels, self.architecture, here, self._uploaded)

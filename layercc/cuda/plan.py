@@ -15,6 +15,7 @@ import numpy as np
 
 from ir.diagnostics import InputError
 from layercc.buffers import Address
+from layercc.cuda.architecture import Architecture
 from layercc.cuda.driver import Device, Memory, Node, Stream
 from layercc.cuda.faults import NOTHING, RECORD_WORDS
 from layercc.cuda.paper import PaperPlan
@@ -38,10 +39,11 @@ class DevicePlan(PaperPlan):
         self,
         program: Program,
         kernels: dict[KernelKey, CompiledKernel],
+        architecture: Architecture,
         device: Device,
         uploaded: weakref.WeakValueDictionary[int, Memory],
     ) -> None:
-        super().__init__(program, kernels)
+        super().__init__(program, kernels, architecture)
         self.device = device
         device.activate()
         self._functions = {

@@ -142,6 +142,15 @@ def test_architecture_of_a_device(capability, name):
     assert (found and found.name) == name
 
 
+def test_occupancy():
+    """Limits by threads, by registers and shared memory, and by blocks."""
+    assert HOPPER.occupancy(256, 32, 0) == 8
+    assert HOPPER.occupancy(128, 168, 64 << 10) == 3
+    assert HOPPER.occupancy(256, 255, 0) == 1
+    assert HOPPER.occupancy(32, 16, 0) == 32
+    assert architecture_named("sm_80").occupancy(256, 32, 100 << 10) == 1
+
+
 def test_the_cache_tells_machines_and_assemblers_apart(tmp_path):
     cache = KernelCache(tmp_path)
     tool = assembler.Assembler("ptxas", "13.0.88")

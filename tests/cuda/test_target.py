@@ -12,14 +12,15 @@ import pytest
 
 import layercc as lc
 from layercc.cuda import driver
+from layercc.cuda.codegen.assembler import find_assembler
 from tests.cuda.stand_in import LAUNCH_FAILED, OUT_OF_MEMORY, StandIn
 
 RELU = "graph g(x: f32[N]) -> (y) {\n a = Relu(x)\n y = Add(a, a)\n}"
 X = np.array([-1, 2, 3], np.float32)
 
 
-def model(**options) -> lc.CompiledModel:
-    return lc.compile(lc.parse_graph(RELU), **({"target": "cuda"} | options))
+def model(text: str = RELU, **options) -> lc.CompiledModel:
+    return lc.compile(lc.parse_graph(text), **({"target": "cuda"} | options))
 
 
 @pytest.fixture
@@ -198,3 +199,17 @@ def test_a_device_that_is_too_old(monkeypatch):
     with pytest.raises(lc.LayerccError, match=r"Stand-in has compute capability 7\.5"):
         fn(X)
     driver.device.cache_clear()
+
+
+def test_a_plan_is_looked_at_without_a_device(nothing):
+    """Registers, shared memory and launches of a plan for a named architecture."""
+    text = "graph g(x: f32[N,300], w: f32[300,40]) -> (y) {\n m = MatMul(x, w)\n y = Relu(m)\n}"
+    plan = model(text, target=lc.CudaTarget("sm_80")).plan({"x": (70, 300), "w": (300, 40)})
+    described = plan.described()
+    assert [row["node"] for row in described] == [call.node for call in plan.program.calls]
+    (tiles,) = described
+    assert tiles["algorithm"] == "tiles" and tiles["blocks"] == 2 and tiles["threads"] == 128
+    assert tiles["flops"] == 2 * 70 * 300 * 40 and tiles["shared"] > 16000
+    if find_assembler() is not None:
+        assert 32 < tiles["registers"] <= 255 and not tiles["spilled"]
+        assert tiles["blocks_at_once"] >= 1
