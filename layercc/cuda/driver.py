@@ -225,6 +225,20 @@ class Stream(_Owned):
         """Queues a graph."""
         self.device._do("cuGraphLaunch", graph._handle, self._handle)
 
+    def seconds(self, graph: Graph, runs: int) -> float:
+        """The device's own time of a graph, of so many runs one behind the other; waits."""
+        do = self.device._do
+        first, last = do("cuEventCreate", 0), do("cuEventCreate", 0)
+        do("cuEventRecord", first, self._handle)
+        for _ in range(runs):
+            self.launch(graph)
+        do("cuEventRecord", last, self._handle)
+        do("cuEventSynchronize", last)
+        milliseconds = do("cuEventElapsedTime", first, last)
+        for event in (first, last):
+            do("cuEventDestroy", event)
+        return float(milliseconds) / 1e3 / runs
+
     def wait(self) -> None:
         """Waits for all that was queued; raises DeviceError for what went wrong in it."""
         self.device._do("cuStreamSynchronize", self._handle)

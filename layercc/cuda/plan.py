@@ -71,6 +71,17 @@ class DevicePlan(PaperPlan):
         self._idle.append(instance)  # not after another fault: what it holds may be lost
         return outputs
 
+    def device_seconds(self, runs: int = 20) -> float:
+        """What the launches alone take on the device, on what the last run has left there.
+
+        For measuring, behind a run: without one, a new instance is made, and computes on anything.
+        """
+        self.device.activate()
+        instance = self._idle.pop() if self._idle else Instance(self)
+        seconds = instance.device_seconds(runs)
+        self._idle.append(instance)
+        return seconds
+
     def node(self, call: KernelCall, bases: Instance) -> tuple[Node, tuple[np.ndarray, ...]]:
         """A launch with the addresses of an instance, and the arrays that hold its arguments, which
         must live until the graph is made."""
@@ -213,3 +224,7 @@ class Instance:
         if self._faults is not None:
             self._faults.raise_first(self._checks)
         return [place.copy() for place in self._out_of]
+
+    def device_seconds(self, runs: int) -> float:
+        """The device's time of one run of the graph."""
+        return 0.0 if self._graph is None else self._stream.seconds(self._graph, runs)

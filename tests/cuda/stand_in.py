@@ -183,6 +183,24 @@ class StandIn:
         while queue:
             queue.pop(0)()
 
+    def _cuEventCreate(self, flags: int) -> Handle:
+        return Handle("event", recorded=False)
+
+    def _cuEventRecord(self, event: Handle, stream: Handle) -> None:
+        mark = alive(event, "event")
+        alive(stream, "stream").queue.append(lambda: setattr(mark, "recorded", True))
+        mark.stream = stream
+
+    def _cuEventSynchronize(self, event: Handle) -> None:
+        self._cuStreamSynchronize(alive(event, "event").stream)
+
+    def _cuEventElapsedTime(self, first: Handle, last: Handle) -> float:
+        assert alive(first, "event").recorded and alive(last, "event").recorded
+        return 1.0
+
+    def _cuEventDestroy(self, event: Handle) -> None:
+        alive(event, "event").alive = False
+
     def _cuGraphCreate(self, flags: int) -> Handle:
         return Handle("graph", nodes=[])
 
@@ -221,6 +239,21 @@ class StandIn:
                            node.arguments, node.dynamic)  # fmt: skip
 
         alive(stream, "stream").queue.append(run)
+
+
+def install(**options: Any) -> StandIn:
+    """Makes a stand-in the driver of this process, for good; kernels are then made as PTX."""
+    import os
+
+    from layercc.cuda import driver
+    from layercc.cuda.codegen import assembler
+
+    made = StandIn(**options)
+    driver.bindings = lambda: made
+    os.environ[assembler.VARIABLE] = ""
+    driver.device.cache_clear()
+    assembler.find_assembler.cache_clear()
+    return made
 
 
 class Status:

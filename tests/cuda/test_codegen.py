@@ -15,8 +15,14 @@ from layercc.cuda.codegen import assembler
 from layercc.cuda.codegen.assembler import AssemblyError, assemble, find_assembler
 from layercc.cuda.codegen.compiler import compile_kernel
 from layercc.cuda.family import gpu_kernel_family
+from layercc.cuda.kernels.attention import attention
+from layercc.cuda.kernels.contraction import direct, tiles
+from layercc.cuda.kernels.indexing import gather
 from layercc.cuda.kernels.movement import fill, strided_copy, transpose
+from layercc.cuda.kernels.normalize import normalize_rows, softmax_columns, softmax_rows
 from layercc.cuda.kernels.pointwise import pointwise
+from layercc.cuda.kernels.pooling import pool
+from layercc.cuda.kernels.reduce import reduce_columns, reduce_rows
 from layercc.cuda.store import GpuKernels
 from layercc.kernels.cache import KernelCache
 from layercc.kernels.declaration import F32, I32, INT, pointer
@@ -66,6 +72,22 @@ def test_words():
     assert made.facts == {"threads": 64, "form": "ptx", "shared": 256}
 
 
+SUM, TOTAL = (("f32",), (), (0,)), (("f32", "f64"), (), (0,))
+#: Kernels of all families, with the registers that a thread may take: they must not grow unseen.
+LIMITS = {
+    tiles.key("f32", SUM, (), 0, False, "columns"): 200,
+    tiles.key("f32", SUM, (), 1, True, "columns"): 168,
+    tiles.key("f64", (("f64",), (), (0,)), (), 0, False, "depth"): 224,
+    direct.key("f32", SUM, (), 1, True, True): 64,
+    attention.key("f32", 2, "added", True, True, True, ""): 128,
+    reduce_rows.key(SUM, TOTAL, "sum", False): 56,
+    reduce_columns.key(SUM, TOTAL, "max"): 64,
+    softmax_rows.key("f32", False, True): 64,
+    softmax_columns.key("f16", True): 96,
+    normalize_rows.key("f32", "f32", True, True, "f32", False): 72,
+    pool.key("average", "f32", 0): 96,
+    gather.key("u32", "i64", True): 40,
+}
 KEYS = [
     fill.key("u32", True),
     strided_copy.key("u64", 3, 2),
@@ -89,6 +111,16 @@ def test_ptx_is_of_the_version_asked_for_and_assembles(name):
             assert 0 < taken.registers <= 64 and not taken.spilled
             shared = sum(map(int, re.findall(r"\.b8 shared_\d+\[(\d+)\]", text)))
             assert taken.shared - (1024 if name != "sm_80" else 0) in (shared, shared - 1024)
+
+
+def test_registers():
+    """Nothing is spilled, and no thread takes more registers than it did."""
+    tool = find_assembler()
+    if tool is None:
+        pytest.skip("no ptxas")
+    for key, most in LIMITS.items():
+        facts = compile_kernel(key, HOPPER, tool).facts
+        assert not facts["spilled"] and facts["registers"] <= most, (str(key), facts)
 
 
 def test_wide_accesses():
@@ -170,6 +202,9 @@ def test_kernels_are_compiled_elsewhere_and_kept(tmp_path):
 import sys
 from pathlib import Path
 from layercc.cuda.architecture import architecture_named
+from layercc.cuda.kernels.attention import attention
+from layercc.cuda.kernels.contraction import direct, tiles
+from layercc.cuda.kernels.indexing import gather
 from layercc.cuda.kernels.movement import fill
 from layercc.cuda.store import GpuKernels
 from layercc.kernels.cache import open_cache

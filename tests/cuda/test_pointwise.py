@@ -83,6 +83,20 @@ def test_each_op_rounds_by_itself():
          a=x, b=x[::-1].copy(), c=(-(x * x[::-1])).astype("f4"))  # fmt: skip
 
 
+def test_powers():
+    both("graph g(x: f32[N], z: f32[N]) -> (y) {\n a = Abs(x)\n y = Pow(a, z)\n}",
+         x=values(64), z=values(64)[::-1].copy())  # fmt: skip
+
+
+def test_remainders_of_floats_fall_back():
+    """NVPTX takes them from a rounded quotient, which is off where that is large."""
+    graph = lc.parse_graph("graph g(x: f32[N], z: f32[N]) -> (y) {\n y = Mod(x, z) {fmod=1}\n}")
+    x, z = np.full(9, 1e30, "f4"), np.arange(3, 12).astype("f4")
+    with pytest.warns(RuntimeWarning, match="Mod ×1"):
+        model = lc.compile(graph, target="cuda", example_inputs=[x, z])
+    np.testing.assert_array_equal(model(x, z), np.fmod(x, z))
+
+
 def test_what_cannot_be_had_falls_back():
     """f64's exp is the C library's: NumPy runs it, and a warning says so."""
     graph = lc.parse_graph("graph g(x: f64[N]) -> (y) {\n y = Exp(x)\n}")

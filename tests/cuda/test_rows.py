@@ -78,6 +78,7 @@ def test_rms_normalization():
         ("AveragePool", {"kernel_shape": (3, 2), "pads": (1, 0, 1, 1), "count_include_pad": 1,
                          "ceil_mode": 1, "strides": (2, 2)}),
         ("LpPool", {"kernel_shape": (2, 2), "p": 2}),
+        ("LpPool", {"kernel_shape": (2, 2), "p": 3}),
         ("MaxPool", {"kernel_shape": (2, 2), "dilations": (2, 3)}),
         ("GlobalAveragePool", {}),
     ],

@@ -33,10 +33,12 @@ _TRIPLE = "nvptx64-nvidia-cuda"
 #: What LLVM can make for NVPTX of its own intrinsics, by the name up to the types; of others it
 #: ends the process.
 _SELECTABLE = (
-    "abs assume bswap ceil copysign ctlz ctpop cttz fabs floor fma fshl fshr lifetime maximum "
+    "abs assume bswap ceil copysign ctlz ctpop cttz fabs floor fma fshl fshr is lifetime maximum "
     "maxnum memcpy memmove memset minimum minnum nearbyint nvvm rint round roundeven sadd smax "
     "smin sqrt ssub trunc uadd umax umin umul usub"
 )
+
+_REMAINDER = re.compile(r"= frem ")
 
 
 class NotForGpu(Exception):
@@ -198,7 +200,10 @@ def _emit(linked: Any, entry: str, architecture: Architecture) -> str:
 
 
 def _refuse_foreign(module: Any) -> None:
-    """Raises NotForGpu for a call of what is not in the module and that NVPTX has not."""
+    """Raises NotForGpu for a call of what is not in the module and that NVPTX has not, and for
+    remainders of floats, which it takes from a rounded quotient."""
+    if _REMAINDER.search(str(module)):
+        raise NotForGpu("it needs fmod, which NVPTX has not to the last bit")
     for function in module.functions:
         if not function.is_declaration:
             continue
