@@ -96,7 +96,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.weights",
     ),
     "layercc.cuda.backend": ("layercc.jobs.workload", "layercc.weights"),
-    "layercc.cuda.plan": ("layercc.buffers", "layercc.jobs.job"),
+    "layercc.cuda.plan": ("layercc.buffers", "layercc.jobs"),
     "layercc.frontends": ("ir",),
     "layercc.layers": ("ir",),
     "layercc.passes": ("ir",),

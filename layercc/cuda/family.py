@@ -23,6 +23,7 @@ that numba.cuda has and that are known here are listed in `layercc.cuda.codegen.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,5 @@ def gpu_family_of(key: KernelKey) -> GpuKernelFamily:
 
 def symbol_of(key: KernelKey) -> str:
     """The name of a kernel's entry: readable, and unlike any other's."""
-    import hashlib
-
     digest = hashlib.sha256(repr(key).encode()).hexdigest()
     return f"layercc_{key.family.removeprefix(PREFIX)}_{digest[:16]}"

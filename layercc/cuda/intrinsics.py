@@ -39,13 +39,13 @@ quotient = _division(lambda b, x, y: b.udiv(x, y), "x // y of what fits 31 bits;
 rest = _division(lambda b, x, y: b.urem(x, y), "x % y of what fits 31 bits; y > 0.")
 
 
-def _literal(value: Any, where: str) -> int:
+def constant_of(value: Any, where: str) -> int:
     if not isinstance(value, types.IntegerLiteral):
         raise TypingError(f"{where}: the number of elements must be a constant integer")
     return value.literal_value
 
 
-def _vector(context: Any, builder: Any, pointer: Any, element: Any, count: int) -> Any:
+def vector_at(context: Any, builder: Any, pointer: Any, element: Any, count: int) -> Any:
     """(pointer to a vector, its alignment: that of the widest access at most)."""
     kind = context.get_data_type(element)
     size = min(context.get_abi_sizeof(kind) * count, _WIDEST)
@@ -60,11 +60,11 @@ def load_vector(typingctx: Any, pointer: Any, count: Any) -> Any:
     """
     if not isinstance(pointer, types.CPointer):
         return None
-    length = _literal(count, "load_vector")
+    length = constant_of(count, "load_vector")
     result = types.UniTuple(pointer.dtype, length)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place, size = _vector(context, builder, args[0], pointer.dtype, length)
+        place, size = vector_at(context, builder, args[0], pointer.dtype, length)
         vector = builder.load(place, align=size)
         parts = [builder.extract_element(vector, _I32(i)) for i in range(length)]
         return context.make_tuple(builder, result, parts)
@@ -79,7 +79,7 @@ def store_vector(typingctx: Any, pointer: Any, values: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place, size = _vector(context, builder, args[0], pointer.dtype, values.count)
+        place, size = vector_at(context, builder, args[0], pointer.dtype, values.count)
         kind = context.get_data_type(pointer.dtype)
         vector = ir.Constant(ir.VectorType(kind, values.count), ir.Undefined)
         for index in range(values.count):

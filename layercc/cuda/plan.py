@@ -20,6 +20,7 @@ from layercc.cuda.driver import Device, Memory, Node, Stream
 from layercc.cuda.faults import NOTHING, RECORD_WORDS
 from layercc.cuda.paper import PaperPlan
 from layercc.jobs.job import Check
+from layercc.jobs.workload import Port
 from layercc.kernels.cache import CompiledKernel
 from layercc.kernels.declaration import KernelKey
 from layercc.program import Argument, KernelCall, Program
@@ -124,7 +125,8 @@ def _upload(
 class _Ports:
     """Places of arrays, one behind the other, in device memory and in pinned memory alike."""
 
-    def __init__(self, device: Device, sizes: Sequence[int], what: str) -> None:
+    def __init__(self, device: Device, ports: Sequence[Port], what: str) -> None:
+        sizes = [prod(port.shape) * port.dtype.itemsize for port in ports]
         self.offsets = []
         end = 0
         for size in sizes:
@@ -133,6 +135,11 @@ class _Ports:
         self.nbytes = end
         self.memory = device.allocate(end, what)
         self.pinned = device.allocate_pinned(end)
+        #: The arrays in pinned memory.
+        self.arrays = [
+            self.pinned.bytes[start : start + size].view(port.dtype).reshape(port.shape)
+            for port, start, size in zip(ports, self.offsets, sizes, strict=True)
+        ]
 
 
 class _Faults:
@@ -167,22 +174,8 @@ class Instance:
         program, device = plan.program, plan.device
         self._constants = [memory.address for memory in plan.constants]
         self._arena = device.allocate(program.arena_bytes, "what lies between inputs and outputs")
-        self._inputs, self._outputs = (
-            _Ports(device, [prod(p.shape) * p.dtype.itemsize for p in ports], what)
-            for ports, what in ((program.inputs, "inputs"), (program.outputs, "outputs"))
-        )
-        self._into = [
-            self._inputs.pinned.bytes[start : start + prod(port.shape) * port.dtype.itemsize]
-            .view(port.dtype)
-            .reshape(port.shape)
-            for port, start in zip(program.inputs, self._inputs.offsets, strict=True)
-        ]
-        self._out_of = [
-            self._outputs.pinned.bytes[start : start + prod(port.shape) * port.dtype.itemsize]
-            .view(port.dtype)
-            .reshape(port.shape)
-            for port, start in zip(program.outputs, self._outputs.offsets, strict=True)
-        ]
+        self._inputs = _Ports(device, program.inputs, "inputs")
+        self._outputs = _Ports(device, program.outputs, "outputs")
         self._checks = program.checks
         self._faults = _Faults(device, len(program.checks)) if program.checks else None
         self._stream = device.stream()
@@ -209,7 +202,7 @@ class Instance:
 
         Raises InputError where a kernel met a value that it cannot use.
         """
-        for place, array in zip(self._into, inputs, strict=True):
+        for place, array in zip(self._inputs.arrays, inputs, strict=True):
             place[...] = array
         ins, outs, stream = self._inputs, self._outputs, self._stream
         if ins.nbytes:
@@ -223,7 +216,7 @@ class Instance:
         stream.wait()
         if self._faults is not None:
             self._faults.raise_first(self._checks)
-        return [place.copy() for place in self._out_of]
+        return [place.copy() for place in outs.arrays]
 
     def device_seconds(self, runs: int) -> float:
         """The device's time of one run of the graph."""

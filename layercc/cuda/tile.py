@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from layercc.cuda.intrinsics import _literal, _vector
+from layercc.cuda.intrinsics import constant_of, vector_at
 from layercc.kernels.numba_types import storage_type
 
 _I64 = ir.IntType(64)
@@ -41,7 +41,7 @@ def multiply_add(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 def zero_tile(typingctx: Any, dtype: Any, count: Any) -> Any:
     """`count` zeros of a type; both are constants."""
     element = storage_type(dtype.literal_value)
-    result = types.UniTuple(element, _literal(count, "zero_tile"))
+    result = types.UniTuple(element, constant_of(count, "zero_tile"))
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return ir.Constant(context.get_value_type(result), None)
@@ -91,13 +91,13 @@ def add_tiles(typingctx: Any, a: Any, b: Any) -> Any:
 def put_tile(typingctx: Any, pointer: Any, tile: Any, columns: Any, pitch: Any) -> Any:
     """Writes a tile of `columns` (a constant) to rows `pitch` (a constant) elements apart, each in
     as few accesses as can be; rows are aligned for these."""
-    width, step = _literal(columns, "put_tile"), _literal(pitch, "put_tile")
+    width, step = constant_of(columns, "put_tile"), constant_of(pitch, "put_tile")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = context.get_data_type(tile.dtype)
         for first in range(0, tile.count, width):
             at = builder.gep(args[0], [_I64(first // width * step)])
-            place, align = _vector(context, builder, at, tile.dtype, width)
+            place, align = vector_at(context, builder, at, tile.dtype, width)
             vector = ir.Constant(ir.VectorType(kind, width), ir.Undefined)
             for j in range(width):
                 value = builder.extract_value(args[1], first + j)

@@ -96,6 +96,33 @@ def test_pools_of_one_and_three_dims():
     check_node("AveragePool", [some(1, 3, 5, 6, 4)], {"kernel_shape": (2, 2, 2)}, error=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((5, 70), 1), ((3, 1), 1), ((2, 9, 33), 1)])
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+def test_searches(shape, axis, op):
+    x = RNG.integers(0, 9, shape).astype(np.float32)  # with ties
+    check_node(op, [x], {"axis": axis})
+    check_node(op, [x], {"axis": axis, "select_last_index": 1, "keepdims": 0})
+    if shape[1] > 5:
+        x[0, 3], x[0, 5] = np.nan, np.nan
+        check_node(op, [x], {"axis": axis})
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "attributes"),
+    [
+        ((2, 5, 4, 3), (5, 6, 3, 3), {"strides": (2, 2), "pads": (1, 1, 1, 1)}),
+        ((1, 4, 5, 5), (4, 3, 3, 2), {"group": 2, "strides": (2, 3), "dilations": (2, 1)}),
+        ((1, 3, 7), (3, 2, 4), {}),
+        ((1, 4, 4, 4), (4, 9, 2, 2), {"strides": (2, 2)}),  # windows that do not overlap
+    ],
+)
+def test_transposed_convolutions(x, w, attributes):
+    bias = some(w[1] * attributes.get("group", 1))
+    check_node(
+        "ConvTranspose", [some(*x), some(*w), bias], attributes, constants=[1, 2], error=1e-6
+    )
+
+
 def test_gather_at_known_places():
     indices = np.array([[3, -1], [0, 2]])
     check_node("Gather", [some(5, 4, 3), indices], {"axis": 1}, constants=[1])

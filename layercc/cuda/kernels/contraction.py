@@ -35,12 +35,12 @@ def block_rows(itemsize: int) -> int:
     return THREADS * THREAD_COLUMNS // COLUMNS * THREAD_ROWS[itemsize]
 
 
-def _operand(dtype: str, rank: int):
+def operand(dtype: str, rank: int):
     """An operand of the epilogue: strides over the groups and rows."""
     return record("Operand", data=pointer(dtype), row=INT, groups=(INT,) * rank)
 
 
-def _parts(dtype: str, expression: tuple, columns: tuple, rank: int):
+def epilogue_parts(dtype: str, expression: tuple, columns: tuple, rank: int):
     """`located(group, groups, operands)`: elements to a group's matrices in x, w and y, and where
     its operands begin; `finished(value, starts, operands, m, n)`: the result for a sum.
 
@@ -92,7 +92,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
 
     scalar, size = SCALAR[dtype], SIZES[dtype]
     zero = scalar(0)
-    located, finished = _parts(dtype, expression, columns, rank)
+    located, finished = epilogue_parts(dtype, expression, columns, rank)
     rows, thread_rows = block_rows(size), THREAD_ROWS[size]
     pad = 16 // size  # keeps rows aligned, and shifts the banks of neighbouring ones
     x_pitch, w_pitch = rows + pad, COLUMNS + pad
@@ -209,7 +209,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
         column_blocks: I32,
         groups: (GROUP,) * rank,
         window: WINDOW,
-        operands: (_operand(dtype, rank),) * len(columns),
+        operands: (operand(dtype, rank),) * len(columns),
     ):
         left = cuda.blockIdx.x
         first_column = rest(left, column_blocks) * COLUMNS
@@ -274,7 +274,7 @@ def direct(
 
     zero, int32 = SCALAR[dtype](0), SCALAR["i32"]
     scalar = SCALAR[dtype]
-    located, finished = _parts(dtype, expression, columns, rank)
+    located, finished = epilogue_parts(dtype, expression, columns, rank)
 
     @jit
     def product(x, w, m, depth, taps, x_row, w_step, window):
@@ -340,7 +340,7 @@ def direct(
         group_count: I32,
         groups: (GROUP,) * rank,
         window: WINDOW,
-        operands: (_operand(dtype, rank),) * len(columns),
+        operands: (operand(dtype, rank),) * len(columns),
     ):
         at = cuda.blockIdx.x * DIRECT_THREADS + cuda.threadIdx.x
         if at < n:
