@@ -29,7 +29,8 @@ class CudaBackend(Backend):
     def __init__(self, architecture: Architecture, ordinal: int | None, precision: str) -> None:
         self.architecture = architecture
         self.precision = precision
-        self.kernels = GpuKernels(open_cache(), architecture, find_assembler())
+        tool = find_assembler() if _runs_cubins(architecture, ordinal) else None
+        self.kernels = GpuKernels(open_cache(), architecture, tool)
         self._ordinal = ordinal
         self._weights = Weights()
         self._uploaded: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()
@@ -56,3 +57,13 @@ class CudaBackend(Backend):
 
         here = device(self._ordinal)
         return DevicePlan(program, kernels, self.architecture, here, self._uploaded)
+
+
+def _runs_cubins(architecture: Architecture, ordinal: int | None) -> bool:
+    """Whether what ptxas makes for the architecture runs on the device, if there is one: cubins run
+    on later devices of the same generation, PTX on those of later generations too."""
+    if ordinal is None:
+        return True
+    from layercc.cuda.driver import device
+
+    return device(ordinal).capability[0] == architecture.capability[0]

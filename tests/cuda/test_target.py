@@ -12,6 +12,7 @@ import pytest
 
 import layercc as lc
 from layercc.cuda import driver
+from layercc.cuda.codegen import assembler
 from layercc.cuda.codegen.assembler import find_assembler
 from tests.cuda.stand_in import LAUNCH_FAILED, OUT_OF_MEMORY, StandIn
 
@@ -213,3 +214,15 @@ def test_a_plan_is_looked_at_without_a_device(nothing):
     if find_assembler() is not None:
         assert 32 < tiles["registers"] <= 255 and not tiles["spilled"]
         assert tiles["blocks_at_once"] >= 1
+
+
+def test_a_device_of_a_later_generation_is_given_ptx(monkeypatch):
+    """A cubin would not run there."""
+    made = assembler.Assembler("ptxas", "13.0")
+    monkeypatch.setattr("layercc.cuda.backend.find_assembler", lambda: made)
+    for capability, tool in (((9, 0), made), ((12, 0), None)):
+        monkeypatch.setattr(driver, "bindings", lambda c=capability: StandIn(capability=c))
+        driver.device.cache_clear()
+        backend = lc.CudaTarget("cuda").open(precision="highest", choices={})
+        assert backend.kernels.assembler == tool
+    driver.device.cache_clear()
