@@ -123,6 +123,15 @@ def test_registers():
         assert not facts["spilled"] and facts["registers"] <= most, (str(key), facts)
 
 
+def test_roundings_are_named():
+    """Without, ptxas would fuse products and sums that LLVM has left apart."""
+    steps = (("sigmoid", (0,), (), "f32"), ("multiply", (1, 0), (), "f32"))
+    key = pointwise.key((("f32",), (*steps, ("add", (2, 0), (), "f32")), (3,)), (1,), 1, 1)
+    text = compile_kernel(key, HOPPER, None).code.decode()
+    assert "mul.rn.f32" in text and "add.rn.f32" in text and "fma.rn.f32" in text
+    assert not re.search(r"\b(add|sub|mul)\.f(32|64)", text)
+
+
 def test_wide_accesses():
     key = pointwise.key((("f32",), (("relu", (0,), (), "f32"),), (1,)), (1,), 1, 4)
     text = compile_kernel(key, HOPPER, None).code.decode()

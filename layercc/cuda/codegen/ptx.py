@@ -38,6 +38,9 @@ _SELECTABLE = (
     "smin sqrt ssub trunc uadd umax umin umul usub"
 )
 
+#: Arithmetic that ptxas may fuse, since it names no rounding. LLVM has fused what may be; said or
+#: not, the rounding is to nearest.
+_LOOSE = re.compile(r"\b(add|sub|mul)\.(f32|f64)\b")
 _REMAINDER = re.compile(r"= frem ")
 
 
@@ -161,7 +164,7 @@ def compile_to_ptx(
         library.add_ir_module(module)
         library.add_linking_library(result.library)
         library.finalize()
-        text = _emit(library._final_module, entry, architecture)
+        text = _LOOSE.sub(r"\1.rn.\2", _emit(library._final_module, entry, architecture))
     written = re.search(r"^\.version (\S+)", text, re.MULTILINE)
     if written is None or written[1] != architecture.ptx:
         got = "none" if written is None else written[1]
