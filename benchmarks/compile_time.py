@@ -26,9 +26,9 @@ from ir.inference import infer
 from ir.units import align
 from layercc.cpu.isa import host_isa
 from layercc.cpu.programs import program_of
-from layercc.cpu.weights import Weights
 from layercc.lower import lower
 from layercc.passes import run_passes
+from layercc.weights import Weights
 
 PHASES = ("infer", "check", "passes", "lower", "compile")
 

@@ -23,6 +23,7 @@ _PUBLIC = {
     ),
     "layercc.compiler": ("compile",),
     "layercc.cpu.target": ("CpuTarget",),
+    "layercc.cuda.target": ("CudaTarget",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
     "layercc.session.model": ("CompiledModel",),
     "layercc.tools.benchmark": ("benchmark",),
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from layercc.compiler import compile
     from layercc.cpu.target import CpuTarget
+    from layercc.cuda.target import CudaTarget
     from layercc.frontends.onnx import from_onnx, to_onnx
     from layercc.layers import *  # noqa: F403
     from layercc.session.model import CompiledModel

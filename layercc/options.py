@@ -40,6 +40,8 @@ class Options:
                 raise TypeError(f"threads is an integer or None, not {self.threads!r}")
             if self.threads < 1:
                 raise ValueError(f"threads must be at least 1 or None, not {self.threads}")
+            if not self.target.takes_threads:
+                raise ValueError(f"threads: none run a model on {self.target}; leave them out")
             object.__setattr__(self, "threads", int(self.threads))
         object.__setattr__(self, "choices", tuple(sorted(dict(self.choices).items())))
 
@@ -54,6 +56,10 @@ def target_of(given: Any) -> Target:
     if not isinstance(given, str):
         kind = type(given).__name__
         raise TypeError(f"target: a name or a Target would fit; a {kind} was given")
-    if given != "cpu":
-        raise UnsupportedError(f"target {given!r} is not there yet; 'cpu' is")
-    return CpuTarget()
+    if given == "cpu":
+        return CpuTarget()
+    if given == "cuda" or given.startswith("cuda:"):
+        from layercc.cuda.target import CudaTarget
+
+        return CudaTarget(given)
+    raise UnsupportedError(f"target {given!r} is not known; 'cpu', 'cuda' and 'cuda:1' are")

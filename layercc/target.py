@@ -70,8 +70,9 @@ class Target(ABC):
     def open(self, *, precision: str, choices: Mapping[str, str]) -> Backend:
         """The target at work for a model, under some of its `layercc.options.Options`."""
 
-    def fallback(self) -> Target | None:
-        """Where nodes run whose jobs this target cannot do; None: on their NumPy reference."""
+    def fallback(self) -> Target | str | None:
+        """Where nodes run whose jobs this target cannot do, by its name or itself; None: on their
+        NumPy reference."""
         return None
 
     def runs_here(self) -> bool:
@@ -82,3 +83,12 @@ class Target(ABC):
         """What the device reaches at most on `threads` threads, measured when first asked for, and
         best while no model runs; None where that is not known."""
         return None
+
+    def hindrance(self) -> str:
+        """Why this machine cannot run it, if more can be said of it than that."""
+        return ""
+
+    @property
+    def takes_threads(self) -> bool:
+        """Whether a caller may say how many threads run a model."""
+        return True

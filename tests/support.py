@@ -16,10 +16,10 @@ from layercc.cpu.isa import Isa, host_isa
 from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
-from layercc.cpu.weights import Weights
 from layercc.lower import concrete_inference, lower
 from layercc.passes import run_passes
 from layercc.session.specialization import specialized
+from layercc.weights import Weights
 
 chosen: list[Isa] = []  # what tests marked `every_isa` compile for; see conftest.py
 

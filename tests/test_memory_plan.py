@@ -11,12 +11,12 @@ import layercc as lc
 from layercc import memory_plan
 from layercc.cpu.isa import host_isa
 from layercc.cpu.programs import program_of
-from layercc.cpu.weights import Weights
 from layercc.kernels.declaration import KernelKey
 from layercc.lower import lower
 from layercc.memory_plan import ALIGNMENT, plan_memory
 from layercc.passes import run_passes
 from layercc.program import Address, Buffer, KernelCall, Program
+from layercc.weights import Weights
 
 KEY = KernelKey("any")
 

@@ -26,7 +26,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.buffers",
         "layercc.kernels.expressions",
     ),
-    "layercc.kernels": ("ir.scalar", "ir.primitives"),
+    "layercc.kernels": ("ir.scalar", "ir.primitives", "layercc.cores"),
+    "layercc.emitters": ("ir.diagnostics", "layercc.jobs"),
+    "layercc.weights": (),
     "layercc.program": (
         "layercc.buffers",
         "layercc.jobs.job",
@@ -61,8 +63,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir.diagnostics",
         "ir.dtypes",
         "layercc.buffers",
+        "layercc.emitters",
         "layercc.jobs",
         "layercc.program",
+        "layercc.weights",
     ),
     "layercc.cpu.programs": (
         "ir.diagnostics",
@@ -70,6 +74,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.memory_limit",
         "layercc.memory_plan",
         "layercc.program",
+        "layercc.weights",
     ),
     "layercc.cpu.algorithms": (
         "ir.diagnostics",
@@ -88,7 +93,26 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.program",
         "layercc.recording",
         "layercc.target",
+        "layercc.weights",
     ),
+    "layercc.building": ("ir.dtypes", "layercc.buffers", "layercc.program", "layercc.weights"),
+    "layercc.cuda": ("ir.diagnostics", "layercc.kernels", "layercc.program", "layercc.target"),
+    "layercc.cuda.driver": ("ir.units",),
+    "layercc.cuda.emit": (
+        "ir.dtypes",
+        "layercc.buffers",
+        "layercc.building",
+        "layercc.emitters",
+        "layercc.jobs",
+        "layercc.weights",
+    ),
+    "layercc.cuda.programs": (
+        "layercc.jobs.workload",
+        "layercc.memory_plan",
+        "layercc.weights",
+    ),
+    "layercc.cuda.backend": ("layercc.jobs.workload", "layercc.weights"),
+    "layercc.cuda.plan": ("layercc.buffers", "layercc.jobs"),
     "layercc.frontends": ("ir",),
     "layercc.layers": ("ir",),
     "layercc.passes": ("ir",),
@@ -99,7 +123,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.kernels",
         "layercc.memory_limit",
     ),
-    "layercc.options": ("ir.diagnostics", "layercc.cpu.target", "layercc.target"),
+    "layercc.options": (
+        "ir.diagnostics",
+        "layercc.cpu.target",
+        "layercc.cuda.target",
+        "layercc.target",
+    ),
     "layercc.session": (
         "ir",
         "layercc.cores",
@@ -135,7 +164,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.statistics",
         "layercc.timing",
     ),
-    "layercc.tools.compare": ("layercc.buffers", "layercc.cpu", "layercc.program"),
+    "layercc.tools.compare": (
+        "layercc.buffers",
+        "layercc.cpu",
+        "layercc.program",
+        "layercc.weights",
+    ),
     "layercc.tools.doctor": (
         "layercc",
         "layercc.cgroups",
@@ -143,6 +177,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.cpu.isa",
         "layercc.cpu.runtime.kernel_cache",
         "layercc.cpu.runtime.measured_limits",
+        "layercc.kernels.cache",
         "layercc.processor",
     ),
     "layercc.onnx_backend": ("ir", "layercc", "layercc.frontends"),
@@ -158,6 +193,7 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
     "layercc.jobs": ({"numba", "llvmlite", "onnx", "networkx"}, "jobs are data"),
     "layercc.kernels": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
     "layercc.cpu": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
+    "layercc.cuda": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
 }
 
 #: Folders whose modules may not import Numba when they are imported: a warm start does without.
@@ -166,7 +202,13 @@ LAZY_NUMBA = (
     "layercc.cpu.runtime",
     "layercc.cpu.executor",
     "layercc.cpu.trampoline",
+    "layercc.cuda.kernels",
+    "layercc.cuda.emit",
+    "layercc.cuda.backend",
+    "layercc.cuda.plan",
 )
+#: Modules that turn kernels into code.
+COMPILERS = ("layercc.cpu.numba_target", "layercc.cuda.codegen.compiler")
 
 
 @cache
@@ -326,9 +368,16 @@ def imported_with(module: str) -> set[str]:
 
 def test_numba_is_imported_only_to_compile():
     lazy = [module for module in modules() if any(inside(module, f) for f in LAZY_NUMBA)]
-    for module in [*lazy, "layercc.cpu.numba_target"]:
+    for module in [*lazy, *COMPILERS]:
         packages = {imported.split(".")[0] for imported in imported_with(module)}
-        assert ("numba" in packages) == (module == "layercc.cpu.numba_target"), module
+        assert ("numba" in packages) == (module in COMPILERS), module
+
+
+def test_one_file_knows_the_driver():
+    """All of cuda.bindings is behind it, and imported when a device is asked for only."""
+    knowing = {m for m in modules() if any(i.split(".")[0] == "cuda" for i in imports(m))}
+    assert knowing == {"layercc.cuda.driver"}
+    assert not any(i.split(".")[0] == "cuda" for i in imports("layercc.cuda.driver", True))
 
 
 @pytest.mark.parametrize(
@@ -341,6 +390,8 @@ def test_numba_is_imported_only_to_compile():
             "import layercc.session.model",
             {"numba", "llvmlite.binding", "onnx", "networkx", "layercc.recording"},
         ),
+        ("import layercc; layercc.CpuTarget", {"layercc.cuda", "cuda"}),
+        ("import layercc; layercc.CudaTarget('sm_80')", {"numba", "cuda", "layercc.cuda.backend"}),
     ],
 )
 def test_what_an_import_brings(statement, absent):

@@ -6,18 +6,12 @@ Importing this module imports Numba.
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
-from numba.core.callconv import CPUCallConv
 from numba.core.codegen import AOTCodeLibrary, CPUCodegen
-from numba.core.errors import UnsupportedError
 
 from layercc.cpu.isa import Isa
-
-_NUMBA_FOLDER = os.path.dirname(numba.__file__)
 
 
 class Library(AOTCodeLibrary):
@@ -73,16 +67,3 @@ class Codegen(CPUCodegen):
 
     def _add_module(self, module: Any) -> None:
         """Objects are emitted on demand; there is no engine to add modules to."""
-
-
-class CallConvention(CPUCallConv):
-    """Numba's own, but for ``raise``: nobody would see the exception."""
-
-    def return_user_exc(
-        self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None, func_name: Any = None
-    ) -> None:
-        # Numba's built-ins raise too (a zero step of a range, say), without a place in the source
-        # or in Numba's own files; there the kernel just returns.
-        if loc is not None and not loc.filename.startswith(_NUMBA_FOLDER):
-            raise UnsupportedError(f"a kernel cannot raise {getattr(exc, '__name__', exc)}", loc)
-        super().return_user_exc(builder, exc, exc_args, loc, func_name)

@@ -1,309 +1,56 @@
-"""layercc's own Numba target: Python kernels to relocatable object code.
+"""Python kernels to relocatable object code for a CPU, through layercc's own Numba target.
 
-The target is Numba's CPU target with four differences:
-
-- it compiles for an instruction set that is given with each kernel, whatever Numba is configured
-  for: contexts, and what helpers have been compiled to, are kept for each of them;
-- floating point keeps its laws, except that ``a * b + c`` may be contracted to an FMA;
-- no reference counting, no exceptions and no wrappers callable from Python, so that the object
-  code depends on nothing but the C library;
-- helper functions are carried as unoptimised IR and LLVM optimises each kernel once, whole.
-
-This file has what Numba sees of it: typing, lowering, the decorator for helpers, and compilation
-of a kernel. ``layercc.cpu.codegen`` has what is behind, ``layercc.cpu.wrapper`` the C function
-around a kernel.
+The target itself is `layercc.kernels.front_end`; here it compiles for an instruction set.
+``layercc.cpu.codegen`` has what is behind, ``layercc.kernels.wrapper`` the C function around a
+kernel.
 
 Importing this module imports Numba: kernel files do so only inside their families.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import types as python_types
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
-from copy import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from numba.core import cpu, fastmathpass, typing
-from numba.core.codegen import initialize_llvm
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.cpu_options import FastMathOptions
-from numba.core.descriptors import TargetDescriptor
-from numba.core.dispatcher import Dispatcher
-from numba.core.target_extension import (
-    CPU,
-    dispatcher_registry,
-    jit_registry,
-    target_override,
-    target_registry,
-)
-from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NopythonRewrites
-from numba.core.typing.npydecl import NumpyRulesArrayOperator
-from numba.core.untyped_passes import (
-    InlineClosureLikes,
-    InlineInlinables,
-    LiteralUnroll,
-    MakeFunctionToJitFunction,
-    WithLifting,
-)
-from numba.extending import is_jitted
-
-from layercc.cpu.codegen import CallConvention, Codegen
+from layercc.cpu.codegen import Codegen
 from layercc.cpu.isa import Isa
 from layercc.cpu.objects import check_symbols
-from layercc.cpu.wrapper import Wrapper
 from layercc.kernels.declaration import Abi, Annotation
-from layercc.kernels.helper import Helper
+from layercc.kernels.front_end import (
+    TARGET_NAME,
+    KernelContext,
+    KernelTyping,
+    compile_body,
+    compiling,
+)
 from layercc.kernels.numba_types import numba_type, types
-
-TARGET_NAME = "layercc"
-
-
-#: The instruction set that is being compiled for.
-_compiling_for: ContextVar[Isa] = ContextVar("compiling_for")
+from layercc.kernels.wrapper import Wrapper
 
 
-class _Context(cpu.CPUContext):
-    """Lowering for kernels: Numba's scalar built-ins, without its runtime.
-
-    Intrinsics find the instruction set at `context.isa`.
-    """
+class _Context(KernelContext):
+    """Intrinsics find the instruction set at `context.isa`."""
 
     def __init__(self, typing_context: Any, isa: Isa) -> None:
         self.isa = isa
-        super().__init__(typing_context, TARGET_NAME)
+        self.half_conversion = isa.half_conversion
+        super().__init__(typing_context)
 
-    def init(self) -> None:
-        self.is32bit = False
-        initialize_llvm()
-        self._internal_codegen = Codegen(TARGET_NAME, self.isa)
-
-    @property
-    def call_conv(self) -> Any:
-        return CallConvention(self)
-
-    def load_additional_registries(self) -> None:
-        from numba.core import inline_closurecall, optional  # noqa: F401
-        from numba.cpython import (  # noqa: F401
-            builtins,
-            cmathimpl,
-            iterators,
-            mathimpl,
-            numbers,
-            rangeobj,
-            slicing,
-            tupleobj,
-        )
-        from numba.misc import literal  # noqa: F401
-        from numba.np import npyimpl
-
-        self.install_registry(cmathimpl.registry)
-        self.install_registry(mathimpl.registry)
-        self.install_registry(npyimpl.registry)
-
-    def post_lowering(self, mod: Any, library: Any) -> None:
-        if self.fastmath:
-            fastmathpass.rewrite_module(mod, self.fastmath)
-
-    def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
-        """A token that stands for the function; nothing is executable in this process."""
-        return _FunctionToken(fndesc.qualname)
+    def new_codegen(self) -> Any:
+        return Codegen(TARGET_NAME, self.isa)
 
 
-class _FunctionToken:
-    def __init__(self, name: str) -> None:
-        self.name = name
+@dataclass(frozen=True)
+class _Machine:
+    """An instruction set as `layercc.kernels.front_end` sees it."""
 
+    isa: Isa
 
-class _TypingContext(typing.Context):
-    """Typing in which a user's Numba or plain Python function is a helper like our own."""
+    def typing_context(self) -> Any:
+        return KernelTyping()
 
-    def insert_function(self, ft: Any) -> None:
-        # Operators on arrays: asked about every operation on scalars, and slow to say no.
-        if NumpyRulesArrayOperator not in type(ft).__mro__:
-            super().insert_function(ft)
-
-    def resolve_value_type(self, val: Any) -> Any:
-        if isinstance(val, KernelDispatcher):
-            return val.numba_type
-        if isinstance(val, Helper):
-            return dispatcher_of(val).numba_type
-        if is_jitted(val):
-            return _of_user(val.py_func).numba_type
-        try:
-            return super().resolve_value_type(val)
-        except ValueError:
-            if isinstance(val, python_types.FunctionType):
-                return _of_user(val).numba_type
-            raise
-
-
-class _Options(cpu.CPUTargetOptions):
-    def finalize(self, flags: Any, options: dict[str, Any]) -> None:
-        flags.enable_pyobject = False
-        flags.enable_looplift = False
-        flags.enable_pyobject_looplift = False
-        flags.nrt = False
-        flags.debuginfo = False
-        flags.dbg_extend_lifetimes = False
-        flags.boundscheck = False
-        flags.error_model = "numpy"
-        flags.no_cpython_wrapper = True
-        flags.no_cfunc_wrapper = True
-        flags.release_gil = True
-        flags.inherit_if_not_set("fastmath", default=FastMathOptions({"contract"}))
-        if not flags.is_set("forceinline"):
-            flags.forceinline = True
-        flags.dbg_optnone = False
-
-
-class _Compiler(CompilerBase):
-    """Numba's pipeline without the passes that find nothing to do in kernels, yet take time."""
-
-    def define_pipelines(self) -> list[Any]:
-        skipped = {
-            DumpParforDiagnostics, InlineInlinables, InlineOverloads, LiteralUnroll,
-            NopythonRewrites, WithLifting,
-        }  # fmt: skip
-        constants = self.state.func_id.func.__code__.co_consts
-        if not any(isinstance(constant, python_types.CodeType) for constant in constants):
-            skipped |= {InlineClosureLikes, MakeFunctionToJitFunction}
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        kept = [entry for entry in pipeline.passes if entry[0] not in skipped]
-        pipeline = type(pipeline)("kernel")
-        for entry in kept:
-            pipeline.add_pass(*entry)
-        pipeline.finalize()
-        return [pipeline]
-
-
-class _Descriptor(TargetDescriptor):
-    """What Numba wants to know of a target, for one instruction set."""
-
-    options = _Options
-
-    def __init__(self, isa: Isa) -> None:
-        super().__init__(TARGET_NAME)
-        self.isa = isa
-
-    @functools.cached_property
-    def typing_context(self) -> _TypingContext:
-        return _TypingContext()
-
-    @functools.cached_property
-    def target_context(self) -> _Context:
-        return _Context(self.typing_context, self.isa)
-
-
-_descriptor_of = functools.cache(_Descriptor)
-
-
-class _Idle:
-    """Stands for a descriptor where Numba asks for contexts though nothing is being compiled, as
-    it does when a dispatcher is made."""
-
-    options = _Options
-    typing_context = _TypingContext()
-    target_context = None
-
-
-class _DescriptorInHand:
-    """A class attribute: the descriptor of the instruction set that is being compiled for."""
-
-    def __get__(self, instance: Any, owner: Any) -> Any:
-        isa = _compiling_for.get(None)
-        return _Idle if isa is None else _descriptor_of(isa)
-
-
-class LayerccCPU(CPU):
-    """The target's place in Numba's hierarchy: overloads for "cpu" and "generic" apply."""
-
-
-class KernelDispatcher(Dispatcher):
-    """A helper function of kernels: compiled for argument types as kernels call it."""
-
-    targetdescr = _DescriptorInHand()
-
-    @property
-    def numba_type(self) -> Any:
-        return self._type  # type: ignore[attr-defined]
-
-    @property
-    def overloads(self) -> Any:
-        """Argument types → Numba's compile result, for the instruction set in hand."""
-        return self._overloads.setdefault(_compiling_for.get(None), {})
-
-    @overloads.setter
-    def overloads(self, _: Any) -> None:
-        """Numba's dispatcher sets an empty dict when it is made."""
-        self._overloads: dict[Isa | None, dict[tuple[Any, ...], Any]] = {}
-
-    def compile(self, sig: Any) -> Any:
-        return self.compile_result(tuple(sig)).entry_point
-
-    def compile_result(self, args: tuple[Any, ...]) -> Any:
-        """Numba's compile result for argument types ``args``."""
-        with target_override(TARGET_NAME), global_compiler_lock:
-            if args not in self.overloads:
-                compiler: Any = copy(self._compiler)  # type: ignore[attr-defined]
-                compiler.targetdescr = _descriptor_of(_compiling_for.get())
-                self.overloads[args] = compiler.compile(args, None)
-            return self.overloads[args]
-
-    def get_overload(self, sig: Any) -> Any:
-        return self.compile(sig)
-
-
-def _dispatcher(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """What Numba sees of a helper; Numba itself asks for its own overloads this way."""
-    options.pop("nopython", None)
-    inline = options.pop("inline", True)
-    contract = options.pop("contract", True)
-    # set in any case: else Numba takes what the caller has that is compiled first
-    options.setdefault("fastmath", {"contract"} if contract else False)
-    target_options: dict[str, Any] = {"forceinline": inline in (True, "never"), **options}
-
-    def decorate(function: Callable[..., Any]) -> KernelDispatcher:
-        return KernelDispatcher(function, targetoptions=target_options, pipeline_class=_Compiler)
-
-    return decorate if function is None else decorate(function)
-
-
-_dispatchers: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDictionary()
-
-
-def dispatcher_of(helper: Helper) -> KernelDispatcher:
-    """The dispatcher of a helper, always the same."""
-    if helper not in _dispatchers:
-        _dispatchers[helper] = _dispatcher(
-            helper.py_func, inline=helper.inline, contract=helper.contract, **helper.options
-        )
-    return _dispatchers[helper]
-
-
-def _of_user(function: Callable[..., Any]) -> KernelDispatcher:
-    """The dispatcher of a user's function: products and sums of it stay apart."""
-    if function not in _dispatchers:
-        _dispatchers[function] = _dispatcher(function, contract=False)
-    return _dispatchers[function]
-
-
-@contextlib.contextmanager
-def _compiling(isa: Isa) -> Iterator[None]:
-    before = _compiling_for.set(isa)
-    try:
-        yield
-    finally:
-        _compiling_for.reset(before)
-
-
-target_registry[TARGET_NAME] = LayerccCPU
-dispatcher_registry[LayerccCPU] = KernelDispatcher
-jit_registry[LayerccCPU] = _dispatcher
+    def target_context(self, typing_context: Any) -> Any:
+        return _Context(typing_context, self.isa)
 
 
 def compile_to_object(
@@ -342,10 +89,9 @@ def compile_library(
     arguments = [numba_type(annotation) for annotation in parameters.values()]
     if abi == "words":
         arguments.insert(0, types.int64)
-    with target_override(TARGET_NAME), global_compiler_lock, _compiling(isa):
-        result = _dispatcher(body).compile_result(tuple(arguments))
-        if result.signature.return_type != types.none:
-            raise TypeError(f"kernel {entry} returns {result.signature.return_type}, not nothing")
+    machine = _Machine(isa)
+    with compiling(machine):
+        result = compile_body(body, arguments, entry, machine)
         context = result.target_context
         library = context.codegen().create_library(entry)
         library.entry = entry

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from ir.diagnostics import UnsupportedError
 from layercc.cpu.emit.builder import Builder
-from layercc.cpu.emit.registry import emitter_of
+from layercc.cpu.emit.registry import EMITTERS
 from layercc.cpu.isa import Isa
-from layercc.cpu.weights import Weights
 from layercc.jobs.workload import Workload
 from layercc.memory_limit import check_program
 from layercc.memory_plan import plan_memory
 from layercc.program import Program
+from layercc.weights import Weights
 
 
 def program_of(
@@ -28,12 +27,7 @@ def program_of(
     Raises UnsupportedError that names all nodes of which jobs have no kernels, MemoryLimitError
     where a run would take more memory than is left.
     """
-    missing = [each for each in workload.jobs if emitter_of(each.job) is None]
-    if missing:
-        kinds = Counter(type(each.job).__name__ for each in missing)
-        listed = ", ".join(f"{kind} ×{count}" for kind, count in sorted(kinds.items()))
-        nodes = list(dict.fromkeys(each.name for each in missing))
-        raise UnsupportedError(f"graph {workload.graph!r}: no kernels for {listed}", nodes=nodes)
+    EMITTERS.require(workload)
     program = Program(workload.inputs, workload.outputs)
     builder = Builder(program, weights, isa, precision, choices)
     for each in workload.jobs:

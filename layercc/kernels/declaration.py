@@ -30,6 +30,7 @@ annotation         the word holds                             the body sees
 =================  =========================================  ====================================
 ``pointer("f32")`` an address                                 a pointer: ``x[i]``, ``x[i] = v``
 ``INT``            a signed integer                           int64
+``I32``            a signed integer of 32 bits                int32
 ``F64``            the bits of a double                       float64
 ``F32``            the bits of a double                       float32, rounded from it
 =================  =========================================  ====================================
@@ -61,7 +62,7 @@ What a kernel file must keep to:
   library is refused;
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
   says ``@jit(contract=False)``, as the expressions of a model's own ops do. No other
-  floating-point law is relaxed, but in the steps of reductions that `layercc.cpu.accumulate`
+  floating-point law is relaxed, but in the steps of reductions that `layercc.kernels.accumulate`
   marks;
 - a family whose kernels differ between instruction sets, beyond what LLVM makes of them, takes the
   keyword ``isa``, which is no part of the key;
@@ -75,7 +76,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from layercc.kernels.element_types import ELEMENT_TYPES
 
@@ -85,12 +86,12 @@ Abi = Literal["words", "direct"]
 
 @dataclass(frozen=True)
 class Kind:
-    """What one argument word holds: ``pointer`` (to ``dtype``), ``int``, ``f64`` or ``f32``.
+    """What one argument word holds: ``pointer`` (to ``dtype``), ``int``, ``i32``, ``f64``, ``f32``.
 
     Calls may leave out one that is ``optional``: it is 0.
     """
 
-    word: Literal["pointer", "int", "f64", "f32"]
+    word: Literal["pointer", "int", "i32", "f64", "f32"]
     dtype: str = ""
     optional: bool = False
 
@@ -105,13 +106,14 @@ class Kind:
             return replace(Kind.parse(text[:-1]), optional=True)
         if text.endswith("*"):
             return pointer(text[:-1])
-        for kind in (INT, F64, F32):
+        for kind in (INT, I32, F64, F32):
             if text == kind.word:
                 return kind
         raise ValueError(f"no argument kind {text!r}")
 
 
 INT: Final = Kind("int")
+I32: Final = Kind("i32")
 F64: Final = Kind("f64")
 F32: Final = Kind("f32")
 
@@ -176,7 +178,7 @@ def words_of(name: str, annotation: Annotation) -> Iterator[Argument]:
     else:
         raise TypeError(
             f"argument {name} is annotated {annotation!r}, which is none of pointer(dtype), "
-            "INT, F64, F32, or a record or tuple of these"
+            "INT, I32, F64, F32, or a record or tuple of these"
         )
 
 
@@ -306,6 +308,8 @@ def _require_plain(value: object, family: str) -> None:
         )
 
 
+AnyFamily = TypeVar("AnyFamily", bound=KernelFamily)
+
 _families: dict[str, KernelFamily] = {}
 
 
@@ -327,16 +331,23 @@ def kernel_family(
     """
 
     def register(build: BodyBuilder) -> KernelFamily:
-        family = KernelFamily(build, noalias, abi, unroll)
-        known = _families.get(family.name)
-        if known is not None and known.module != family.module:
-            raise ValueError(
-                f"kernel family {family.name} of {family.module} is already in {known.module}"
-            )
-        _families[family.name] = family
-        return family
+        return enter(KernelFamily(build, noalias, abi, unroll))
 
     return register if build is None else register(build)
+
+
+def enter(family: AnyFamily) -> AnyFamily:
+    """Makes a family known by its name, and gives it back.
+
+    Raises ValueError where another module has a family of that name.
+    """
+    known = _families.get(family.name)
+    if known is not None and known.module != family.module:
+        raise ValueError(
+            f"kernel family {family.name} of {family.module} is already in {known.module}"
+        )
+    _families[family.name] = family
+    return family
 
 
 def family_of(key: KernelKey) -> KernelFamily:

@@ -230,34 +230,42 @@ def _low_bits(value: Any, dtype: str) -> Any:
 
 
 @functools.cache
-def load(dtype: str) -> Callable[..., Any]:
-    """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
+def decoder(dtype: str) -> Any:
+    """A helper that makes the compute value of a stored one; None where they are the same."""
     from layercc.kernels.helper import jit
 
     row = ELEMENT_TYPES[dtype]
 
-    def load_bool(pointer: Any, index: Any) -> Any:
-        return pointer[index] != 0
+    def truth(stored: Any) -> Any:
+        return stored != 0
+
+    if row.coded:
+        return _codec(dtype)[0]
+    if row.bits:
+        # ml_dtypes leaves the bits above those of the number as they happen to be
+        return build(conversion(row.stored, dtype))
+    return jit(truth) if row.computed == "bool" else None
+
+
+def encoder(dtype: str) -> Any:
+    """A helper that rounds a compute value to a stored one; None where they are the same."""
+    return _codec(dtype)[1] if ELEMENT_TYPES[dtype].coded else None
+
+
+@functools.cache
+def load(dtype: str) -> Callable[..., Any]:
+    """A helper `load(pointer, index)`: an element of `dtype` in its compute type."""
+    from layercc.kernels.helper import jit
+
+    decode = decoder(dtype)
 
     def load_plain(pointer: Any, index: Any) -> Any:
         return pointer[index]
 
-    if row.coded:
-        decode, _ = _codec(dtype)
+    def load_decoded(pointer: Any, index: Any) -> Any:
+        return decode(pointer[index])
 
-        def load_coded(pointer: Any, index: Any) -> Any:
-            return decode(pointer[index])
-
-        return jit(load_coded)
-    if row.bits:
-        # ml_dtypes leaves the bits above those of the number as they happen to be
-        clean = build(conversion(row.stored, dtype))
-
-        def load_low_bits(pointer: Any, index: Any) -> Any:
-            return clean(pointer[index])
-
-        return jit(load_low_bits)
-    return jit(load_bool if row.computed == "bool" else load_plain)
+    return jit(load_plain if decode is None else load_decoded)
 
 
 @functools.cache
@@ -265,15 +273,12 @@ def store(dtype: str) -> Callable[..., Any]:
     """A helper `store(pointer, index, value)`: rounds a compute value to an element of `dtype`."""
     from layercc.kernels.helper import jit
 
-    if ELEMENT_TYPES[dtype].coded:
-        _, encode = _codec(dtype)
-
-        def store_coded(pointer: Any, index: Any, value: Any) -> None:
-            pointer[index] = encode(value)
-
-        return jit(store_coded)
+    encode = encoder(dtype)
 
     def store_plain(pointer: Any, index: Any, value: Any) -> None:
         pointer[index] = value
 
-    return jit(store_plain)
+    def store_encoded(pointer: Any, index: Any, value: Any) -> None:
+        pointer[index] = encode(value)
+
+    return jit(store_plain if encode is None else store_encoded)

@@ -195,7 +195,7 @@ def f32_from_f16(typingctx: Any, bits: Any) -> Any:
         return builder.bitcast(builder.or_(sign, value), _F32)
 
     def codegen(context: Any, *given: Any) -> Any:
-        return (convert if context.isa.half_conversion else compute)(context, *given)
+        return (convert if context.half_conversion else compute)(context, *given)
 
     return types.float32(bits), codegen
 
@@ -231,6 +231,6 @@ def f16_from_f32(typingctx: Any, value: Any) -> Any:
         return builder.trunc(builder.or_(sign, number), _I16)
 
     def codegen(context: Any, *given: Any) -> Any:
-        return (convert if context.isa.half_conversion else compute)(context, *given)
+        return (convert if context.half_conversion else compute)(context, *given)
 
     return types.uint16(value), codegen

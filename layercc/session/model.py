@@ -178,9 +178,11 @@ class CompiledModel:
         return model
 
     def _refuse(self, arrays: Any) -> list[np.ndarray]:
-        """What a run is, where this machine lacks instructions of the target."""
+        """What a run is, where this machine lacks what the target needs."""
+        target = self.options.target
+        why = f" ({hindrance})" if (hindrance := target.hindrance()) else ""
         raise LayerccError(
-            f"the model is compiled for {self.options.target}, which this machine cannot run; a "
+            f"the model is compiled for {target}, which this machine cannot run{why}; a "
             "model for target='cpu' would run here"
         )
 

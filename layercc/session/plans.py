@@ -23,10 +23,10 @@ import numpy as np
 from ir.control_flow import CONTROL_FLOW
 from ir.diagnostics import InputError, MemoryLimitError, ShapeError, UnsupportedError
 from ir.dims import evaluate, symbols
-from ir.graph import Graph
+from ir.graph import Graph, Node
 from ir.inference import Inference, infer
 from layercc.lower import check_supported, concrete_inference, lower, unsupported_nodes
-from layercc.options import Options
+from layercc.options import Options, target_of
 from layercc.passes import SIMPLIFY, run_passes
 from layercc.session.inputs import SMALL, Inputs
 from layercc.session.specialization import (
@@ -271,7 +271,7 @@ class Planner:
                     other = self.options.target.fallback()
                     if other is None or not caught.nodes:
                         raise
-                    return self._shared(graph, set(caught.nodes), other)
+                    return self._shared(graph, set(caught.nodes), target_of(other))
             except UnsupportedError as caught:  # a kernel that is there does not take these types
                 fallback, error = set(caught.nodes), caught
             except ShapeError as caught:  # or wants values known that no shape hangs on
@@ -322,7 +322,7 @@ class Planner:
         plan = PartitionedPlan(graph, (), self._planner_of, elsewhere, plans_elsewhere)
         if graph is self._optimized_for({}).graph:
             self._partitioned = plan
-        ops = counted(node.op for node in plan.elsewhere)
+        ops = counted(op for node in plan.elsewhere for op in _ops_of(node))
         warnings.warn(
             f"graph {self.graph.name!r}: target {other} runs what {self.options.target} cannot: "
             f"{ops}",
@@ -348,6 +348,12 @@ class Planner:
 
     def _reset_lock(self) -> None:
         self._lock = threading.RLock()
+
+
+def _ops_of(node: Node) -> list[str]:
+    """The op of a node; of a group, those that it is made of."""
+    inner = [each.op for body in node.subgraphs() for each in body.nodes]
+    return inner if node.op == "layercc.Fused" else [node.op]
 
 
 def _keep(store: dict, key: object, item: object, most: int) -> None:

@@ -20,7 +20,6 @@ from layercc.cpu.algorithms.choice import algorithms, choose, shape_class
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.isa import host_isa
 from layercc.cpu.target import CpuTarget
-from layercc.cpu.weights import Weights
 from layercc.jobs.contraction import Contraction, Matrices
 from layercc.jobs.windows import Axes, Axis
 from layercc.lower.convolution import filter_groups, filter_matrices
@@ -28,6 +27,7 @@ from layercc.lower.matmul import batch_dims
 from layercc.options import Options
 from layercc.program import Program
 from layercc.session.model import CompiledModel
+from layercc.weights import Weights
 from tests.support import one_node, reference_node
 
 NAMES = ("depthwise", "direct", "joined_taps", "pairs", "quads")

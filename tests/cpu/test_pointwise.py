@@ -11,7 +11,7 @@ from ir.graph import Graph, Node, Value
 from ir.interpreter import interpret
 from ir.registry import all_ops
 from ir.types import TensorType
-from layercc.cpu.emit.pointwise import collapse, row_major_strides
+from layercc.jobs.pointwise import collapse, row_major_strides
 from tests.support import graph_of, one_node, reference_node, run_graph, run_node
 
 pytestmark = pytest.mark.every_isa

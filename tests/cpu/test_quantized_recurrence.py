@@ -9,9 +9,9 @@ from layercc.buffers import Buffer, Tensor
 from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
-from layercc.cpu.weights import Weights
 from layercc.jobs.quantized_recurrence import QuantizedRecurrence, QuantizedWeights
 from layercc.jobs.workload import NodeJob, Port, Workload
+from layercc.weights import Weights
 from tests.support import chosen_isa
 
 TIME, BATCH, FEATURES, HIDDEN, DIRECTIONS = 5, 3, 7, 11, 2

@@ -101,7 +101,7 @@ def test_options_are_pickled_with_the_model() -> None:
 @pytest.mark.parametrize(
     ("target", "error", "words"),
     [
-        ("tpu", lc.UnsupportedError, "target 'tpu' is not there yet"),
+        ("tpu", lc.UnsupportedError, "target 'tpu' is not known"),
         (5, TypeError, "a name or a Target would fit; a int was given"),
     ],
 )

@@ -18,12 +18,12 @@ from layercc.cpu.isa import host_isa
 from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
-from layercc.cpu.weights import Weights
 from layercc.lower import lower
 from layercc.passes import run_passes
 from layercc.passes.fusion import group
 from layercc.program import Program
 from layercc.session.specialization import specialized
+from layercc.weights import Weights
 from tests.lower.typed_cases import Case, arrays_of, graph_of_cases
 
 #: Relative error, and absolute one in units of the largest element, by element type of the result.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from layercc.cpu.programs import program_of
-from layercc.cpu.weights import Weights
 from layercc.lower import lower
+from layercc.weights import Weights
 from tests.support import chosen_isa, named, one_node, reference_node, run_node
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}

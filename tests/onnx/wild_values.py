@@ -38,10 +38,10 @@ from layercc.cpu.executor import EXECUTOR_KEYS
 from layercc.cpu.isa import host_isa
 from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
-from layercc.cpu.weights import Weights
 from layercc.kernels.declaration import KernelKey
 from layercc.lower import lower
 from layercc.passes import run_passes
+from layercc.weights import Weights
 from tests.guarded import guard_all_plans
 from tests.ir.onnx_node_cases import node_cases
 from tests.onnx.wild_cases import more_cases

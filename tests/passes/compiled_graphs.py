@@ -24,10 +24,10 @@ from ir.interpreter import interpret
 from layercc.cpu.isa import host_isa
 from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
-from layercc.cpu.weights import Weights
 from layercc.kernels.declaration import KernelKey
 from layercc.lower import lower
 from layercc.passes import run_passes
+from layercc.weights import Weights
 from tests.guarded import guard_all_plans
 from tests.passes.random_typed_graphs import typed_graph, typed_inputs
 

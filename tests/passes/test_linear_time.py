@@ -21,12 +21,12 @@ from ir.typefill import fill_types
 from layercc import memory_plan
 from layercc.cpu.isa import host_isa
 from layercc.cpu.programs import program_of
-from layercc.cpu.weights import Weights
 from layercc.lower import lower
 from layercc.passes import run_passes
 from layercc.passes.clean_imports import clean_imports
 from layercc.passes.inline_branches import inline_branches
 from layercc.session.partition import partition
+from layercc.weights import Weights
 
 #: Units in the smaller graph, how many times as many are in the larger one, and how many times the
 #: work that may take: what is quadratic takes nearly the square.

@@ -17,16 +17,15 @@ from layercc.cpu.algorithms.direct import LOOK_UP
 from layercc.cpu.algorithms.panels import (
     Packed,
     Product,
-    View,
     multiply_groups,
     pack_at_run_time,
     pack_weights,
-    packed_groups,
 )
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided
 from layercc.cpu.tiles import PAIRS, choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, GroupDim
+from layercc.jobs.matrices import View, packed_groups
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.pointwise import Pointwise
 from layercc.kernels.expressions import ExpressionBuilder

@@ -28,6 +28,7 @@ from layercc.cpu.kernels.contraction import BLOCK_TILES, contraction
 from layercc.cpu.kernels.packing import pack_panels
 from layercc.cpu.tiles import WORDS, choose_vectors, lanes, tile_rows
 from layercc.jobs.contraction import Contraction, Epilogue, GroupDim, Operand
+from layercc.jobs.matrices import View, merged, packed_groups
 from layercc.jobs.movement import Move, strides_of
 from layercc.jobs.windows import Axes, Axis
 from layercc.kernels.element_types import MULTIPLIED, UNSIGNED
@@ -155,59 +156,6 @@ def _moved(operand: Operand, elements: int) -> Operand:
 # --- packing
 
 
-def packed_groups(job: Contraction, size: int) -> tuple[GroupDim, ...]:
-    """The groups of a job with the strides of matrices that lie packed one behind the other, each
-    of `size` elements; only dims along which they differ count."""
-    strides: list[int] = []
-    step = size
-    for group in reversed(job.groups):
-        strides.insert(0, step if group.w else 0)
-        step *= group.size if group.w else 1
-    return tuple(replace(g, w=stride) for g, stride in zip(job.groups, strides, strict=True))
-
-
-@dataclass(frozen=True)
-class View:
-    """Weights as [own groups..., taps of d, h and w, depth, columns...], (size, stride) a dim."""
-
-    groups: tuple[tuple[int, int], ...]  # those along which they differ
-    taps: tuple[tuple[int, int], ...]
-    depth: tuple[int, int]
-    columns: tuple[tuple[int, int], ...]
-    start: int
-
-    @staticmethod
-    def of(job: Contraction) -> View:
-        """The weights of a job."""
-        window, w = job.window or Axes(), job.weights
-        sizes = (window.d.taps, window.h.taps, window.w.taps)
-        return View(
-            tuple((group.size, group.w) for group in job.groups if group.w),
-            tuple(zip(sizes, w.taps, strict=True)),
-            (job.depth, w.row),
-            w.column,
-            w.start,
-        )
-
-    @property
-    def count(self) -> int:
-        """Matrices for each tap."""
-        return math.prod(size for size, _ in self.groups)
-
-    def of_array(self, array: np.ndarray) -> np.ndarray:
-        """An array of the weights' shape seen so: `[groups, taps, depth, columns]`."""
-        dims = (*self.groups, *self.taps, self.depth, *self.columns)
-        sizes = [size for size, _ in dims]
-        shape = (self.count, *(math.prod(size for size, _ in part) for part in
-                               (self.taps, (self.depth,), self.columns)))  # fmt: skip
-        if 0 in sizes:
-            return np.zeros(shape, array.dtype)
-        flat = np.ascontiguousarray(array).reshape(-1)[self.start :]  # of stride 0, where filled
-        steps = [array.itemsize * stride for _, stride in dims]
-        seen = np.lib.stride_tricks.as_strided(flat, sizes, steps, writeable=False)
-        return seen.reshape(shape)
-
-
 def packed(
     builder: Builder, job: Contraction, element: str, taps_joined: int = 1
 ) -> tuple[Packed, tuple[GroupDim, ...]]:
@@ -235,8 +183,8 @@ def packed(
 
 def _packed_by_each_run(builder: Builder, tensor: Tensor, view: View, vectors: int) -> Packed:
     """Calls that pack. Weights are first brought in order where rows have no one stride."""
-    groups = _merged(view.groups)
-    rows, columns = _merged((*view.taps, view.depth)), _merged(view.columns)
+    groups = merged(view.groups)
+    rows, columns = merged((*view.taps, view.depth)), merged(view.columns)
     if len(groups) > 2 or len(rows) > 1 or len(columns) > 1:
         dims = (*view.groups, *view.taps, view.depth, *view.columns)
         sizes, strides = (tuple(part) for part in zip(*dims, strict=True))
@@ -251,19 +199,6 @@ def _packed_by_each_run(builder: Builder, tensor: Tensor, view: View, vectors: i
     (height, row), (width, column) = (*rows, (1, 0))[0], (*columns, (1, 0))[0]
     strides = (outer_step, inner_step, row, column)
     return pack_at_run_time(builder, tensor, (outer, inner), strides, height, width, vectors)
-
-
-def _merged(dims: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(size, stride) a dim, neighbours that are walked as one joined, those of size 1 left out."""
-    merged: list[tuple[int, int]] = []
-    for size, stride in dims:
-        if size == 1:
-            continue
-        if merged and merged[-1][1] == stride * size:
-            merged[-1] = (merged[-1][0] * size, stride)
-        else:
-            merged.append((size, stride))
-    return merged
 
 
 def pack_weights(isa: Isa, array: np.ndarray, vectors: int) -> np.ndarray:

@@ -19,19 +19,12 @@ from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
 from layercc.cpu.algorithms.direct import LOOK_UP
 from layercc.cpu.algorithms.pairs import BYTES as OPERANDS
 from layercc.cpu.algorithms.pairs import in_words
-from layercc.cpu.algorithms.panels import (
-    BYTES,
-    Packed,
-    Product,
-    View,
-    multiply_groups,
-    pack_bytes,
-    packed_groups,
-)
+from layercc.cpu.algorithms.panels import BYTES, Packed, Product, multiply_groups, pack_bytes
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided
 from layercc.cpu.tiles import QUADS, choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, Epilogue, Operand
+from layercc.jobs.matrices import View, packed_groups
 from layercc.jobs.movement import Move
 from layercc.jobs.pointwise import Pointwise
 from layercc.kernels.expressions import ExpressionBuilder, conversion

@@ -9,7 +9,6 @@ from layercc.buffers import Tensor
 from layercc.cpu.algorithms.panels import pack_at_run_time
 from layercc.cpu.emit.builder import Builder, part_of
 from layercc.cpu.emit.movement import CHUNK
-from layercc.cpu.emit.pointwise import row_major_strides
 from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels.attention import (
     ADDED,
@@ -23,7 +22,7 @@ from layercc.cpu.kernels.attention import attention as kernel
 from layercc.cpu.kernels.rotary import rotary as rotary_kernel
 from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
 from layercc.jobs.attention import Attention, Rotary, Stage
-from layercc.jobs.pointwise import Pointwise
+from layercc.jobs.pointwise import Pointwise, row_major_strides
 from layercc.kernels.expressions import ExpressionBuilder
 
 #: A window without a bound.

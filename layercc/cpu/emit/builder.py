@@ -14,10 +14,10 @@ from layercc.buffers import Address, Buffer, Tensor, aligned, scratch
 from layercc.cpu.emit.registry import emitter_of
 from layercc.cpu.isa import Isa
 from layercc.cpu.limits import estimated
-from layercc.cpu.weights import Weights
 from layercc.jobs.job import Check, Job
 from layercc.kernels.declaration import KernelKey
 from layercc.program import Argument, KernelCall, Program
+from layercc.weights import Weights
 
 # Rough figures of one core, to tell calls that are too short to share between threads.
 BYTES_PER_SECOND = 20e9

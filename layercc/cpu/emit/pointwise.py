@@ -10,52 +10,13 @@ from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.registry import emitter
 from layercc.cpu.kernels.pointwise import pointwise as kernel
 from layercc.jobs.movement import Move
-from layercc.jobs.pointwise import Pointwise
+from layercc.jobs.pointwise import Pointwise, collapse, row_major_strides
 
 #: Elements of a task: cheap expressions are bound by memory, costly ones by arithmetic.
 _CHEAP_TASK, _COSTLY_TASK = 1 << 15, 1 << 13
 _COSTLY_FLOPS = 8  # an element
 #: Rows shorter than the first are made up to the second long, if there are enough elements.
 _SHORT_ROW, _LONG_ROW, _WORTH_LENGTHENING = 64, 1024, 1 << 13
-
-
-def row_major_strides(shape: Sequence[int], rank: int) -> list[int]:
-    """Element strides of a dense tensor broadcast to `rank` dims; 0 where it is broadcast."""
-    strides = [0] * rank
-    step = 1
-    for axis in range(1, len(shape) + 1):
-        if shape[-axis] != 1:
-            strides[-axis] = step
-        step *= shape[-axis]
-    return strides
-
-
-def collapse(
-    shape: Sequence[int], strides: Sequence[Sequence[int]]
-) -> tuple[list[int], list[list[int]]]:
-    """Fewer, longer dims: those that every operand walks as if they were one are merged.
-
-    `strides[k]` are the element strides of operand k over `shape`. At least one dim remains.
-    """
-    sizes: list[int] = []
-    merged: list[list[int]] = [[] for _ in strides]
-    for axis, size in enumerate(shape):
-        if size == 1:
-            continue
-        steps = [operand[axis] for operand in strides]
-        if sizes and all(
-            walked[-1] == step * size for walked, step in zip(merged, steps, strict=True)
-        ):
-            sizes[-1] *= size
-            for walked, step in zip(merged, steps, strict=True):
-                walked[-1] = step
-            continue
-        sizes.append(size)
-        for walked, step in zip(merged, steps, strict=True):
-            walked.append(step)
-    if not sizes:
-        return [1], [[0] for _ in strides]
-    return sizes, merged
 
 
 def _lengthen_rows(

@@ -19,7 +19,7 @@ def normalize_rows(dtype: str, scale_dtype: str, centered: bool, biased: bool, s
     """
     import numpy as np
 
-    from layercc.cpu.accumulate import add
+    from layercc.kernels.accumulate import add
     from layercc.kernels.expressions import compute_dtype, load, store
     from layercc.kernels.intrinsics import offset
     from layercc.kernels.math import SCALAR

@@ -133,60 +133,13 @@ def _operations(kind, kept, load, group, power):
     offsets, j)`, the elements j of `group` taps combined."""
     import numpy as np
 
-    from layercc.cpu.accumulate import step
     from layercc.kernels.helper import jit
-    from layercc.kernels.math import SCALAR, primitive
+    from layercc.kernels.math import SCALAR
     from layercc.kernels.math_intrinsics import select
+    from layercc.kernels.pools import pool_steps
 
-    scalar = SCALAR[kept]
-    floating = kept[0] == "f"
-    if kind == "max":
-        start = scalar(-np.inf if floating else np.iinfo(_numpy_type(kept)).min)
-    else:
-        start = scalar(0)
-
-    def same(value):
-        return value
-
-    def same_total(value, count):
-        return value
-
-    term, finish = jit(same), jit(same_total)
-    join, _ = step("max" if kind == "max" else "sum", kept)
-    if kind == "average":
-
-        @jit
-        def finish(value, count):
-            return value / count
-
-    if kind == "lp":
-        absolute, powered = primitive("absolute", kept), primitive("power", kept)
-        exponent = (np.float64 if kept == "f32" else scalar)(power)
-        inverse = (np.float64 if kept == "f32" else scalar)(1 / power)
-        root = primitive("sqrt", kept)
-
-        if power == 1:
-            term = absolute
-        elif power == 2:
-
-            @jit
-            def term(value):
-                return value * value
-
-            @jit
-            def finish(value, count):
-                return root(value)
-
-        else:
-
-            @jit
-            def term(value):
-                return powered(absolute(value), exponent)
-
-            @jit
-            def finish(value, count):
-                return powered(value, inverse)
-
+    scalar, floating = SCALAR[kept], kept[0] == "f"
+    start, term, join, finish = pool_steps(kind, kept, power)
     taps = range(group)
     lines = [
         "def combine(x, offsets, j):",
@@ -202,13 +155,6 @@ def _operations(kind, kept, load, group, power):
     names = {"term": term, "load": load, "join": join, "select": select, "nan": nan}
     exec("\n".join(lines), names)
     return start, term, join, finish, jit(names["combine"])
-
-
-def _numpy_type(kept):
-    """The NumPy type named `i8`, `u16`, `f32`, ..."""
-    import numpy as np
-
-    return getattr(np, {"f": "float", "i": "int", "u": "uint"}[kept[0]] + kept[1:])
 
 
 @kernel_family(noalias=("y",))

@@ -12,57 +12,10 @@ Both are bound by memory beyond the second-level cache.
 """
 
 from layercc.kernels.declaration import F64, INT, kernel_family, optional, pointer
+from layercc.kernels.reductions import output_dtype, reduction_steps, shift_dtype
 
 #: Accumulators of a block of columns, on the stack.
 COLUMNS = 512
-
-
-def _helpers(pre: tuple, post: tuple, combine: str):
-    """(load_pre, finish, join, start, accumulator type) as helpers of the kernels."""
-    from layercc.cpu.accumulate import step
-    from layercc.kernels.expressions import build, compute_dtype, load, store
-    from layercc.kernels.helper import jit
-
-    accumulator = compute_dtype(post[0][0])
-    before, after = build(pre, contract=True), build(post, contract=True)
-    load_x = load(pre[0][0])
-    output = _output_dtype(post)
-    store_y = store(output)
-    shifted = len(pre[0]) > 1
-    shifted_after = len(post[0]) > 2
-    load_shift = load(pre[0][1] if shifted else post[0][2] if shifted_after else "f32")
-
-    if shifted:
-
-        def element(x, index, shift, shift_index):
-            return before(load_x(x, index), load_shift(shift, shift_index))
-
-    else:
-
-        def element(x, index, shift, shift_index):
-            return before(load_x(x, index))
-
-    if shifted_after:
-
-        def finish(y, index, total, count, shift, shift_index):
-            store_y(y, index, after(total, count, load_shift(shift, shift_index)))
-
-    else:
-
-        def finish(y, index, total, count, shift, shift_index):
-            store_y(y, index, after(total, count))
-
-    join, start = step(combine, accumulator)
-    return jit(element), jit(finish), join, start, accumulator
-
-
-def _output_dtype(expression: tuple) -> str:
-    inputs, steps, outputs = expression
-    return (*inputs, *(step[-1] for step in steps))[outputs[0]]
-
-
-def _shift_dtype(pre: tuple, post: tuple) -> str:
-    return pre[0][1] if len(pre[0]) > 1 else post[0][2] if len(post[0]) > 2 else "f32"
 
 
 @kernel_family(noalias=("y",))
@@ -70,14 +23,14 @@ def reduce_columns(pre: tuple, post: tuple, combine: str):
     """For inner > 1. Tasks: outer blocks * blocks of r * blocks of COLUMNS elements of i."""
     from layercc.kernels.intrinsics import offset, stack_array
 
-    element, finish, join, start, accumulator = _helpers(pre, post, combine)
+    element, finish, join, start, accumulator = reduction_steps(pre, post, combine)
     columns = COLUMNS
 
     def body(
         task: INT,
         x: pointer(pre[0][0]),
-        shift: optional(pointer(_shift_dtype(pre, post))),
-        y: pointer(_output_dtype(post)),
+        shift: optional(pointer(shift_dtype(pre, post))),
+        y: pointer(output_dtype(post)),
         outer: INT,
         outer_block: INT,
         reduced: INT,
@@ -128,13 +81,13 @@ def reduce_rows(pre: tuple, post: tuple, combine: str):
     """For inner = 1. Tasks: outer blocks * blocks of r."""
     from layercc.kernels.intrinsics import offset
 
-    element, finish, join, start, _ = _helpers(pre, post, combine)
+    element, finish, join, start, _ = reduction_steps(pre, post, combine)
 
     def body(
         task: INT,
         x: pointer(pre[0][0]),
-        shift: optional(pointer(_shift_dtype(pre, post))),
-        y: pointer(_output_dtype(post)),
+        shift: optional(pointer(shift_dtype(pre, post))),
+        y: pointer(output_dtype(post)),
         outer: INT,
         outer_block: INT,
         reduced: INT,

@@ -22,7 +22,7 @@ def softmax_rows(dtype: str, logarithm: bool):
     """Rows of n; tasks: ceil(outer / outer_block)."""
     import numpy as np
 
-    from layercc.cpu.accumulate import add, largest
+    from layercc.kernels.accumulate import add, largest
     from layercc.kernels.expressions import compute_dtype, load, store
     from layercc.kernels.intrinsics import offset
     from layercc.kernels.math import SCALAR, primitive
@@ -75,7 +75,7 @@ def softmax_columns(dtype: str, logarithm: bool):
     """Any inner; tasks: outer * ceil(inner / COLUMNS)."""
     import numpy as np
 
-    from layercc.cpu.accumulate import largest
+    from layercc.kernels.accumulate import largest
     from layercc.kernels.expressions import compute_dtype, load, store
     from layercc.kernels.intrinsics import offset, stack_array
     from layercc.kernels.math import SCALAR, primitive

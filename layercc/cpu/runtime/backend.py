@@ -9,9 +9,9 @@ from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.arenas import Arenas
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
-from layercc.cpu.weights import Weights
 from layercc.jobs.workload import Workload
 from layercc.target import Backend
+from layercc.weights import Weights
 
 
 class CpuBackend(Backend):

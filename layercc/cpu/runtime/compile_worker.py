@@ -1,8 +1,6 @@
 """A process that compiles kernels into the cache: ``python -m layercc.cpu.runtime.compile_worker``.
 
-Reads one JSON object a line, ``{"module": …, "key": …, "isa": …}``, imports the module, compiles
-the key for the instruction set, and answers ``{"fault": ""}``, or what went wrong. Ends with its
-input.
+A worker of `layercc.kernels.compile_pool`, whose setting ``isa`` is the instruction set.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 
 from layercc.cores import usable_cores
 from layercc.cpu.isa import Isa
-from layercc.cpu.runtime.kernel_cache import KernelCache
 from layercc.cpu.runtime.measuring import measure
 from layercc.cpu.runtime.native import default_kernels
+from layercc.kernels.cache import KernelCache
 from layercc.limits import Limits
 from layercc.processor import caches, processor_name
 

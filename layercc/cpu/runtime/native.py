@@ -6,23 +6,22 @@ Only compiling imports Numba.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 
 from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa
-from layercc.cpu.runtime.compile_pool import compile_in_processes
-from layercc.cpu.runtime.kernel_cache import CompiledKernel, KernelCache, entry_name, open_cache
+from layercc.cpu.runtime.kernel_cache import entry_name
 from layercc.cpu.runtime.loading import load_object
+from layercc.kernels.cache import CompiledKernel, KernelCache, open_cache
+from layercc.kernels.compile_pool import compile_in_processes
 from layercc.kernels.declaration import KernelKey, Signature
+from layercc.kernels.store import KernelStore, Progress
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[KernelKey, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,13 @@ def symbol_of(key: KernelKey) -> str:
     return f"layercc_{key.family}_{digest[:16]}"
 
 
-class Kernels:
+class Kernels(KernelStore):
     """The kernels of a process for one instruction set. Safe to use from several threads."""
 
     def __init__(self, cache: KernelCache | None, isa: Isa) -> None:
-        self.cache = cache
+        super().__init__(cache)
         self.isa = isa
         self._loaded: dict[KernelKey, LoadedKernel] = {}
-        self._known: dict[KernelKey, CompiledKernel] = {}
         self._reset_locks()
 
     def _reset_locks(self) -> None:
@@ -103,31 +101,26 @@ class Kernels:
         ``progress(key, done, total)`` is called after each kernel that had to be compiled.
         """
         wanted = list(dict.fromkeys(keys))
-        missing = [key for key in wanted if key not in self._loaded and self._find(key) is None]
-        done = itertools.count(1)
-
-        def report(key: KernelKey) -> None:
-            if progress is not None:
-                progress(key, next(done), len(missing))
-
-        if self.cache is not None and missing:
-            compile_in_processes(missing, self.isa, report)
-        for key in missing:
-            if self._find(key) is None:
-                self._load(key)
-                report(key)
+        missing = [key for key in wanted if key not in self._loaded and self.find(key) is None]
+        self.ensure(missing, self._load, progress)
         return {key: self._load(key) for key in wanted}
 
-    def compile(self, key: KernelKey) -> CompiledKernel:
-        """The object code of ``key``: from the cache, or compiled by this very process."""
-        compiled = self._find(key)
-        if compiled is None:
-            compiled = compile_kernel(key, self.isa)
-            name = entry_name(key, self.isa) if self.cache is not None else None
-            if self.cache is not None and name is not None:
-                self.cache.store(name, compiled)
-            self._known[key] = compiled
-        return compiled
+    def entry_name(self, key: KernelKey) -> str | None:
+        return entry_name(key, self.isa)
+
+    def compile_here(self, key: KernelKey) -> CompiledKernel:
+        return compile_kernel(key, self.isa)
+
+    def compile_elsewhere(
+        self, keys: Sequence[KernelKey], report: Callable[[KernelKey], None]
+    ) -> None:
+        compile_in_processes(
+            keys,
+            lambda key: family_of(key).module,
+            "layercc.cpu.runtime.compile_worker",
+            {"isa": asdict(self.isa)},
+            report,
+        )
 
     def _load(self, key: KernelKey) -> LoadedKernel:
         with self._lock_of(key):
@@ -137,16 +130,6 @@ class Kernels:
                     compiled, *load_object(compiled.code, compiled.symbol)
                 )
             return self._loaded[key]
-
-    def _find(self, key: KernelKey) -> CompiledKernel | None:
-        """``key`` as compiled before, by this process or another."""
-        compiled = self._known.get(key)
-        if compiled is None and self.cache is not None:
-            name = entry_name(key, self.isa)
-            compiled = self.cache.load(name) if name is not None else None
-            if compiled is not None:
-                self._known[key] = compiled
-        return compiled
 
     def _lock_of(self, key: KernelKey) -> threading.Lock:
         with self._lock:

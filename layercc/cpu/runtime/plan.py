@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ir.diagnostics import InputError, out_of_range
+from ir.diagnostics import InputError
 from layercc.buffers import Address
 from layercc.cpu.executor import EXECUTOR_KEYS, TABLE_COLUMNS
 from layercc.cpu.faults import FOUND, POSITION, RECORD_WORDS, RECORDS
 from layercc.cpu.runtime.arenas import DATA_FIELD, LARGE_ARENA, Arena, Arenas, address_of, word_at
 from layercc.cpu.runtime.native import Kernels, LoadedKernel
 from layercc.cpu.runtime.threads import run_table
-from layercc.jobs.job import Check
 from layercc.kernels.declaration import KernelKey, Signature
 from layercc.program import KernelCall, Program
 from layercc.target import Runnable
@@ -147,13 +146,6 @@ class Plan(Runnable):
         return arena, instance
 
 
-def _fault(check: Check, position: int, value: int, low: int, high: int) -> InputError:
-    """The error for a value outside of `low`..`high`; `position` in row-major order."""
-    at = tuple(map(int, np.unravel_index(position, check.shape)))
-    message = f"{check.node}: {check.input} {out_of_range(value, at, low, high)}"
-    return InputError(message + (f"\n  from {check.source}" if check.source else ""))
-
-
 def _check_arguments(call: KernelCall, signature: Signature) -> None:
     """Raises TypeError where the call's arguments are not those of the kernel."""
     given, known = call.arguments.keys(), {argument.name for argument in signature}
@@ -241,7 +233,7 @@ class Instance:
         position, value, low, high = records[check].tolist()
         self._faults[FOUND] = 0
         records[:] = 0
-        return _fault(self._checks[check], position - 1, value, low, high)
+        return self._checks[check].error(position - 1, value, low, high)
 
 
 class _NeedyInstance(Instance):

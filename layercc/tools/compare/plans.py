@@ -14,11 +14,11 @@ from layercc.cpu.programs import program_of
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
 from layercc.cpu.target import CpuTarget
-from layercc.cpu.weights import Weights
 from layercc.lower import concrete_inference, lower
 from layercc.options import Options
 from layercc.program import Program
 from layercc.tools.compare.exact import Arrays
+from layercc.weights import Weights
 
 
 class Planned:

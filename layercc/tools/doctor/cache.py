@@ -19,7 +19,7 @@ _LOOKED_AT = 2000
 
 @fact("kernel cache", "folder", none="none: it is off")
 def folder(machine: Machine) -> str | None:
-    from layercc.cpu.runtime.kernel_cache import cache_folder
+    from layercc.kernels.cache import cache_folder
 
     where = cache_folder()
     return None if where is None else str(where)
@@ -28,7 +28,7 @@ def folder(machine: Machine) -> str | None:
 @fact("kernel cache", "usable", show=lambda fault: fault or "yes")
 def fault(machine: Machine) -> str:
     """Why it is not used; empty where it is."""
-    from layercc.cpu.runtime.kernel_cache import SWITCH_VARIABLE, open_cache
+    from layercc.kernels.cache import SWITCH_VARIABLE, open_cache
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -74,7 +74,7 @@ def entries(machine: Machine, facts: Facts) -> dict[str, int] | None:
     if where is None:
         return None
     from layercc.cpu.isa import host_isa, known_isas
-    from layercc.cpu.runtime.kernel_cache import LIMIT_BYTES, SUFFIX
+    from layercc.kernels.cache import LIMIT_BYTES, SUFFIX
 
     files = []
     for file in os.scandir(where):
@@ -90,13 +90,8 @@ def entries(machine: Machine, facts: Facts) -> dict[str, int] | None:
 
 def _kind(path: Path, isas: set[Isa]) -> str:
     """What an entry is: `current`, for one of these instruction sets, `other` or `damaged`."""
-    from layercc.cpu.runtime.kernel_cache import (
-        SUFFIX,
-        CompiledKernel,
-        CorruptEntry,
-        ForeignEntry,
-        entry_name,
-    )
+    from layercc.cpu.runtime.kernel_cache import entry_name
+    from layercc.kernels.cache import SUFFIX, CompiledKernel, CorruptEntry, ForeignEntry
 
     try:
         key = CompiledKernel.from_bytes(path.read_bytes()).key

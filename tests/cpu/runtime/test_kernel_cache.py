@@ -16,16 +16,17 @@ import pytest
 
 from layercc.cpu.isa import choose_isa, host_isa
 from layercc.cpu.kernels.copy import copy
-from layercc.cpu.runtime import kernel_cache, native
-from layercc.cpu.runtime.kernel_cache import (
+from layercc.cpu.runtime import native
+from layercc.cpu.runtime.kernel_cache import COMPILER, entry_name
+from layercc.cpu.runtime.native import Kernels, compile_kernel
+from layercc.kernels import cache as kernel_cache
+from layercc.kernels.cache import (
     CompiledKernel,
     CorruptEntry,
     ForeignEntry,
     KernelCache,
-    entry_name,
     open_cache,
 )
-from layercc.cpu.runtime.native import Kernels, compile_kernel
 
 KEY = copy.key("f32")
 
@@ -151,8 +152,15 @@ def test_sources_are_followed():
 
     files = followed(executor.__file__)
     assert {"executor.py", "atomics.py", "declaration.py", "helper.py"} <= files
-    files = followed(kernel_cache._target_file())
-    assert {"numba_target.py", "codegen.py", "wrapper.py", "isa.py", "objects.py"} <= files
+    files = followed(COMPILER)
+    assert {
+        "numba_target.py",
+        "front_end.py",
+        "codegen.py",
+        "wrapper.py",
+        "isa.py",
+        "objects.py",
+    } <= files
     assert {"declaration.py", "helper.py", "numba_types.py"} <= files
 
 

@@ -14,7 +14,6 @@ import layercc.cpu.limits
 from layercc.cpu.isa import Isa, host_isa
 from layercc.cpu.kernels.microbenchmarks import chain_elements
 from layercc.cpu.runtime import measured_limits as module
-from layercc.cpu.runtime.kernel_cache import KernelCache
 from layercc.cpu.runtime.measured_limits import (
     Kept,
     conditions,
@@ -26,6 +25,7 @@ from layercc.cpu.runtime.measured_limits import (
 from layercc.cpu.runtime.measuring import held_bytes, measure, working_sets
 from layercc.cpu.target import CpuTarget
 from layercc.cpu.tiles import BF16_PAIRS, PAIRS, QUADS
+from layercc.kernels.cache import KernelCache
 from layercc.limits import LEVELS, Limits
 from layercc.processor import Cache, caches
 from layercc.target import Target
@@ -170,7 +170,7 @@ def test_processes_that_measure_at_once(tmp_path):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from layercc.cpu.runtime.kernel_cache import KernelCache\n"
+        "from layercc.kernels.cache import KernelCache\n"
         "from layercc.cpu.runtime.measured_limits import Kept, load, store\n"
         "from layercc.limits import Limits\n"
         "cache, about = KernelCache(Path(sys.argv[1])), {'threads': 1}\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layercc.cpu.runtime.kernel_cache import KernelCache
+from layercc.kernels.cache import KernelCache
 from layercc.tools.doctor import trials
 from tests.tools.doctor.asking import CHECKED, limits
 

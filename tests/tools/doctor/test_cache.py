@@ -8,7 +8,8 @@ import pytest
 
 from layercc.cpu.isa import host_isa
 from layercc.cpu.kernels.copy import copy
-from layercc.cpu.runtime.kernel_cache import CompiledKernel, entry_name
+from layercc.cpu.runtime.kernel_cache import entry_name
+from layercc.kernels.cache import CompiledKernel
 from layercc.tools.doctor.registry import Facts, Machine, probes
 from tests.tools.doctor.asking import concluded
 

@@ -97,6 +97,8 @@ class Wrapper:
     def _from_word(self, builder: Any, word: Any, kind: Kind) -> Any:
         if kind.word == "int":
             return word
+        if kind.word == "i32":
+            return builder.trunc(word, ir.IntType(32))
         if kind.word == "pointer":
             return builder.inttoptr(word, self.context.get_value_type(numba_type(kind)))
         value = builder.bitcast(word, ir.DoubleType())

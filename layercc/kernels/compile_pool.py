@@ -1,7 +1,7 @@
 """Compiles kernels in other processes, which leave them in the cache on disk.
 
 That is faster where there are several kernels, and keeps Numba and LLVM, over 100 MB, out of the
-process that runs the model. The processes run ``python -m layercc.cpu.runtime.compile_worker``, not
+process that runs the model. The processes run ``python -m MODULE``, a worker of the target's, not
 ``multiprocessing``: that would run the user's main script again where it has no ``__main__``
 guard. A process that cannot be started or dies costs nothing but time: what it left undone, the
 caller compiles.
@@ -16,12 +16,10 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from layercc.cores import usable_cores
-from layercc.cpu.families import family_of
-from layercc.cpu.isa import Isa
 from layercc.kernels.declaration import KernelKey
 
 log = logging.getLogger(__name__)
@@ -31,16 +29,25 @@ _MOST_PROCESSES = 8
 
 
 def compile_in_processes(
-    keys: Sequence[KernelKey], isa: Isa, report: Callable[[KernelKey], None]
+    keys: Sequence[KernelKey],
+    module_of: Callable[[KernelKey], str],
+    worker: str,
+    settings: Mapping[str, Any],
+    report: Callable[[KernelKey], None],
 ) -> None:
-    """Compile ``keys`` for ``isa`` into the cache; ``report(key)`` after each that succeeded.
+    """Compile ``keys`` into the cache; ``report(key)`` after each that succeeded.
+
+    The module ``worker`` reads one JSON object a line, ``{"module": …, "key": …, **settings}``,
+    imports the module, which defines the key's family, and answers ``{"fault": ""}``, or what went
+    wrong. It ends with its input.
 
     Does nothing where this process has Numba already and more processes would not be faster, nor
     where ``sys.executable`` is not a Python interpreter but the application itself.
     """
     if not sys.executable or getattr(sys, "frozen", False):
         return
-    portable = [key for key in keys if _importable(key)]
+    # of those whose module another process can import
+    portable = [key for key in keys if module_of(key) != "__main__"]
     count = min(usable_cores(), len(portable) // _WORTH_A_PROCESS, _MOST_PROCESSES)
     if not portable or (count < 2 and "numba" in sys.modules):
         return
@@ -51,7 +58,7 @@ def compile_in_processes(
 
     def serve() -> None:
         try:
-            _serve(todo, isa, report, lock)
+            _serve(todo, module_of, worker, settings, report, lock)
         except OSError as error:
             log.debug("a compile process failed: %s", error)
 
@@ -62,21 +69,18 @@ def compile_in_processes(
         thread.join()
 
 
-def _importable(key: KernelKey) -> bool:
-    """Whether another process can import the module of ``key``'s family."""
-    return family_of(key).module != "__main__"
-
-
 def _serve(
     todo: queue.SimpleQueue[KernelKey],
-    isa: Isa,
+    module_of: Callable[[KernelKey], str],
+    worker: str,
+    settings: Mapping[str, Any],
     report: Callable[[KernelKey], None],
     lock: threading.Lock,
 ) -> None:
     """Start a process and give it one key after another."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     with subprocess.Popen(
-        [sys.executable, "-m", "layercc.cpu.runtime.compile_worker"],
+        [sys.executable, "-m", worker],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -89,8 +93,7 @@ def _serve(
                 key = todo.get_nowait()
             except queue.Empty:
                 break
-            module = family_of(key).module
-            request = {"module": module, "key": key.to_json(), "isa": asdict(isa)}
+            request = {"module": module_of(key), "key": key.to_json(), **settings}
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()

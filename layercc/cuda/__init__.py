@@ -1,0 +1,1 @@
+"""Graphics processors of NVIDIA as a target: `layercc.cuda.target.CudaTarget`."""

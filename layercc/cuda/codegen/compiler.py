@@ -1,0 +1,61 @@
+"""A kernel's key → its code, with what is to be known of it.
+
+Importing this module imports Numba.
+"""
+
+from __future__ import annotations
+
+import re
+
+from layercc.cuda.architecture import Architecture
+from layercc.cuda.codegen.assembler import Assembler, assemble
+from layercc.cuda.codegen.ptx import NotForGpu, compile_to_ptx
+from layercc.cuda.family import gpu_family_of, symbol_of
+from layercc.kernels.cache import CompiledKernel
+from layercc.kernels.declaration import KernelKey
+
+_SHARED = re.compile(r"\.shared\s+\.align\s+\d+\s+\.b8\s+[\w$]+\[(\d+)\]")
+
+
+def compile_kernel(
+    key: KernelKey, architecture: Architecture, assembler: Assembler | None
+) -> CompiledKernel:
+    """A kernel as a cubin, or as PTX where there is no assembler; its facts are
+
+    - form: `cubin` or `ptx`
+    - threads: of a block
+    - shared: static shared memory of a block, in bytes
+    - registers of a thread and spilled bytes, of a cubin
+    - refused: why it cannot be had for a GPU, if that is so; then there is no code.
+    """
+    family = gpu_family_of(key)
+    symbol = symbol_of(key)
+    facts: dict[str, str | int] = {"threads": family.threads}
+    try:
+        body = family.body(key, None)
+        signature = family.signature(body)
+        ptx = compile_to_ptx(
+            body,
+            family.parameters(body),
+            symbol,
+            architecture,
+            threads=family.threads,
+            blocks=family.blocks,
+            noalias=family.noalias,
+        )
+        if assembler is None:
+            facts |= {"form": "ptx", "shared": sum(map(int, _SHARED.findall(ptx)))}
+            return CompiledKernel(key, signature, symbol, ptx.encode("ascii"), facts)
+        cubin, taken = assemble(ptx, architecture, assembler)
+    except NotForGpu as error:
+        return CompiledKernel(key, (), symbol, b"", {"refused": str(error)})
+    except Exception as error:
+        error.add_note(f"while building the kernel {key} for {architecture.name}")
+        raise
+    facts |= {
+        "form": "cubin",
+        "shared": taken.shared,
+        "registers": taken.registers,
+        "spilled": taken.spilled,
+    }
+    return CompiledKernel(key, signature, symbol, cubin, facts)

@@ -1,0 +1,1 @@
+"""From jobs to launches: a file for each in `layercc/jobs`."""

@@ -1,0 +1,119 @@
+# mypy: ignore-errors
+"""What GPU kernels can do beyond numba.cuda's words: wide accesses, 32-bit division, pointers.
+
+Importing this module imports Numba; kernel files import it inside their families.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+_I32 = ir.IntType(32)
+_WIDEST = 16  # bytes
+
+
+def _division(emit: Any, doc: str) -> Any:
+    def typing(typingctx: Any, a: Any, b: Any) -> Any:
+        if not isinstance(a, types.Integer) or not isinstance(b, types.Integer):
+            return None
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            a32, b32 = (
+                context.cast(builder, value, kind, types.int32)
+                for value, kind in zip(args, signature.args, strict=True)
+            )
+            return emit(builder, a32, b32)
+
+        return types.int32(a, b), codegen
+
+    typing.__doc__ = doc
+    return intrinsic(typing)
+
+
+quotient = _division(lambda b, x, y: b.udiv(x, y), "x // y of what fits 31 bits; y > 0.")
+rest = _division(lambda b, x, y: b.urem(x, y), "x % y of what fits 31 bits; y > 0.")
+
+
+def constant_of(value: Any, where: str) -> int:
+    if not isinstance(value, types.IntegerLiteral):
+        raise TypingError(f"{where}: the number of elements must be a constant integer")
+    return value.literal_value
+
+
+def vector_at(context: Any, builder: Any, pointer: Any, element: Any, count: int) -> Any:
+    """(pointer to a vector, its alignment: that of the widest access at most)."""
+    kind = context.get_data_type(element)
+    size = min(context.get_abi_sizeof(kind) * count, _WIDEST)
+    return builder.bitcast(pointer, ir.VectorType(kind, count).as_pointer()), size
+
+
+@intrinsic(prefer_literal=True)
+def load_vector(typingctx: Any, pointer: Any, count: Any) -> Any:
+    """`count` (a constant) neighbouring elements as a tuple, in as few accesses as can be.
+
+    The pointer is aligned to all of them, or to 16 bytes.
+    """
+    if not isinstance(pointer, types.CPointer):
+        return None
+    length = constant_of(count, "load_vector")
+    result = types.UniTuple(pointer.dtype, length)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, size = vector_at(context, builder, args[0], pointer.dtype, length)
+        vector = builder.load(place, align=size)
+        parts = [builder.extract_element(vector, _I32(i)) for i in range(length)]
+        return context.make_tuple(builder, result, parts)
+
+    return result(pointer, count), codegen
+
+
+@intrinsic
+def store_vector(typingctx: Any, pointer: Any, values: Any) -> Any:
+    """A tuple of elements to neighbouring places; aligned as for `load_vector`."""
+    if not isinstance(pointer, types.CPointer) or not isinstance(values, types.UniTuple):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, size = vector_at(context, builder, args[0], pointer.dtype, values.count)
+        kind = context.get_data_type(pointer.dtype)
+        vector = ir.Constant(ir.VectorType(kind, values.count), ir.Undefined)
+        for index in range(values.count):
+            part = builder.extract_value(args[1], index)
+            part = context.cast(builder, part, values.dtype, pointer.dtype)
+            vector = builder.insert_element(vector, part, _I32(index))
+        builder.store(vector, place, align=size)
+        return context.get_dummy_value()
+
+    return types.void(pointer, values), codegen
+
+
+@intrinsic
+def first_of(typingctx: Any, array: Any) -> Any:
+    """The pointer to the first element of an array: what it points to is not checked or wrapped."""
+    if not isinstance(array, types.Array):
+        return None
+    result = types.CPointer(array.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_array(array)(context, builder, args[0]).data
+
+    return result(array), codegen
+
+
+@intrinsic
+def atomic_least(typingctx: Any, pointer: Any, value: Any) -> Any:
+    """Makes the int64 in memory the smaller of itself and `value`, whoever else does so."""
+    if not isinstance(pointer, types.CPointer) or pointer.dtype != types.int64:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        least = context.cast(builder, args[1], signature.args[1], types.int64)
+        builder.atomic_rmw("min", args[0], least, "monotonic")
+        return context.get_dummy_value()
+
+    return types.void(pointer, value), codegen

@@ -1,0 +1,1 @@
+"""Kernel families for graphics processors, a file for each kind of work."""

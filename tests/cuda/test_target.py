@@ -1,0 +1,228 @@
+"""The CUDA target as callers see it, on the stand-in device and without one."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import layercc as lc
+from layercc.cuda import driver
+from layercc.cuda.codegen import assembler
+from layercc.cuda.codegen.assembler import find_assembler
+from tests.cuda.stand_in import LAUNCH_FAILED, OUT_OF_MEMORY, StandIn
+
+RELU = "graph g(x: f32[N]) -> (y) {\n a = Relu(x)\n y = Add(a, a)\n}"
+X = np.array([-1, 2, 3], np.float32)
+
+
+def model(text: str = RELU, **options) -> lc.CompiledModel:
+    return lc.compile(lc.parse_graph(text), **({"target": "cuda"} | options))
+
+
+@pytest.fixture
+def nothing(monkeypatch):
+    """A machine without a device."""
+
+    def missing():
+        raise driver.NoDeviceError("no cuda-bindings: pip install 'layercc[cuda]'")
+
+    monkeypatch.setattr(driver, "bindings", missing)
+    driver.device.cache_clear()
+    yield
+    driver.device.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "sm_80", "sm_90a"])
+def test_a_target_is_a_value(name):
+    target = lc.CudaTarget(name)
+    assert pickle.loads(pickle.dumps(target)) == target == lc.CudaTarget(name)
+    assert target.ordinal == (1 if name == "cuda:1" else 0)
+
+
+def test_names(stand_in):
+    with pytest.raises(ValueError, match="no architecture 'sm_12'; known are sm_80, sm_90"):
+        lc.CudaTarget("sm_12")
+    with pytest.raises(ValueError, match="cuda:x"):
+        model(target="cuda:x")
+    with pytest.raises(driver.NoDeviceError, match="no device cuda:1; there are 1"):
+        model(target="cuda:1")
+    with pytest.raises(lc.UnsupportedError, match="'cpu', 'cuda' and 'cuda:1' are"):
+        model(target="tpu")
+    with pytest.raises(ValueError, match="threads: none run a model on cuda"):
+        model(threads=2)
+
+
+def test_runs(stand_in):
+    fn = model()
+    np.testing.assert_array_equal(fn(X), [0, 4, 6])
+    np.testing.assert_array_equal(fn(np.repeat(X, 100)), np.repeat([0, 4, 6], 100))
+    np.testing.assert_array_equal(fn(X), [0, 4, 6])
+    again = pickle.loads(pickle.dumps(fn))
+    np.testing.assert_array_equal(again(X), [0, 4, 6])
+
+
+def test_a_call_is_a_copy_a_graph_and_a_copy(stand_in):
+    fn = model()
+    fn(X)
+    stand_in.calls.clear()
+    fn(X)
+    assert stand_in.calls == [
+        "cuCtxSetCurrent", "cuMemcpyHtoDAsync", "cuGraphLaunch", "cuMemcpyDtoHAsync",
+        "cuStreamSynchronize",
+    ]  # fmt: skip
+
+
+def test_constants_are_uploaded_once_and_memory_goes_with_the_model(stand_in):
+    text = "graph g(x: f32[N,64]) -> (y) {\n y = Add(x, w)\n}"
+    graph = lc.parse_graph(text.replace("(x: f32[N,64])", "(x: f32[N,64], w: f32[64])"))
+    graph.inputs, weight = graph.inputs[:1], np.arange(64, dtype=np.float32)
+    graph.constants["w"] = weight
+    fn = lc.compile(graph, target="cuda")
+    for n in (1, 2, 3):
+        x = np.zeros((n, 64), np.float32)
+        np.testing.assert_array_equal(fn(x), x + weight)
+    assert stand_in.calls.count("cuMemcpyHtoD") == 1
+    assert stand_in.memory.sizes
+    del fn
+    import gc
+
+    gc.collect()
+    assert not stand_in.memory.sizes
+
+
+def test_several_threads(stand_in):
+    fn = model()
+    found = [None] * 4
+    lock = threading.Lock()  # of the interpreter: it is no device
+
+    launch = type(stand_in)._cuStreamSynchronize
+
+    def one_at_a_time(self, stream):
+        with lock:
+            launch(self, stream)
+
+    type(stand_in)._cuStreamSynchronize, before = one_at_a_time, launch
+
+    def call(i):
+        found[i] = [fn(X + i) for _ in range(3)]
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        type(stand_in)._cuStreamSynchronize = before
+    for i, outputs in enumerate(found):
+        for y in outputs:
+            np.testing.assert_array_equal(y, 2 * np.maximum(X + i, 0))
+
+
+def test_no_memory_left(stand_in):
+    fn = model()
+    stand_in.limit = sum(stand_in.memory.sizes.values()) + 1000
+    with pytest.raises(
+        lc.MemoryLimitError, match=r"room for inputs \(40\.2 kB\) in the memory of Stand-in"
+    ):
+        fn(np.zeros(10000, np.float32))
+    np.testing.assert_array_equal(fn(X), [0, 4, 6])  # it goes on
+
+
+@pytest.mark.parametrize("function", ["cuGraphLaunch", "cuStreamSynchronize", "cuMemcpyHtoDAsync"])
+def test_a_lost_device(stand_in, function):
+    fn = model()
+    fn(X)
+    stand_in.faults[function] = LAUNCH_FAILED
+    with pytest.raises(driver.DeviceError, match=f"{function} says CUDA_ERROR_LAUNCH_FAILED"):
+        fn(X)
+    with pytest.raises(driver.DeviceError):  # and stays lost
+        fn(X)
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["cuModuleLoadData", "cuModuleGetFunction", "cuMemAlloc", "cuMemHostAlloc", "cuStreamCreate",
+     "cuGraphCreate", "cuGraphAddKernelNode", "cuGraphInstantiate"],
+)  # fmt: skip
+def test_what_fails_once_is_told_and_forgotten(stand_in, function):
+    """A plan, or an instance of one, that could not be made is made again."""
+    fn = model()
+    stand_in.faults[function] = OUT_OF_MEMORY
+    with pytest.raises(lc.MemoryLimitError, match=function):
+        fn(np.zeros(5, np.float32))
+        fn(np.zeros(6, np.float32))
+    np.testing.assert_array_equal(fn(X), [0, 4, 6])
+
+
+def test_without_a_device(nothing):
+    with pytest.raises(driver.NoDeviceError, match=r"pip install 'layercc\[cuda\]'"):
+        model()
+    fn = model(target=lc.CudaTarget("sm_90a"), example_inputs=[X])
+    with pytest.raises(lc.LayerccError, match=r"cuda \(sm_90a\), .* pip install 'layercc\[cuda\]'"):
+        fn(X)
+    plan = fn.plan({"x": (3,)})
+    (call,) = plan.program.calls
+    kernel = plan.kernels[call.key]
+    assert call.tasks == 1 and kernel.facts["threads"] == 256
+    again = pickle.loads(pickle.dumps(fn))
+    with pytest.raises(lc.LayerccError, match="cannot run"):
+        again(X)
+
+
+def test_bindings_are_not_there():
+    """Without the package, in a process of its own."""
+    script = """
+import sys
+sys.modules["cuda"] = None
+import layercc as lc
+try:
+    lc.compile(lc.parse_graph("graph g(x: f32[N]) -> (y) {\\n y = Relu(x)\\n}"), target="cuda")
+except lc.LayerccError as error:
+    assert "pip install 'layercc[cuda]'" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_device_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(driver, "bindings", lambda: StandIn(capability=(7, 5)))
+    driver.device.cache_clear()
+    with pytest.raises(lc.LayerccError, match=r"capability 7\.5; 8\.0 and later would fit"):
+        model()
+    fn = model(target=lc.CudaTarget("sm_90a"))
+    with pytest.raises(lc.LayerccError, match=r"Stand-in has compute capability 7\.5"):
+        fn(X)
+    driver.device.cache_clear()
+
+
+def test_a_plan_is_looked_at_without_a_device(nothing):
+    """Registers, shared memory and launches of a plan for a named architecture."""
+    text = "graph g(x: f32[N,300], w: f32[300,40]) -> (y) {\n m = MatMul(x, w)\n y = Relu(m)\n}"
+    plan = model(text, target=lc.CudaTarget("sm_80")).plan({"x": (70, 300), "w": (300, 40)})
+    described = plan.described()
+    assert [row["node"] for row in described] == [call.node for call in plan.program.calls]
+    (tiles,) = described
+    assert tiles["algorithm"] == "tiles" and tiles["blocks"] == 2 and tiles["threads"] == 128
+    assert tiles["flops"] == 2 * 70 * 300 * 40 and tiles["shared"] > 16000
+    if find_assembler() is not None:
+        assert 32 < tiles["registers"] <= 255 and not tiles["spilled"]
+        assert tiles["blocks_at_once"] >= 1
+
+
+def test_a_device_of_a_later_generation_is_given_ptx(monkeypatch):
+    """A cubin would not run there."""
+    made = assembler.Assembler("ptxas", "13.0")
+    monkeypatch.setattr("layercc.cuda.backend.find_assembler", lambda: made)
+    for capability, tool in (((9, 0), made), ((12, 0), None)):
+        monkeypatch.setattr(driver, "bindings", lambda c=capability: StandIn(capability=c))
+        driver.device.cache_clear()
+        backend = lc.CudaTarget("cuda").open(precision="highest", choices={})
+        assert backend.kernels.assembler == tool
+    driver.device.cache_clear()
