@@ -23,6 +23,7 @@ from layercc.jobs.job import Check
 from layercc.jobs.workload import Port
 from layercc.kernels.cache import CompiledKernel
 from layercc.kernels.declaration import KernelKey
+from layercc.kernels.element_types import FLOATS, SCALAR
 from layercc.program import Argument, KernelCall, Program
 
 #: Bytes: a device copies best from here, and no access of kernels is wider.
@@ -103,9 +104,8 @@ class DevicePlan(PaperPlan):
 
 def _write(cell: np.ndarray, word: str, value: int | float) -> None:
     """An argument as the kernel reads it: of its own size, from the start of the cell."""
-    if word in ("f32", "f64"):
-        kind = np.float32 if word == "f32" else np.float64
-        cell.view(kind)[0] = value
+    if word in FLOATS:
+        cell.view(SCALAR[word])[0] = value
     else:
         cell[0] = value
 

@@ -229,7 +229,6 @@ def _low_bits(value: Any, dtype: str) -> Any:
     return (value << above) >> above
 
 
-@functools.cache
 def decoder(dtype: str) -> Any:
     """A helper that makes the compute value of a stored one; None where they are the same."""
     from layercc.kernels.helper import jit
