@@ -20,7 +20,7 @@ def argument_words(signature, values):
     for argument, value in zip(signature, values, strict=True):
         if argument.kind.word == "pointer":
             words.append(value.ctypes.data)
-        elif argument.kind.word == "int":
+        elif argument.kind.word in ("int", "i32"):
             words.append(value)
         else:
             words.append(int(np.float64(value).view(np.int64)))

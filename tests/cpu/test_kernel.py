@@ -15,6 +15,7 @@ from layercc.cpu.kernels.copy import copy
 from layercc.kernels.declaration import (
     F32,
     F64,
+    I32,
     INT,
     Argument,
     KernelFamily,
@@ -73,7 +74,7 @@ def test_signature():
 
 @pytest.mark.parametrize(
     "kind",
-    [pointer("f32"), pointer("bool"), INT, F64, F32, optional(pointer("i8")), optional(INT)],
+    [pointer("f32"), pointer("bool"), INT, I32, F64, F32, optional(pointer("i8")), optional(INT)],
 )
 def test_kinds_print_and_parse(kind):
     assert Kind.parse(str(kind)) == kind
@@ -93,7 +94,7 @@ def test_bad_kinds():
     with pytest.raises(ValueError, match="no pointer type 'float'; known: f32"):
         pointer("float")
     with pytest.raises(ValueError, match="no argument kind"):
-        Kind.parse("i32")
+        Kind.parse("i16")
 
 
 def test_bad_bodies():

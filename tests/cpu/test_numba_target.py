@@ -14,7 +14,7 @@ from numba import njit
 from layercc.cpu.isa import host_isa
 from layercc.cpu.numba_target import compile_library
 from layercc.cpu.objects import undefined_symbols
-from layercc.kernels.declaration import F32, F64, INT, pointer, record
+from layercc.kernels.declaration import F32, F64, I32, INT, pointer, record
 from layercc.kernels.helper import jit
 from layercc.kernels.intrinsics import (
     address,
@@ -108,15 +108,16 @@ def test_contraction_only(native_multiply_add):
 
 
 def test_scalar_arguments_and_task():
-    def body(task: INT, y: pointer("f64"), single: F32, double: F64, n: INT):
+    def body(task: INT, y: pointer("f64"), single: F32, double: F64, n: INT, short: I32):
         y[0] = task
         y[1] = single
         y[2] = double
         y[3] = n
+        y[4] = short
 
-    y = np.empty(4)
-    NativeFunction(body)(7, y, 0.1, 0.1, -(2**62))
-    np.testing.assert_array_equal(y, [7, np.float32(0.1), 0.1, -(2.0**62)])
+    y = np.empty(5)
+    NativeFunction(body)(7, y, 0.1, 0.1, -(2**62), -(2**31))
+    np.testing.assert_array_equal(y, [7, np.float32(0.1), 0.1, -(2.0**62), -(2.0**31)])
 
 
 def test_records():
