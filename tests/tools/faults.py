@@ -24,7 +24,8 @@ def plant_emitter(
     """`faulty(emit, builder, job)` emits jobs of a kind; `emit` is the emitter that there was."""
     right = registry.emitter_of(_bare(kind))
     assert right is not None
-    patch.setitem(registry._EMITTERS, kind, lambda builder, job: faulty(right, builder, job))
+    known = registry.EMITTERS._known
+    patch.setitem(known, kind, lambda builder, job: faulty(right, builder, job))
 
 
 def _bare(kind: type[Job]) -> Job:
