@@ -24,5 +24,13 @@ class Weights:
             if np.may_share_memory(made, array):
                 return made  # costs nothing to make again; kept, it would keep the constant alive
             self._packed[key] = made
-            weakref.finalize(array, self._packed.pop, key, None).atexit = False
+            # The finalizer lives as long as the constant: it must not keep these weights alive.
+            weakref.finalize(array, _forget, weakref.ref(self), key).atexit = False
         return self._packed[key]
+
+
+def _forget(weights: weakref.ref[Weights], key: tuple[int, str]) -> None:
+    """Drops what was packed of a constant that is no more."""
+    alive = weights()
+    if alive is not None:
+        alive._packed.pop(key, None)
