@@ -38,7 +38,7 @@ from layercc.tools.options import (
 @click.option(
     "--memory",
     type=click.IntRange(min=1),
-    default=512,
+    default=1024,
     show_default=True,
     help="MB of values to hold at a time.",
 )

@@ -20,7 +20,7 @@ from layercc.tools.compare.verdict import judge, judge_unexplained
 from layercc.tools.compare.weights import differing_weights
 
 #: Bytes of values that are held at a time, by default.
-MEMORY = 1 << 29
+MEMORY = 1 << 30
 
 
 def compare(

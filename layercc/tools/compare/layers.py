@@ -21,6 +21,9 @@ from layercc.tools.compare.tolerance import Variances, tolerance
 
 #: Values at once, however small they are: each is an output of what is compiled.
 _MOST_VALUES = 256
+#: How often a value is held: by either side, from either side's and from the same inputs, and as
+#: an input of others; an exact side takes twice the bytes.
+_COPIES, _EXACT_COPIES = 5, 7
 #: Characters of an error in a note.
 _MOST_SAID = 200
 
@@ -74,33 +77,50 @@ def examine(
 
     `inputs` are those of the left and of the right; `ports` maps the names of the ones to those of
     the others; `bounds` and `types` are those of the left graph. Values of up to `memory` bytes
-    are held at a time, with as many to compute them from.
+    are held at a time, weights and what a side needs while it runs apart.
     """
     partner = {**ports, **{pair.left: pair.right for pair in pairs}}
-    back = {right: left for left, right in partner.items()}
-    for chunk in _chunks(pairs, types, memory):
-        names = [pair.left for pair in chunk]
-        others = [pair.right for pair in chunk]
-        read = frontier(left.graph, names, partner.keys())
-        also = frontier(right.graph, others, back.keys())
-        common = dict.fromkeys([*(partner[name] for name in read), *also])
-        wanted = dict.fromkeys([*others, *(n for n in common if n in right.names)])
-        mine, failed = evaluate_all(left, inputs[0], names)
-        theirs, failed_too = evaluate_all(right, inputs[1], list(wanted))
-        found = {**inputs[1], **theirs}
-        given = {n: _as_declared(found[n], back[n], types) for n in common if n in found}
-        own = {back[name]: array for name, array in given.items()}
-        local, failed_alone = evaluate_all(left, own, names)
-        held, failed_held = evaluate_all(right, given, others)
-        for pair in chunk:
-            reasons = [failed.get(pair.left), failed_too.get(pair.right)]
-            reasons += [failed_alone.get(pair.left), failed_held.get(pair.right)]
-            note = next(filter(None, reasons), "")
-            whole = mine.get(pair.left), theirs.get(pair.right)
-            alone = local.get(pair.left), held.get(pair.right)
-            kind = types.types.get(pair.left)
-            dtype = kind.dtype.value if right.exact and kind is not None else None
-            yield _layer(left.graph, pair, note, bounds, dtype, whole, alone, own), own
+    copies = _EXACT_COPIES if right.exact else _COPIES
+    for chunk in _chunks(pairs, types, memory // copies):
+        yield from _examine_together(left, right, chunk, partner, inputs, bounds, types)
+
+
+def _examine_together(
+    left: Side,
+    right: Side,
+    pairs: Sequence[Pair],
+    partner: Mapping[str, str],
+    inputs: tuple[Arrays, Arrays],
+    bounds: Variances,
+    types: Inference,
+) -> list[tuple[Layer, Arrays]]:
+    """What `examine` yields of a few pairs; `partner` maps all values on the left that have one."""
+    back = {other: name for name, other in partner.items()}
+    names = [pair.left for pair in pairs]
+    others = [pair.right for pair in pairs]
+    read = frontier(left.graph, names, partner.keys())
+    also = frontier(right.graph, others, back.keys())
+    common = dict.fromkeys([*(partner[name] for name in read), *also])
+    wanted = dict.fromkeys([*others, *(n for n in common if n in right.names)])
+    mine, failed = evaluate_all(left, inputs[0], names)
+    theirs, failed_too = evaluate_all(right, inputs[1], list(wanted))
+    found = {**inputs[1], **theirs}
+    given = {n: _as_declared(found[n], back[n], types) for n in common if n in found}
+    own = {back[name]: array for name, array in given.items()}
+    local, failed_alone = evaluate_all(left, own, names)
+    held, failed_held = evaluate_all(right, given, others)
+    layers: list[tuple[Layer, Arrays]] = []
+    for pair in pairs:
+        reasons = [failed.get(pair.left), failed_too.get(pair.right)]
+        reasons += [failed_alone.get(pair.left), failed_held.get(pair.right)]
+        note = next(filter(None, reasons), "")
+        whole = mine.get(pair.left), theirs.get(pair.right)
+        alone = local.get(pair.left), held.get(pair.right)
+        kind = types.types.get(pair.left)
+        dtype = kind.dtype.value if right.exact and kind is not None else None
+        layer = _layer(left.graph, pair, note, bounds, dtype, whole, alone, own)
+        layers.append((layer, own))
+    return layers
 
 
 def _layer(
