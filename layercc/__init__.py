@@ -25,6 +25,7 @@ _PUBLIC = {
     "layercc.cpu.target": ("CpuTarget",),
     "layercc.cuda.target": ("CudaTarget",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
+    "layercc.frontends.torch": ("from_torch", "torch_module"),
     "layercc.session.model": ("CompiledModel",),
     "layercc.tools.benchmark": ("benchmark",),
     "layercc.tools.compare": ("compare",),
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from layercc.cpu.target import CpuTarget
     from layercc.cuda.target import CudaTarget
     from layercc.frontends.onnx import from_onnx, to_onnx
+    from layercc.frontends.torch import from_torch, torch_module
     from layercc.layers import *  # noqa: F403
     from layercc.session.model import CompiledModel
     from layercc.tools.benchmark import benchmark

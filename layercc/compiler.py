@@ -6,9 +6,8 @@ makes plans for the shapes and values of calls.
 
 from __future__ import annotations
 
-import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ir.arguments import expect_graph
 from ir.declared import contradictions
@@ -18,10 +17,14 @@ from ir.graph import Graph
 from ir.inference import infer
 from ir.inferred import Inference
 from ir.verifier import verify
+from layercc.frontends import read_model
 from layercc.options import Options, Precision, target_of
 from layercc.session.model import CompiledModel
 from layercc.session.specialization import optimize
 from layercc.target import Target
+
+if TYPE_CHECKING:
+    from ir.structured import StructuredGraph
 
 
 def compile(
@@ -34,15 +37,17 @@ def compile(
 ) -> CompiledModel:
     """Compiles a model to a callable.
 
-    `model`: a graph, a path to an ONNX file, or an `onnx.ModelProto`. `example_inputs`: what a call
-    would be given, in a tuple or list in the order of the inputs, by name in a dict, or a single
-    array: a plan for their shapes (and values, where these decide shapes) is made now, so that the
-    first such call finds it. Without them, it is one for the declared shapes, with small numbers
-    for symbols. `target`: `"cpu"` is the best that this machine has, `lc.CpuTarget("avx2")` a
-    narrower instruction set. `threads`: how many to run on; all usable cores if None. `precision`
-    is an upper bound of speed over accuracy, as in `torch.set_float32_matmul_precision`: every
-    setting keeps at least what `"highest"` promises, errors no larger than plain float32 arithmetic
-    has.
+    `model`: a graph, a path to an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` or a
+    `torch.export.ExportedProgram`. `example_inputs`: what a call would be given, in a tuple or list
+    in the order of the inputs, by name in a dict, or a single array: a plan for their shapes (and
+    values, where these decide shapes) is made now, so that the first such call finds it. Without
+    them, it is one for the declared shapes, with small numbers for symbols. A module needs them: it
+    is captured with them, at their shapes; `lc.from_torch` takes dynamic ones. What is compiled
+    from it, or from its graph, is called as the module is and returns what it returns, in arrays.
+    `target`: `"cpu"` is the best that this machine has, `lc.CpuTarget("avx2")` a narrower
+    instruction set. `threads`: how many to run on; all usable cores if None. `precision` is an
+    upper bound of speed over accuracy, as in `torch.set_float32_matmul_precision`: every setting
+    keeps at least what `"highest"` promises, errors no larger than plain float32 arithmetic has.
 
     NumPy runs nodes that have no kernel, or whose results' shapes depend on values; a
     RuntimeWarning names them. Another tells of a value whose declared shape is not its own.
@@ -53,9 +58,13 @@ def compile(
     TypeError for a model or a number of threads that is none, ValueError for fewer than one thread.
     """
     options = Options(target_of(target), precision, threads)
-    graph = as_graph(model)
+    graph = as_graph(model, example_inputs)
     bound = bind_defaults(graph)
     optimized = optimize(bound, checked(bound))
+    if getattr(graph, "structure", None) is not None:  # as few have
+        from layercc.session.structured import StructuredModel
+
+        return StructuredModel(cast("StructuredGraph", graph), options, optimized, example_inputs)
     return CompiledModel(graph, options, optimized, example_inputs)
 
 
@@ -75,17 +84,10 @@ def checked(graph: Graph) -> Inference:
     return inference
 
 
-def as_graph(model: Any) -> Graph:
-    """The IR of a model: a graph itself, a path to an ONNX file, or a ModelProto."""
+def as_graph(model: Any, example_inputs: Any = None) -> Graph:
+    """The IR of a model: a graph itself, or what a front end makes of it."""
     if isinstance(model, Graph):
         expect_graph(model, "model")
         verify(model)
         return model
-    if isinstance(model, str | os.PathLike | bytes) or type(model).__name__ == "ModelProto":
-        from layercc.frontends.onnx import from_onnx
-
-        return from_onnx(model)
-    raise TypeError(
-        f"cannot compile a {type(model).__name__}; a graph, a path to an ONNX file or an "
-        "onnx.ModelProto would do"
-    )
+    return read_model(model, example_inputs)

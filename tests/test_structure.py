@@ -188,6 +188,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 FOREIGN: dict[str, tuple[set[str], str]] = {
     "ir": ({"numba", "llvmlite", "onnx", "torch", "keras"}, "shape checking needs NumPy only"),
     "layercc.layers": ({"numba", "llvmlite", "onnx", "keras"}, "the builder makes graphs only"),
+    "layercc.frontends.onnx": ({"numba", "llvmlite", "torch", "keras"}, "ONNX needs onnx only"),
+    "layercc.frontends.torch": ({"numba", "llvmlite", "onnx", "keras"}, "no detour by ONNX"),
     "layercc.passes": ({"numba", "llvmlite", "onnx"}, "passes know graphs only"),
     "layercc.lower": ({"numba", "llvmlite", "onnx"}, "kernels are named, not built"),
     "layercc.jobs": ({"numba", "llvmlite", "onnx", "networkx"}, "jobs are data"),
@@ -392,6 +394,8 @@ def test_one_file_knows_the_driver():
         ),
         ("import layercc; layercc.CpuTarget", {"layercc.cuda", "cuda"}),
         ("import layercc; layercc.CudaTarget('sm_80')", {"numba", "cuda", "layercc.cuda.backend"}),
+        ("import layercc.compiler", {"numba", "onnx", "torch"}),
+        ("import layercc.frontends.torch", {"numba", "onnx", "torch"}),
     ],
 )
 def test_what_an_import_brings(statement, absent):

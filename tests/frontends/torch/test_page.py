@@ -1,0 +1,21 @@
+"""What docs/pytorch.md shows works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+PAGE = Path(__file__).parents[3] / "docs" / "pytorch.md"
+pytestmark = pytest.mark.torch
+
+
+def test_python_blocks():
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert len(blocks) >= 5
+    names: dict[str, object] = {"__name__": "page"}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"docs/pytorch.md, Python block {number}", "exec"), names)
