@@ -147,6 +147,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.session",
         "layercc.target",
     ),
+    "layercc.integrations": ("ir", "layercc.compiler", "layercc.frontends"),
     "layercc.tools": (
         "ir",
         "layercc.cgroups",

@@ -1,0 +1,1 @@
+"""Other programs that run layercc: PyTorch's compiler."""
