@@ -95,6 +95,8 @@ class _Importer:
         self.name_symbols([(node, path) for node, _, path in user])
         leaves: list[Leaf] = []
         self.t.names.take(path for _, _, path in user)
+        results = paths_of(self.program.call_spec.out_spec)
+        self.output_names = {path: self.t.names.fresh(_output_name(path)) for path in results}
         self.inputs: list[tuple[Any, str]] = []
         for node, _, path in user:
             meta = node.meta.get("val")
@@ -322,19 +324,15 @@ class _Importer:
     def add_outputs(self) -> tuple[Leaf, ...]:
         """Names the outputs by their places in the result; the leaves of the result."""
         node = next(n for n in self.program.graph.nodes if n.op == "output")
-        specs = self.signature.output_specs
-        paths = paths_of(self.program.call_spec.out_spec)
         leaves: list[Leaf] = []
         t = self.t
         taken = set(t.graph.input_names)
-        for given, _, path in zip(node.args[0], specs, paths, strict=True):
+        for given, (path, name) in zip(node.args[0], self.output_names.items(), strict=True):
             value = self.resolved(given)
             is_size = isinstance(value, SymbolicDim)
             if not is_size and not isinstance(value, Tensor):
                 leaves.append(Leaf(path, None, value))
                 continue
-            name = f"output.{path}" if path[:1].isdigit() else path or "output"
-            name = t.names.fresh(name)
             t.begin(name)
             tensor = t.scalar(value, DType.i64) if is_size else value
             if tensor.name in taken or tensor.name in t.graph.constants:
@@ -361,6 +359,11 @@ class _Importer:
 def _argument_paths(spec: Any, positional: Sequence[str]) -> list[str]:
     """Paths of the leaves of (args, kwargs), by the names of the arguments."""
     return [*paths_of(spec.child(0), positional), *paths_of(spec.child(1))]
+
+
+def _output_name(path: str) -> str:
+    """What the output at a place in the result is called."""
+    return f"output.{path}" if path[:1].isdigit() else path or "output"
 
 
 def module_of_program(program: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,19 @@ class ModuleSignature:
     outputs: tuple[Leaf, ...]
     ranges: tuple[SizeRange, ...] = ()
 
+    @cached_property
+    def are_tensors(self) -> bool:
+        """Whether the arguments are tensors by position, and nothing else."""
+        args = self.in_spec.child(0)
+        leaves = all(args.child(i).is_leaf() for i in range(args.num_children))
+        alone = leaves and args.num_children == len(self.inputs)
+        return alone and all(leaf.number is not None for leaf in self.inputs)
+
+    @cached_property
+    def is_tensor(self) -> bool:
+        """Whether the result is one tensor."""
+        return self.out_spec.is_leaf() and not self.outputs[0].is_size
+
     def arguments(self, example_inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         return call_arguments(example_inputs)
 
@@ -70,9 +84,12 @@ class ModuleSignature:
         Raises InputError where arguments are missing or have another structure, where one that is
         no tensor differs from the example's, and for sizes out of range.
         """
-        leaves, spec = pytree.tree_flatten(self._as_exported(arguments, keywords))
-        if spec != self.in_spec:
-            raise InputError(f"called with {_pattern(spec)}; {_pattern(self.in_spec)} would fit")
+        leaves: Sequence[Any] = arguments
+        if not self.are_tensors or keywords or not _all_tensors(arguments, len(self.inputs)):
+            leaves, spec = pytree.tree_flatten(self._as_exported(arguments, keywords))
+            if spec != self.in_spec:
+                fits = _pattern(self.in_spec)
+                raise InputError(f"called with {_pattern(spec)}; {fits} would fit")
         found: list[Any] = []
         for leaf, given in zip(self.inputs, leaves, strict=True):
             if leaf.number is None:
@@ -90,6 +107,8 @@ class ModuleSignature:
         return found
 
     def restore(self, outputs: Sequence[Any]) -> Any:
+        if self.is_tensor:
+            return outputs[0]
         leaves = [self._restored(leaf, outputs) for leaf in self.outputs]
         return pytree.tree_unflatten(leaves, self.out_spec)
 
@@ -132,6 +151,12 @@ class ModuleSignature:
 
     def _path_of(self, number: int) -> str:
         return next(leaf.path for leaf in self.inputs if leaf.number == number)
+
+
+def _all_tensors(arguments: Sequence[Any], count: int) -> bool:
+    return len(arguments) == count and all(
+        type(given) is torch.Tensor or type(given) is np.ndarray for given in arguments
+    )
 
 
 def paths_of(spec: Any, top: Sequence[str] = ()) -> list[str]:

@@ -52,7 +52,8 @@ class Translator:
 
     def __init__(self, name: str) -> None:
         self.graph = Graph(name)
-        self.names = Names(separator="_")
+        self.names = Names(separator="_")  # of values
+        self.node_names = Names(separator="_")
         self.known = Inference()
         self.results: Sequence[TensorType] = ()
         self.used: frozenset[int] = frozenset()
@@ -88,7 +89,7 @@ class Translator:
         own = self.names.fresh(f"{self.hint}.{_snake(op)}")
         made = [own, *(self.names.fresh(f"{own}.{i}") for i in range(1, outputs))]
         attributes = {key: value for key, value in attributes.items() if value is not None}
-        node = Node(op, tuple(names), tuple(made), attributes, own, self._source)
+        node = Node(op, tuple(names), tuple(made), attributes, "", self._source)
         self._add(node)
         tensors = tuple(Tensor(name, self.known.types[name]) for name in made)
         return tensors[0] if outputs == 1 else tensors
@@ -181,12 +182,17 @@ class Translator:
         pending = self.graph.nodes[self._begun :]
         fresh = {name for node in pending for name in node.outputs}
         renamed: dict[str, str] = {}
+        bases: dict[str, str] = {}
         for i, tensor in enumerate(made):
             if tensor and tensor.name in fresh and tensor.name not in renamed:
                 base = f"{self.hint}.{i}" if i else self.hint
+                bases[tensor.name] = base
                 renamed[tensor.name] = self.names.fresh(base)
-        if renamed:
-            self._rename(pending, renamed)
+        for index, node in enumerate(pending, start=self._begun):
+            known = (bases[name] for name in node.outputs if name in bases)
+            own = self.node_names.fresh(next(known, node.outputs[0]))
+            self.graph.nodes[index] = _renamed(node, renamed, own)
+        self._move(renamed)
         return [
             Tensor(renamed.get(tensor.name, tensor.name), tensor.type) if tensor else tensor
             for tensor in made
@@ -214,11 +220,6 @@ class Translator:
             if problem.severity == "error":
                 kinds = ", ".join(str(self.known.types.get(n, "absent")) for n in node.inputs)
                 raise Refused(f"{node.op} of {kinds}: {problem.message}")
-
-    def _rename(self, pending: list[Node], renamed: Mapping[str, str]) -> None:
-        nodes = [_renamed(node, renamed, renamed.get(node.name, node.name)) for node in pending]
-        self.graph.nodes[self._begun :] = nodes
-        self._move(renamed)
 
     def _move(self, renamed: Mapping[str, str]) -> None:
         for old, new in renamed.items():

@@ -79,6 +79,20 @@ def test_nodes_know_the_line_of_the_module_call():
     assert "self.head(" in line
 
 
+def test_a_module_may_be_called_as_an_output_is():
+    class Outputs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.output = nn.Linear(3, 3)
+
+        def forward(self, x: Any) -> Any:
+            return torch.relu(self.output(x))
+
+    graph = lc.from_torch(Outputs(), (random(2, 3),))
+    assert [node.name for node in graph.nodes] == ["output", "relu"]
+    assert graph.output_names == ["output"] == list(graph.nodes[-1].outputs)
+
+
 def test_modules_called_twice_share_their_weights():
     layer = nn.Linear(4, 4)
     graph = lc.from_torch(nn.Sequential(layer, layer), (random(2, 4),))
