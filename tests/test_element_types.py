@@ -31,6 +31,9 @@ LISTS = {
     "layercc.cpu.kernels.microbenchmarks": "which products have a peak of their own",
     "layercc.cpu.tiles": "what products of words, pairs and fours, are summed in",
     "layercc.frontends.onnx.tensors": "the types that do not lie in int32_data, as all new ones do",
+    "layercc.frontends.torch.tensors": "PyTorch's names of its types",
+    "layercc.frontends.torch.ops.indexing": "what PyTorch takes for a mask",
+    "layercc.tools.compare.weights": "the types that weights are often rounded to",
     "layercc.tools.left_to_numpy": "which ops have no kernels at which types",
 }
 
