@@ -29,6 +29,10 @@ class Missing:
         ]
         count = "1 op" if len(lines) == 1 else f"{len(lines)} ops"
         listed = "\n".join(lines)
+        unknown = next((what for what in self._found if " (" not in what), "")
+        if unknown:
+            op = unknown.removeprefix("aten.").removesuffix(".default")
+            listed += f"\n@translates({op!r}) on a function in layercc/frontends/torch/ops adds one"
         raise UnsupportedError(
             f"{where} uses {count} that from_torch has no translation for:\n{listed}",
             dict.fromkeys(what.partition(" ")[0] for what in self._found),

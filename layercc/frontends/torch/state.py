@@ -9,7 +9,7 @@ from torch.export.graph_signature import OutputKind
 
 from ir.diagnostics import UnsupportedError
 
-_INPUTS = "its inputs"
+_INPUTS = "forward"  # what writes the inputs
 
 
 def refuse_writes(program: Any, module: Any, where: str) -> None:
@@ -31,7 +31,8 @@ def refuse_writes(program: Any, module: Any, where: str) -> None:
         kind = path if owner is None else f"{type(owner).__name__} {path!r}"
         training = owner is not None and owner.training
         trains = trains or training
-        said.append(f"{kind}{' (in training mode)' if training else ''} writes {', '.join(names)}")
+        mode = " (in training mode)" if training else " (its inputs)" if path == _INPUTS else ""
+        said.append(f"{kind}{mode} writes {', '.join(names)}")
     fits = "module.eval()" if trains else "a forward that returns the new value"
     raise UnsupportedError(f"{where} changes state: {'; '.join(said)}. {fits} would fit")
 
