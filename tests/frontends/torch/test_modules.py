@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
+from torch.utils import _pytree as pytree  # noqa: E402
 
 from ir.diagnostics import LayerccError  # noqa: E402
 from layercc.frontends.torch import from_torch  # noqa: E402
@@ -363,7 +364,7 @@ def test_every_layer_is_looked_at():
     assert not tried & REFUSED.keys() and not NO_LAYERS & (tried | REFUSED.keys())
 
 
-@pytest.mark.parametrize(
+every_case = pytest.mark.parametrize(
     ("make", "inputs"),
     [
         pytest.param(*case, id=f"{name}-{i}")
@@ -371,9 +372,51 @@ def test_every_layer_is_looked_at():
         for i, case in enumerate(cases)
     ],
 )
+
+
+@every_case
 def test_agrees_with_eager(make, inputs):
     torch.manual_seed(0)
     check(make(), inputs)
+
+
+@every_case
+def test_agrees_in_double_on_strided_inputs(make, inputs):
+    """By the reference implementations, whose kernels other tests compare with them."""
+
+    def changed(x: Any) -> Any:
+        x = x.double() if x.is_floating_point() else x
+        return x.transpose(0, -1).contiguous().transpose(0, -1) if x.ndim > 1 else x
+
+    torch.manual_seed(0)
+    module = make().double()
+    check(module, pytree.tree_map_only(torch.Tensor, changed, inputs), compiled=False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Conv2d",
+        "BatchNorm2d",
+        "Linear",
+        "MaxPool2d",
+        "LayerNorm",
+        "Softmax",
+        "ReLU",
+        "Sigmoid",
+        "LSTM",
+        "AdaptiveAvgPool2d",
+    ],
+)
+def test_not_a_number_and_infinity_go_where_they_go_in_eager_mode(name):
+    def changed(x: Any) -> Any:
+        x = x.clone()
+        x.view(-1)[1], x.view(-1)[4] = float("nan"), float("inf")
+        return x
+
+    make, inputs = CASES[name][-1 if name == "AdaptiveAvgPool2d" else 0]
+    torch.manual_seed(0)
+    check(make(), pytree.tree_map_only(torch.Tensor, changed, inputs))
 
 
 @pytest.mark.parametrize("name", REFUSED)
