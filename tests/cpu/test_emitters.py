@@ -8,7 +8,7 @@ import pkgutil
 import pytest
 
 import layercc.jobs
-from layercc.cpu.emit.registry import _EMITTERS
+from layercc.cpu.emit.registry import EMITTERS
 from layercc.jobs.job import Job
 
 
@@ -29,4 +29,4 @@ def all_jobs() -> list[type[Job]]:
 def test_a_job_is_emitted_by_the_file_of_its_name(kind: type[Job]):
     family = kind.__module__.rpartition(".")[2]
     importlib.import_module(f"layercc.cpu.emit.{family}")
-    assert _EMITTERS[kind].__module__ == f"layercc.cpu.emit.{family}"
+    assert EMITTERS._known[kind].__module__ == f"layercc.cpu.emit.{family}"
