@@ -266,6 +266,7 @@ def _numba_version() -> str:
     return version("numba")
 
 
+_ROOT = str(Path(__file__).parents[2])
 _MODULE = r"((?:layercc\.(?:cpu|cuda|kernels)|ir\b)[\w.]*)"
 _IMPORT = re.compile(
     rf"^[ \t]*(?:from[ \t]+{_MODULE}[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+{_MODULE})",
@@ -304,13 +305,18 @@ def _closure(path: str) -> frozenset[str]:
 
 @functools.cache
 def _imports(path: str) -> tuple[str, ...]:
-    package = Path(__file__).parents[2]
-    found = []
+    found: list[str | None] = []
     for module, names, plain in _IMPORT.findall(_read(path).decode("utf-8")):
-        base = module or plain
-        candidates = [base] + [f"{base}.{name}" for name in re.findall(r"\w+", names)]
-        for candidate in candidates:
-            file = package.joinpath(*candidate.split(".")).with_suffix(".py")
-            if file.exists():
-                found.append(str(file))
-    return tuple(found)
+        file = _file_of(module or plain)
+        if file or not names:
+            found.append(file)
+        else:  # a package, of which modules are imported
+            found += [_file_of(f"{module}.{name}") for name in re.findall(r"\w+", names)]
+    return tuple(filter(None, found))
+
+
+@functools.cache
+def _file_of(module: str) -> str | None:
+    """The source file of a module; None if it is none, or a package."""
+    path = os.path.join(_ROOT, *module.split(".")) + ".py"
+    return path if os.path.exists(path) else None
