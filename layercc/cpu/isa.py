@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -154,6 +153,8 @@ def _flags_from_sysctl() -> frozenset[str]:
 
 
 def _sysctl(name: str) -> str:
+    import subprocess  # other systems need none
+
     done = subprocess.run(["sysctl", name], capture_output=True, text=True, check=False)
     return done.stdout
 

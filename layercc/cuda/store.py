@@ -15,7 +15,6 @@ from layercc.cuda.codegen.assembler import Assembler
 from layercc.cuda.family import GpuKernelFamily, gpu_family_of
 from layercc.kernels import cache
 from layercc.kernels.cache import CompiledKernel, KernelCache
-from layercc.kernels.compile_pool import compile_in_processes
 from layercc.kernels.declaration import KernelKey
 from layercc.kernels.store import KernelStore, Progress
 
@@ -60,6 +59,8 @@ class GpuKernels(KernelStore):
     def compile_elsewhere(
         self, keys: Sequence[KernelKey], report: Callable[[KernelKey], None]
     ) -> None:
+        from layercc.kernels.compile_pool import compile_in_processes
+
         settings = {
             "architecture": self.architecture.name,
             "assembler": None if self.assembler is None else asdict(self.assembler),

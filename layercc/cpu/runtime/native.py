@@ -17,7 +17,6 @@ from layercc.cpu.isa import Isa
 from layercc.cpu.runtime.kernel_cache import entry_name
 from layercc.cpu.runtime.loading import load_object
 from layercc.kernels.cache import CompiledKernel, KernelCache, open_cache
-from layercc.kernels.compile_pool import compile_in_processes
 from layercc.kernels.declaration import KernelKey, Signature
 from layercc.kernels.store import KernelStore, Progress
 
@@ -114,6 +113,8 @@ class Kernels(KernelStore):
     def compile_elsewhere(
         self, keys: Sequence[KernelKey], report: Callable[[KernelKey], None]
     ) -> None:
+        from layercc.kernels.compile_pool import compile_in_processes
+
         compile_in_processes(
             keys,
             lambda key: family_of(key).module,

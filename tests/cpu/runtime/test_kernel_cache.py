@@ -253,8 +253,9 @@ import sys
 import numpy as np
 import layercc as lc
 from layercc.cpu.runtime import native
+from layercc.kernels import compile_pool
 if len(sys.argv) > 1:
-    native.compile_in_processes = native.compile_kernel = None
+    compile_pool.compile_in_processes = native.compile_kernel = None
 fn = lc.compile(lc.Sequential([lc.Input((4,)), lc.Dense(3, activation="relu")]), threads=2)
 for rows in (2, 2, 300):
     assert fn(np.ones((rows, 4), np.float32)).shape == (rows, 3)
