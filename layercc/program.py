@@ -46,8 +46,8 @@ class Program:
     """A table of kernel calls and the memory it works on.
 
     `arena_bytes` is what one running call needs for intermediate values; `constants` are packed
-    the way kernels want them, aligned to 64 bytes. `own_bytes` are those of constants that no
-    other program of the model has.
+    the way kernels want them, aligned to 64 bytes where these load vectors. `own_bytes` are those
+    of constants that no other program of the model has.
     """
 
     inputs: list[Port]

@@ -77,8 +77,10 @@ def run_graph(
     *,
     passes: bool = False,
     threads: int = 1,
+    algorithm: str = "",
 ) -> dict[str, np.ndarray]:
-    """Compiles and runs `graph`, without any pass unless asked; outputs by name."""
+    """Compiles and runs `graph`, without any pass unless asked; outputs by name. `algorithm`
+    computes all contractions that it fits."""
     if passes:
         graph = run_passes(graph)
     shapes = {name: inputs[name].shape for name in graph.input_names}
@@ -88,10 +90,23 @@ def run_graph(
     if inference.errors:  # shapes that depend on values
         graph = specialized(graph, values)
         inference = concrete_inference(graph, shapes)
-    program = program_of(lower(graph, shapes, inference), Weights(), isa)
+    choices = _Always(algorithm) if algorithm else None
+    workload = lower(graph, shapes, inference)
+    precision = "medium" if algorithm else "highest"
+    program = program_of(workload, Weights(), isa, precision, choices)
     arrays = [np.ascontiguousarray(inputs[name]) for name in graph.input_names]
     made = Plan(program, default_kernels(isa)).run(arrays, threads)
     return dict(zip(graph.output_names, made, strict=True))
+
+
+class _Always(dict[str, str]):
+    """A table of choices with the same algorithm for every class of shapes."""
+
+    def __init__(self, algorithm: str) -> None:
+        super().__init__({"any": algorithm})
+
+    def get(self, key: str, default: object = None) -> str:  # type: ignore[override]
+        return self["any"]
 
 
 def run_node(
@@ -102,10 +117,12 @@ def run_node(
     *,
     constants: Iterable[int] = (),
     threads: int = 1,
+    algorithm: str = "",
 ) -> list[np.ndarray]:
     """The outputs of one node, compiled."""
     graph = one_node(op, inputs, attributes, outputs, constants)
-    return list(run_graph(graph, named(inputs), threads=threads).values())
+    made = run_graph(graph, named(inputs), threads=threads, algorithm=algorithm)
+    return list(made.values())
 
 
 def reference_node(

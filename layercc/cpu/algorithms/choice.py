@@ -20,7 +20,7 @@ def algorithms() -> tuple[Algorithm, ...]:
     package = __name__.rpartition(".")[0]
     path = importlib.import_module(package).__path__
     modules = [importlib.import_module(f"{package}.{m.name}") for m in pkgutil.iter_modules(path)]
-    found = [module.ALGORITHM for module in modules if hasattr(module, "ALGORITHM")]
+    found = [each for module in modules for each in getattr(module, "ALGORITHMS", ())]
     return tuple(sorted(found, key=lambda algorithm: algorithm.name))
 
 

@@ -127,4 +127,4 @@ def _repeated(builder: Builder, x: Tensor, multiplier: int) -> Tensor:
     return y
 
 
-ALGORITHM = Algorithm("depthwise", fits, cost, emit)
+ALGORITHMS = (Algorithm("depthwise", fits, cost, emit),)

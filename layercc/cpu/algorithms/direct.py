@@ -45,4 +45,4 @@ def emit(builder: Builder, job: Contraction) -> None:
     multiply_groups(builder, product, groups)
 
 
-ALGORITHM = Algorithm("direct", fits, cost, emit)
+ALGORITHMS = (Algorithm("direct", fits, cost, emit),)

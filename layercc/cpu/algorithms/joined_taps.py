@@ -90,4 +90,4 @@ def _reach(axis: Axis) -> int:
     return (axis.outputs - 1) * axis.stride + (axis.taps - 1) * axis.dilation + 1
 
 
-ALGORITHM = Algorithm("joined_taps", fits, cost, emit)
+ALGORITHMS = (Algorithm("joined_taps", fits, cost, emit),)

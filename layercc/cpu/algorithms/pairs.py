@@ -139,4 +139,4 @@ def _paired(builder: Builder, x: Tensor, depth: int) -> Tensor:
     return replace(x, dtype=DType.i32, shape=(count * -(-depth // 2),))
 
 
-ALGORITHM = Algorithm("pairs", fits, cost, emit)
+ALGORITHMS = (Algorithm("pairs", fits, cost, emit),)

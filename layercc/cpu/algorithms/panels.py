@@ -99,7 +99,7 @@ def multiply(builder: Builder, job: Product) -> None:
         flops=2 * groups * job.rows * job.columns * job.depth * window.taps,
         x=job.x.words(),
         w=Strided(job.weights.tensor, job.weights.outer, job.weights.inner, panel).words(),
-        outside=job.outside or builder.constant(_zeros(_rounded(job.depth), dtype)),
+        outside=job.outside or builder.constant(zeros(job.depth, dtype)),
         y=job.y.words(),
         panels=panels,
         panel_step=blocks if stream else 1,
@@ -270,12 +270,12 @@ def _block(pixels: int, rows: int, others: int) -> int:
     return max(-(-tiles // blocks), 1) * rows
 
 
+def zeros(depth: int, dtype: str) -> np.ndarray:
+    """At least `depth` zeros, which kernels read where the window is outside the input; a few
+    arrays serve all programs."""
+    return _zeros(1 << max(depth - 1, 1023).bit_length(), dtype)
+
+
 @functools.cache
 def _zeros(size: int, dtype: str) -> np.ndarray:
-    """What the kernel reads where the window is outside the input; shared by all programs."""
     return np.zeros(size, DType[dtype])
-
-
-def _rounded(depth: int) -> int:
-    """A few sizes of zeros serve all calls."""
-    return 1 << max(depth - 1, 1023).bit_length()

@@ -158,4 +158,4 @@ def _spread(builder: Builder, zero: Tensor, y: Tensor) -> None:
     builder.emit(Pointwise(expression, (zero.reshaped((1,)),), (y,), y.shape, 0))
 
 
-ALGORITHM = Algorithm("quads", fits, cost, emit)
+ALGORITHMS = (Algorithm("quads", fits, cost, emit),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,19 @@ class Builder:
             recipe = f"{recipe} of {constant.shape} from {constant.offset}"
         made = self.weights.packed(whole, recipe, lambda _: aligned(pack(array)))
         return self._constant(made, shared=True)
+
+    def as_it_lies(self, constant: Tensor) -> Tensor:
+        """A constant for a kernel that reads it element by element: aligned or not, it need not be
+        copied."""
+        array = constant.buffer.array
+        assert array is not None
+        dense = np.ascontiguousarray(array)
+        slot = len(self.program.constants)
+        self.program.constants.append(dense)
+        if dense is not array:
+            self.program.own_bytes += dense.nbytes
+        buffer = Buffer("constant", dense.nbytes, slot, array=dense, shared=constant.buffer.shared)
+        return replace(constant, buffer=buffer)
 
     def _place(self, buffer: Buffer) -> None:
         """Gives a constant its place in the program, dense and aligned."""
