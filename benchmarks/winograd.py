@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from benchmarks.export import export
 from benchmarks.networks import NETWORKS
 from benchmarks.reference import reference_outputs
 from ir.graph import Graph
-from ir.units import align
 from layercc.cpu.cook_toom import cook_toom
 from layercc.cpu.target import CpuTarget
 from layercc.layers import Conv2D, Input, Model
@@ -103,10 +102,10 @@ def peers(graph: Graph, inputs: Mapping[str, np.ndarray], threads: int, folder: 
     return made
 
 
-def layers(threads: int, seconds: float) -> list[list[str]]:
-    """A line a layer: GFLOP/s of each algorithm and runtime, and which is chosen."""
+def layers(threads: int, seconds: float) -> Iterator[list[str]]:
+    """The table: a line a layer: GFLOP/s of each algorithm and runtime, and which is chosen."""
     names = ["direct", *ALGORITHMS, *installed_peers()]
-    lines = [["layer", "size", *names, "highest", "high"]]
+    yield ["layer", "size", *names, "highest", "high"]
     for name, (size, channels, filters) in LAYERS.items():
         x = Input((size, size, channels))
         graph = Model(x, Conv2D(filters, 3, padding="same", activation="relu")(x))
@@ -125,14 +124,13 @@ def layers(threads: int, seconds: float) -> list[list[str]]:
         flops = 2 * 9 * size**2 * channels * filters
         figures = [f"{flops / times[each].median / 1e9:.0f}" for each in names]
         shown = f"{channels}-{filters} at {size}"
-        lines.append([name, shown, *figures, *(pick[kind] for pick in picks)])
-    return lines
+        yield [name, shown, *figures, *(pick[kind] for pick in picks)]
 
 
-def networks(names: Sequence[str], threads: int, seconds: float) -> list[list[str]]:
-    """A line a network: milliseconds, and how many times as long others take."""
+def networks(names: Sequence[str], threads: int, seconds: float) -> Iterator[list[str]]:
+    """The table: a line a network: milliseconds, and how many times as long others take."""
     others = ["direct", "high", *installed_peers()]
-    lines = [["network", "highest ms", *(f"{each} x" for each in others)]]
+    yield ["network", "highest ms", *(f"{each} x" for each in others)]
     for name in names:
         graph, inputs = NETWORKS[name].build(), NETWORKS[name].example_inputs()
         own = compiled(graph, threads)
@@ -147,15 +145,15 @@ def networks(names: Sequence[str], threads: int, seconds: float) -> list[list[st
             times = in_turns(runners | peers(graph, inputs, threads, folder), seconds)
         base = times["highest"]
         ratios = [f"{times[each].over(base):.2f}" for each in others]
-        lines.append([name, f"{1e3 * base.median:.2f}", *ratios])
-    return lines
+        yield [name, f"{1e3 * base.median:.2f}", *ratios]
 
 
-def errors(names: Sequence[str], threads: int) -> list[list[str]]:
-    """A line a network: errors of other runtimes, of the direct sum and of each precision."""
+def errors(names: Sequence[str], threads: int) -> Iterator[list[str]]:
+    """The table: a line a network: errors of other runtimes, of the direct sum, of each
+    precision."""
     others = installed_peers() + ["torch"] * (importlib.util.find_spec("torch") is not None)
     own = ["direct", "highest", "high"]
-    lines = [["network", *others, "allowed", *own]]
+    yield ["network", *others, "allowed", *own]
     for name in names:
         graph = NETWORKS[name].build()
         found: dict[str, list[float]] = {each: [] for each in (*others, *own)}
@@ -180,8 +178,7 @@ def errors(names: Sequence[str], threads: int) -> list[list[str]]:
         mean = {each: float(np.mean(values)) for each, values in found.items() if values}
         allowed = max(mean.get("torch", 0.0), 1.5 * mean.get("onnxruntime", 0.0))
         shown = [*(mean[each] for each in others), allowed, *(mean[each] for each in own)]
-        lines.append([name, *(f"{1e7 * value:.2f}" for value in shown)])
-    return lines
+        yield [name, *(f"{1e7 * value:.2f}" for value in shown)]
 
 
 def error(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
@@ -190,13 +187,12 @@ def error(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
     return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs)
 
 
-def points() -> list[list[str]]:
-    """A line a set: the error of one convolution of 128 channels, put down every 32 terms."""
-    lines = [["points", "F", "error"]]
+def points() -> Iterator[list[str]]:
+    """The table: a line a set: the error of a convolution of 128 channels, put down every 32."""
+    yield ["points", "F", "error"]
     for text in POINTS:
         pairs = [sign * Fraction(item) for item in text.split() for sign in (1, -1)]
-        lines.append([text, str(len(pairs)), f"{1e7 * tile_error([Fraction(0), *pairs]):.2f}"])
-    return lines
+        yield [text, str(len(pairs)), f"{1e7 * tile_error([Fraction(0), *pairs]):.2f}"]
 
 
 def tile_error(
@@ -259,7 +255,8 @@ def main() -> None:
         lines = errors(names, given.threads)
     else:
         lines = points()
-    print("\n".join(align(lines, right=range(1, len(lines[0])))))
+    for name, *figures in lines:
+        print(f"{name:14}", *(f"{figure:>13}" for figure in figures), flush=True)
 
 
 if __name__ == "__main__":

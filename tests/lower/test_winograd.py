@@ -131,6 +131,18 @@ def test_results_are_the_same_for_any_number_of_threads_and_in_any_batch(size):
         assert run(x[i : i + 1], 1).tobytes() == together[i : i + 1].tobytes()
 
 
+@every_size
+def test_any_split_into_blocks_and_calls_gives_the_same(size):
+    """A single image is shared between threads by panels, with a call for its inputs; a large batch
+    by images."""
+    x, w = conv_arrays("split", (9, 11), 40, 100, (3, 3), batch=9, bias=False)
+    given = {"constants": (1,), "threads": 2, "algorithm": name_of(size)}
+    (together,) = run_node("Conv", [x, w], SAME, **given)
+    for i in (0, 8):
+        (alone,) = run_node("Conv", [x[i : i + 1], w], SAME, **given)
+        assert alone.tobytes() == together[i : i + 1].tobytes()
+
+
 # Values that are no numbers
 
 

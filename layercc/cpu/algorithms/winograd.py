@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,19 +27,25 @@ from layercc.cpu.emit.records import (
     epilogue_words,
     window_words,
 )
-from layercc.cpu.kernels.winograd import MOST_TILES
+from layercc.cpu.kernels.winograd import ALL, MOST_TILES, ONLY_INPUTS, ONLY_OUTPUTS
 from layercc.cpu.kernels.winograd import winograd as kernel
 from layercc.cpu.limits import Limits
 from layercc.cpu.tiles import choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, GroupDim
 from layercc.jobs.windows import Axis
 
-#: Bytes of a block's transformed tiles and sums: half of an ordinary second-level cache.
-_BLOCK_BYTES = 1 << 20
+#: Bytes of a block's transformed inputs and sums that the second-level cache holds.
+_BLOCK_BYTES = 3 << 18
 #: Tasks of a call at most, each with scratch of its own.
 _MOST_TASKS = 32
-#: Units that a call is split into at least, if its blocks keep this many tiles.
-_LEAST_UNITS, _LEAST_TILES = 8, 12
+#: With as many blocks, threads share blocks; with fewer, they share each block's panels.
+_ENOUGH_BLOCKS = 8
+#: Units that such a call has at least, if its blocks keep so many tiles; bytes of all transformed
+#: inputs, which the last-level cache holds.
+_LEAST_UNITS, _LEAST_TILES = 8, 16
+_SHARED_BYTES = 8 << 20
+#: Bytes of weights that the second-level cache keeps.
+_CACHED_WEIGHTS = 1 << 20
 
 
 def _fits(precisions: str, job: Contraction, precision: str) -> bool:
@@ -63,106 +70,145 @@ def _slides(axis: Axis) -> bool:
 
 #: What transforms cost: that of inputs as columns of the products, that of outputs as terms of the
 #: sums. Measured with AVX-512.
-_INPUT_COLUMNS = {2: 8, 4: 18, 6: 26}
-_OUTPUT_TERMS = {2: 6, 4: 14, 6: 20}
+_INPUT_COLUMNS = {2: 8, 4: 18, 6: 20}
+_OUTPUT_TERMS = {2: 6, 4: 14, 6: 14}
+#: From so many channels on, blocks of 6 × 6 that the caches hold are too small: 4 × 4 is faster.
+_TOO_MANY_FOR_6 = 64
 #: Weights are read in long runs: faster than what a core draws from memory otherwise.
-_STREAMED = 1.5
+_STREAMED = 2
 
 
 def _cost(size: int, job: Contraction, limits: Limits) -> float:
-    """Products at the peak, transforms, and weights, which come from memory."""
+    """Products at the peak and transforms; or weights from memory, if these take longer."""
     assert job.window is not None
+    if size == 6 and job.depth >= _TOO_MANY_FOR_6:
+        return math.inf
     places = (size + TAPS - 1) ** 2
     tiles = math.prod(-(-axis.outputs // size) for axis in (job.window.h, job.window.w))
     products = job.columns * (job.depth + _OUTPUT_TERMS[size])
-    products += _INPUT_COLUMNS[size] * job.depth * max(job.columns // 128, 1)
+    products += _INPUT_COLUMNS[size] * job.depth
     flops = 2 * tiles * places * products
     nbytes = 4 * places * job.depth * job.columns
-    seconds = flops / limits.flops["f32"]
-    seconds += nbytes / limits.bytes_per_second["memory"] / _STREAMED
-    return seconds * job.group_count
+    arithmetic = flops / limits.flops["f32"]
+    memory = nbytes / limits.bytes_per_second["memory"] / _STREAMED
+    return max(arithmetic, memory) * job.group_count
 
 
 @dataclass(frozen=True)
 class _Split:
-    """How the tiles of an image are split into blocks, and all units into tasks."""
+    """How the tiles of all images are split into blocks."""
 
     across: int  # tiles in a row
     tiles: int  # of an image
     block: int
-    blocks: int
     row: int  # elements of a transformed tile's row
+    shared: bool  # whether inputs are transformed by a call of their own
+
+    @property
+    def blocks(self) -> int:
+        """Of an image."""
+        return -(-self.tiles // max(self.block, 1))
 
 
-def _split(job: Contraction, size: int, width: int, length: int) -> _Split:
+def _split(job: Contraction, size: int, images: int, width: int, length: int) -> _Split:
+    """`images`, times groups; panels of `width` and vectors of `length` elements."""
     assert job.window is not None
     places = (size + TAPS - 1) ** 2
     across = -(-job.window.w.outputs // size)
     tiles = across * -(-job.window.h.outputs // size)
-    row = -(-job.depth // length) * length
-    row += length * (row // length % 2 == 0)  # rows do not all meet the same lines of the caches
-    most = max(min(_BLOCK_BYTES // (4 * places * (row + width)), MOST_TILES), 4)
+    vectors = -(-job.depth // length)
+    row = (vectors + (vectors % 2 == 0)) * length  # rows do not all meet the same lines of caches
     panels = -(-job.columns // width)
-    wanted = -(-_LEAST_UNITS // panels)
-    blocks = max(-(-tiles // most), min(wanted, tiles // _LEAST_TILES), 1)
-    blocks += blocks > 1 and blocks * panels % 2
-    block = -(-tiles // blocks)
-    return _Split(across, tiles, block, -(-tiles // max(block, 1)), row)
+    most = max(min(_BLOCK_BYTES // (4 * places * (row + width)), MOST_TILES), _LEAST_TILES // 2)
+    blocks = -(-tiles // most)
+    shared = (
+        panels > 1
+        and images * blocks < _ENOUGH_BLOCKS
+        and 4 * images * tiles * places * row <= _SHARED_BYTES
+    )
+    if shared:
+        wanted = -(-_LEAST_UNITS // (panels * max(images, 1)))
+        blocks = max(-(-tiles // MOST_TILES), min(wanted, tiles // _LEAST_TILES), 1)
+    elif images * blocks < _ENOUGH_BLOCKS:
+        blocks = max(blocks, min(_ENOUGH_BLOCKS, tiles // _LEAST_TILES))
+    return _Split(across, tiles, -(-tiles // max(blocks, 1)), row, shared)
 
 
 def _emit(size: int, builder: Builder, job: Contraction) -> None:
-    """One call."""
+    """One call, or two: of the inputs, and of the rest."""
     window = job.window
     assert window is not None
+    if not job.rows * job.columns:
+        return
     places = (size + TAPS - 1) ** 2
     vectors = choose_vectors(builder.isa, job.columns, "f32")
     length = lanes(builder.isa, "f32")
     width = vectors * length
     panels = -(-job.columns // width)
-    split = _split(job, size, width, length)
-    images = job.rows // max(window.outputs, 1)
-    units = job.group_count * images * split.blocks * panels if job.rows * job.columns else 0
-    tasks = min(units, _MOST_TASKS)
-    slot = places * split.block * (split.row + width)
+    images = job.rows // window.outputs
+    split = _split(job, size, images * job.group_count, width, length)
+    blocks = job.group_count * images * split.blocks
+    whole = blocks >= _ENOUGH_BLOCKS and not split.shared
+    grain = panels if whole else 1
+    tasks = min(blocks * panels // grain, _MOST_TASKS)
+    inputs = (blocks if split.shared else tasks, places * split.block * split.row)
+    transformed = builder.scratch(DType.f32, inputs)
+    sums = builder.scratch(DType.f32, (tasks, places * split.block * width))
+    steps = [(ALL, tasks, panels, job.flops)]
+    if split.shared:
+        parts = max(min(_LEAST_UNITS // blocks, split.block), 1)
+        steps = [
+            (ONLY_INPUTS, min(blocks * parts, _MOST_TASKS), parts, 0),
+            (ONLY_OUTPUTS, tasks, panels, job.flops),
+        ]
     (group,) = job.groups or (GroupDim(1, 0, 0, 0),)
     panel = places * job.depth * width
-    per_group = panels * panel if group.w else 0
+    filters = _transformed(builder, job, size, vectors)
+    for work, shares, parts, flops in steps:
+        builder.call(
+            kernel.key(
+                vectors, epilogue_expression(job.epilogue, "f32"), epilogue_columns(job.epilogue)
+            ),
+            tasks=shares,
+            flops=flops,
+            size=size,
+            x=Strided(job.x, 0, group.x, job.x_row).words(),
+            w=Strided(filters, 0, panels * panel if group.w else 0, panel).words(),
+            filters=_filters(builder, job, group),
+            outside=builder.constant(zeros(job.depth, "f32")),
+            y=Strided(job.y, 0, group.y, job.y_row).words(),
+            transformed=transformed,
+            sums=sums,
+            work=work,
+            row=split.row,
+            shares=shares,
+            units=blocks * parts,
+            grain=grain,
+            streamed=int(4 * panels * panel > _CACHED_WEIGHTS),
+            panels=parts,
+            blocks=split.blocks,
+            images=images,
+            tiles=split.tiles,
+            across=split.across,
+            block=split.block,
+            channels=job.columns,
+            depth=job.depth,
+            window=window_words(window),
+            operands=epilogue_words(job.epilogue),
+        )
+
+
+def _filters(builder: Builder, job: Contraction, group: GroupDim) -> dict[str, Any]:
+    """The weights as they were."""
     weights = job.weights
-    builder.call(
-        kernel.key(
-            vectors, epilogue_expression(job.epilogue, "f32"), epilogue_columns(job.epilogue)
-        ),
-        tasks=tasks,
-        flops=job.flops,
-        size=size,
-        x=Strided(job.x, 0, group.x, job.x_row).words(),
-        w=Strided(_transformed(builder, job, size, vectors), 0, per_group, panel).words(),
-        filters={
-            "data": builder.as_it_lies(weights.tensor).moved(weights.start * DType.f32.itemsize),
-            "group": group.w,
-            "column": weights.column[0][1],
-            "depth": weights.row,
-            "h": weights.taps[1],
-            "w": weights.taps[2],
-        },
-        outside=builder.constant(zeros(job.depth, "f32")),
-        y=Strided(job.y, 0, group.y, job.y_row).words(),
-        scratch=builder.scratch(DType.f32, (tasks, slot)),
-        slot=slot,
-        row=split.row,
-        shares=tasks,
-        units=units,
-        panels=panels,
-        blocks=split.blocks,
-        images=images,
-        tiles=split.tiles,
-        across=split.across,
-        block=split.block,
-        channels=job.columns,
-        depth=job.depth,
-        window=window_words(window),
-        operands=epilogue_words(job.epilogue),
-    )
+    return {
+        "data": builder.as_it_lies(weights.tensor).moved(weights.start * DType.f32.itemsize),
+        "group": group.w,
+        "column": weights.column[0][1],
+        "depth": weights.row,
+        "h": weights.taps[1],
+        "w": weights.taps[2],
+    }
 
 
 def _transformed(builder: Builder, job: Contraction, size: int, vectors: int) -> Tensor:

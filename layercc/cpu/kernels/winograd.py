@@ -12,7 +12,9 @@ All stages are done for one block of tiles before the next, so that what is betw
 the second-level cache: the block's tiles are transformed into `[place][tile][k]`; for each panel of
 columns the products are summed up in `[place][tile][width]`, and transformed in place into
 `[output][tile][width]`, from where they take the epilogue on their way out. A unit is one panel of
-one block; a task computes neighbouring units, in scratch of its own.
+one block; a task computes neighbouring units, in scratch of its own. Where blocks are too few to be
+shared between threads, and weights too many to be read for each again, a call of its own transforms
+all inputs, and another does the rest.
 
 What is not finite spreads in a transform over the whole tile. Each output of the direct sum that is
 not finite is not finite here either: a product that depends on the pixel or weight at fault, with
@@ -24,6 +26,9 @@ import numpy as np
 
 from layercc.kernels.declaration import INT, kernel_family, pointer, record
 
+#: What a call does: everything, in memory of each task; or one of the two steps of it, with the
+#: transformed inputs of all blocks one behind the other.
+ALL, ONLY_INPUTS, ONLY_OUTPUTS = 0, 1, 2
 #: Tiles of a block at most.
 MOST_TILES = 64
 #: Terms that are summed up on their own: with these, errors of F(2 × 2) are about those of the
@@ -32,6 +37,8 @@ DEPTH_BLOCK = 32
 #: The same, of channels, where a tile is computed again.
 _DIRECT_DEPTH = 16
 _TAPS = 3
+#: Elements of a line of the caches.
+_LINE = 16
 
 
 @kernel_family(noalias=("y.data",), unroll=False)
@@ -41,7 +48,10 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
 
     `expression` and `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel. `filters` are
     the weights as they were, `[group, column, depth, h, w]` with any strides; `outside` is a row of
-    zeros. Scratch is `slot` elements a task: rows of `row` elements, then sums.
+    zeros. `transformed` has rows of `row` elements, a block for each task or for each block of the
+    call; `sums` are scratch of each task. `streamed`: 1 where weights come from beyond the
+    second-level cache, else 0. Tasks are of `grain` units or a multiple. A call of
+    `ONLY_INPUTS` takes parts of a block for panels.
     """
     from layercc.cpu.cook_toom import SIZES
     from layercc.cpu.epilogues import make_epilogue
@@ -51,7 +61,7 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
     from layercc.cpu.window_taps import WINDOW, is_inside, pixel_number
     from layercc.cpu.winograd_tile import make_transform_input, make_transform_output
     from layercc.kernels.helper import jit
-    from layercc.kernels.intrinsics import address, offset, stack_array
+    from layercc.kernels.intrinsics import address, offset, prefetch, stack_array
 
     most_places = (max(SIZES) + _TAPS - 1) ** 2
     taps = _TAPS * _TAPS
@@ -98,11 +108,14 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
         filters: filter_record,
         outside: pointer("f32"),
         y: tensor,
-        scratch: pointer("f32"),
-        slot: INT,
+        transformed: pointer("f32"),
+        sums: pointer("f32"),
+        work: INT,
         row: INT,
         shares: INT,
         units: INT,
+        grain: INT,
+        streamed: INT,
         panels: INT,
         blocks: INT,
         images: INT,
@@ -116,10 +129,9 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
     ):
         side = size + _TAPS - 1
         places = side * side
-        transformed = offset(scratch, task * slot)
         plane = block * row
-        sums = offset(transformed, places * plane)
         sums_plane = block * width
+        sums = offset(sums, task * places * sums_plane)
         pixels = stack_array(most_places, "i64")
         addresses = stack_array(MOST_TILES, "i64")
         faulty = stack_array(MOST_TILES, "i64")
@@ -129,8 +141,8 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
         staged = split(memory, width)
         beyond = address(outside)
         step = x.row * 4
-        begin = task * units // shares
-        for unit in range(begin, (task + 1) * units // shares):
+        begin = task * (units // grain) // shares * grain
+        for unit in range(begin, (task + 1) * (units // grain) // shares * grain):
             panel = unit % panels
             rest = unit // panels
             first = rest % blocks * block
@@ -139,25 +151,35 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
             count = min(block, tiles - first)
             start = address(row_of(x, 0, group, image * window.h.inputs * window.w.inputs))
 
-            if panel == 0 or unit == begin:
-                for t in range(count):
+            inputs = offset(transformed, (task if work == ALL else rest) * places * plane)
+            if work == ONLY_INPUTS or (work == ALL and (panel == 0 or unit == begin)):
+                part = panel if work == ONLY_INPUTS else 0
+                parts = panels if work == ONLY_INPUTS else 1
+                for t in range(count * part // parts, count * (part + 1) // parts):
                     iy = (first + t) // across * size - window.h.pad
                     ix = (first + t) % across * size - window.w.pad
                     for i in range(side):
                         for j in range(side):
                             at = pixel_at(window, start, step, beyond, iy + i, ix + j)
                             pixels[i * side + j] = at
-                    transform_input(size, pixels, depth, offset(transformed, t * row), plane)
+                    transform_input(size, pixels, depth, offset(inputs, t * row), plane)
 
+            if work == ONLY_INPUTS:
+                continue
+            # The next stretch of weights is asked for while this one is in use.
+            calls = (count + rows - 1) // rows
+            ahead = (DEPTH_BLOCK * width // _LINE * streamed + calls - 1) // calls
             weights = row_of(w, 0, group, panel)
             for place in range(places):
-                start_of_place = address(offset(transformed, place * plane))
+                start_of_place = address(offset(inputs, place * plane))
                 for t in range(count):
                     addresses[t] = start_of_place + t * row * 4
                 k = 0
                 while k < depth:
                     stretch = min(DEPTH_BLOCK, depth - k)
                     for i in range(0, count, rows):
+                        for line in range(i // rows * ahead, (i // rows + 1) * ahead):
+                            prefetch(offset(weights, stretch * width + line * _LINE))
                         accumulate(
                             min(rows, count - i),
                             offset(addresses, i),
