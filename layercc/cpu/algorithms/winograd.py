@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,10 +28,10 @@ from layercc.cpu.emit.records import (
 )
 from layercc.cpu.kernels.winograd import ALL, MOST_TILES, ONLY_INPUTS, ONLY_OUTPUTS
 from layercc.cpu.kernels.winograd import winograd as kernel
-from layercc.cpu.limits import Limits
 from layercc.cpu.tiles import choose_vectors, lanes
 from layercc.jobs.contraction import Contraction, GroupDim
 from layercc.jobs.windows import Axis
+from layercc.limits import Limits
 
 #: Bytes of a block's transformed inputs and sums that the second-level cache holds.
 _BLOCK_BYTES = 3 << 18
@@ -94,8 +93,7 @@ def _cost(size: int, job: Contraction, limits: Limits) -> float:
     return max(arithmetic, memory) * job.group_count
 
 
-@dataclass(frozen=True)
-class _Split:
+class _Split(NamedTuple):
     """How the tiles of all images are split into blocks."""
 
     across: int  # tiles in a row
