@@ -84,20 +84,13 @@ def chosen(fn: CompiledModel, inputs: Mapping[str, np.ndarray]) -> dict[str, str
     return {call.shape_class: call.algorithm for call in calls if call.algorithm}
 
 
-def without(fn: CompiledModel, inputs: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """A table of choices that takes the direct sum where Winograd's would be."""
-    return {
-        kind: "direct" for kind, name in chosen(fn, inputs).items() if name.startswith("winograd")
-    }
-
-
 def peers(graph: Graph, inputs: Mapping[str, np.ndarray], threads: int, folder: str) -> dict:
     """Other runtimes on a graph; their outputs in its layout."""
     exported = export(graph, Path(folder) / "network.onnx")
     given = exported.inputs(inputs)
     made: dict[str, Run] = {}
     for name in installed_peers():
-        run = PEERS[name](str(exported.path), given, threads)
+        run = PEERS[name].runner(str(exported.path), given, threads)
         made[name] = lambda run=run: exported.outputs(run())  # type: ignore[misc]
     return made
 
@@ -105,15 +98,14 @@ def peers(graph: Graph, inputs: Mapping[str, np.ndarray], threads: int, folder: 
 def layers(threads: int, seconds: float) -> Iterator[list[str]]:
     """The table: a line a layer: GFLOP/s of each algorithm and runtime, and which is chosen."""
     names = ["direct", *ALGORITHMS, *installed_peers()]
-    yield ["layer", "size", *names, "highest", "high"]
+    yield ["layer", "size", *names, "chosen"]
     for name, (size, channels, filters) in LAYERS.items():
         x = Input((size, size, channels))
         graph = Model(x, Conv2D(filters, 3, padding="same", activation="relu")(x))
         random = np.random.default_rng(0)
         shape = (1, size, size, channels)
         inputs = {graph.input_names[0]: random.standard_normal(shape).astype(np.float32)}
-        picks = [chosen(compiled(graph, threads, p), inputs) for p in ("highest", "high")]
-        (kind,) = picks[0]
+        ((kind, pick),) = chosen(compiled(graph, threads, "high"), inputs).items()
         with tempfile.TemporaryDirectory() as folder:
             runners: dict[str, Callable[[], object]] = {}
             for each in ("direct", *ALGORITHMS):
@@ -124,35 +116,30 @@ def layers(threads: int, seconds: float) -> Iterator[list[str]]:
         flops = 2 * 9 * size**2 * channels * filters
         figures = [f"{flops / times[each].median / 1e9:.0f}" for each in names]
         shown = f"{channels}-{filters} at {size}"
-        yield [name, shown, *figures, *(pick[kind] for pick in picks)]
+        yield [name, shown, *figures, pick]
 
 
 def networks(names: Sequence[str], threads: int, seconds: float) -> Iterator[list[str]]:
     """The table: a line a network: milliseconds, and how many times as long others take."""
-    others = ["direct", "high", *installed_peers()]
-    yield ["network", "highest ms", *(f"{each} x" for each in others)]
+    others = ["highest", *installed_peers()]
+    yield ["network", "high ms", *(f"{each} x" for each in others)]
     for name in names:
         graph, inputs = NETWORKS[name].build(), NETWORKS[name].example_inputs()
-        own = compiled(graph, threads)
-        plain = compiled(graph, threads, choices=without(own, inputs))
-        high = compiled(graph, threads, "high")
         runners: dict[str, Callable[[], object]] = {
-            "highest": partial(own.run, inputs),
-            "direct": partial(plain.run, inputs),
-            "high": partial(high.run, inputs),
+            "high": partial(compiled(graph, threads, "high").run, inputs),
+            "highest": partial(compiled(graph, threads).run, inputs),
         }
         with tempfile.TemporaryDirectory() as folder:
             times = in_turns(runners | peers(graph, inputs, threads, folder), seconds)
-        base = times["highest"]
+        base = times["high"]
         ratios = [f"{times[each].over(base):.2f}" for each in others]
         yield [name, f"{1e3 * base.median:.2f}", *ratios]
 
 
 def errors(names: Sequence[str], threads: int) -> Iterator[list[str]]:
-    """The table: a line a network: errors of other runtimes, of the direct sum, of each
-    precision."""
+    """The table: a line a network: errors of other runtimes, and of each precision."""
     others = installed_peers() + ["torch"] * (importlib.util.find_spec("torch") is not None)
-    own = ["direct", "highest", "high"]
+    own = ["highest", "high"]
     yield ["network", *others, "allowed", *own]
     for name in names:
         graph = NETWORKS[name].build()
@@ -160,10 +147,8 @@ def errors(names: Sequence[str], threads: int) -> Iterator[list[str]]:
         for seed in range(SEEDS):
             inputs = NETWORKS[name].example_inputs(seed)
             wanted = reference_outputs(graph, inputs)
-            model = compiled(graph, threads)
             models = {
-                "direct": compiled(graph, threads, choices=without(model, inputs)),
-                "highest": model,
+                "highest": compiled(graph, threads),
                 "high": compiled(graph, threads, "high"),
             }
             with tempfile.TemporaryDirectory() as folder:

@@ -46,9 +46,9 @@ def compile(
     from it, or from its graph, is called as the module is and returns what it returns, in arrays.
     `target`: `"cpu"` is the best that this machine has, `lc.CpuTarget("avx2")` a narrower
     instruction set. `threads`: how many to run on; all usable cores if None. `precision` is how
-    much accuracy may be given for speed, as in `torch.set_float32_matmul_precision`. Against
-    float64, the error's norm over the result's is, at `"highest"`, of the size of PyTorch's own in
-    float32, or of onnxruntime's; at `"high"` and `"medium"`, 2e-5 at most.
+    much accuracy may be given for speed, as in `torch.set_float32_matmul_precision`: at `"highest"`
+    errors are no larger than plain float32 arithmetic has; at `"high"` and `"medium"` the norm of
+    the error over that of the result is 2e-5 at most, and some convolutions take more memory.
 
     NumPy runs nodes that have no kernel, or whose results' shapes depend on values; a
     RuntimeWarning names them. Another tells of a value whose declared shape is not its own.

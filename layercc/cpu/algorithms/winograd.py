@@ -47,11 +47,11 @@ _SHARED_BYTES = 8 << 20
 _CACHED_WEIGHTS = 1 << 20
 
 
-def _fits(precisions: str, job: Contraction, precision: str) -> bool:
+def _fits(job: Contraction, precision: str) -> bool:
     window, weights = job.window, job.weights
     return (
         job.x.dtype is DType.f32
-        and precision in precisions.split()
+        and precision != "highest"
         and weights.tensor.array is not None
         and len(weights.column) == 1
         and len(job.groups) <= 1
@@ -238,17 +238,13 @@ def transform_filters(filters: np.ndarray, size: int, width: int) -> np.ndarray:
     return made
 
 
-def _algorithm(size: int, precisions: str) -> Algorithm:
+def _algorithm(size: int) -> Algorithm:
     return Algorithm(
         f"winograd_{size}x{size}",
-        functools.partial(_fits, precisions),
+        _fits,
         functools.partial(_cost, size),
         functools.partial(_emit, size),
     )
 
 
-ALGORITHMS = (
-    _algorithm(2, "highest high medium"),
-    _algorithm(4, "highest high medium"),
-    _algorithm(6, "high medium"),
-)
+ALGORITHMS = tuple(map(_algorithm, (2, 4, 6)))
