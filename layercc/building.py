@@ -66,15 +66,15 @@ class ProgramBuilder:
         their places in the program."""
         words: dict[str, Argument] = {}
         for name, value in arguments.items():
-            for part, word in _words(name, value):
+            for part, word in argument_words(name, value):
                 if isinstance(word, Tensor):
                     if word.buffer.space == "constant" and word.buffer.slot < 0:
-                        self._place(word.buffer)
+                        self.place(word.buffer)
                     word = word.address
                 words[part] = word
         return words
 
-    def _place(self, buffer: Buffer) -> None:
+    def place(self, buffer: Buffer) -> None:
         """Gives a constant its place in the program, dense and aligned."""
         array = buffer.array
         assert array is not None
@@ -87,13 +87,13 @@ class ProgramBuilder:
         self.program.constants.append(dense)
 
 
-def _words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:
+def argument_words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:
     """A kernel's argument taken apart into words, with their names."""
     if isinstance(value, Mapping):
         for field, part in value.items():
-            yield from _words(f"{name}.{field}", part)
+            yield from argument_words(f"{name}.{field}", part)
     elif isinstance(value, Sequence):
         for index, part in enumerate(value):
-            yield from _words(f"{name}.{index}", part)
+            yield from argument_words(f"{name}.{index}", part)
     else:
         yield name, value

@@ -63,6 +63,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir.diagnostics",
         "ir.dtypes",
         "layercc.buffers",
+        "layercc.building",
         "layercc.emitters",
         "layercc.jobs",
         "layercc.program",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ir.diagnostics import UnsupportedError
-from ir.dtypes import DType, dtype_of
-from layercc.buffers import Address, Buffer, Tensor, aligned, scratch
+from layercc.buffers import Address, Buffer, Tensor
+from layercc.building import Given, ProgramBuilder, argument_words
 from layercc.cpu.emit.registry import emitter_of
 from layercc.cpu.isa import Isa
 from layercc.cpu.limits import estimated
@@ -25,11 +24,8 @@ BYTES_PER_SECOND = 20e9
 FLOPS_PER_SECOND = 60e9
 WORTH_SHARING = 4e-6  # seconds
 
-#: What an emitter gives for a kernel's argument.
-Given = Argument | Tensor | Mapping[str, Any] | Sequence[Any]
 
-
-class Builder:
+class Builder(ProgramBuilder):
     """Jobs → calls of a `Program`, for an instruction set, at a precision.
 
     `node` is the one whose job it is, `kind` the family of that job. `limits` tell what things
@@ -45,17 +41,14 @@ class Builder:
         precision: str = "highest",
         choices: Mapping[str, str] | None = None,
     ) -> None:
-        self.program = program
-        self.weights = weights
+        super().__init__(program, weights)
         self.isa = isa
         self.precision = precision
         self.limits = estimated(isa)
         self.choices = choices or {}
-        self.node = ""
         self.kind = ""
         self._choice = ("", "")  # algorithm, class of shapes
         self._faults = Buffer("faults", 0)
-        self._copies: dict[int, tuple[np.ndarray, Tensor]] = {}  # by id of the array given
 
     def emit(self, job: Job) -> None:
         """Appends the calls of a job. Raises UnsupportedError where there are no kernels for it."""
@@ -75,41 +68,6 @@ class Builder:
 
     # Tensors
 
-    def scratch(self, dtype: DType, shape: tuple[int, ...]) -> Tensor:
-        """Memory that lives from the first to the last call that is given it."""
-        return scratch(dtype, shape)
-
-    def constant(self, array: np.ndarray) -> Tensor:
-        """A constant of this program alone, the same tensor for the same array."""
-        return self._constant(array, shared=False)
-
-    def _constant(self, array: np.ndarray, shared: bool) -> Tensor:
-        if id(array) not in self._copies:
-            dense = np.ascontiguousarray(array)
-            buffer = Buffer("constant", dense.nbytes, array=dense, shared=shared)
-            made = Tensor(buffer, dtype_of(dense), dense.shape)
-            self._copies[id(array)] = (array, made)
-        return self._copies[id(array)][1]
-
-    def packed(
-        self, constant: Tensor, recipe: str, pack: Callable[[np.ndarray], np.ndarray]
-    ) -> Tensor:
-        """A constant in the form that a kernel wants; that of a shared one is made once for all
-        plans of the model.
-
-        `recipe` names the form: equal recipes must give equal arrays. It may depend on the
-        constant's own shape, not on the shapes of inputs.
-        """
-        array = constant.array
-        assert array is not None
-        whole = constant.buffer.array
-        if not constant.buffer.shared or whole is None:
-            return self.constant(aligned(pack(array)))
-        if constant.offset or array is not whole:
-            recipe = f"{recipe} of {constant.shape} from {constant.offset}"
-        made = self.weights.packed(whole, recipe, lambda _: aligned(pack(array)))
-        return self._constant(made, shared=True)
-
     def as_it_lies(self, constant: Tensor) -> Tensor:
         """A constant for a kernel that reads it element by element: aligned or not, it need not be
         copied."""
@@ -122,18 +80,6 @@ class Builder:
             self.program.own_bytes += dense.nbytes
         buffer = Buffer("constant", dense.nbytes, slot, array=dense, shared=constant.buffer.shared)
         return replace(constant, buffer=buffer)
-
-    def _place(self, buffer: Buffer) -> None:
-        """Gives a constant its place in the program, dense and aligned."""
-        array = buffer.array
-        assert array is not None
-        if buffer.shared:
-            dense = self.weights.packed(array, "as is", lambda a: aligned(np.ascontiguousarray(a)))
-        else:
-            dense = aligned(np.ascontiguousarray(array))
-            self.program.own_bytes += dense.nbytes
-        buffer.slot = len(self.program.constants)
-        self.program.constants.append(dense)
 
     # Calls
 
@@ -155,14 +101,14 @@ class Builder:
         """
         if tasks <= 0:
             return
-        given = [word for name, value in arguments.items() for word in _words(name, value)]
+        given = [word for name, value in arguments.items() for word in argument_words(name, value)]
         moved = 0
         dtype = ""
         words: dict[str, Argument] = {}
         for name, word in given:
             if isinstance(word, Tensor):
                 if word.buffer.space == "constant" and word.buffer.slot < 0:
-                    self._place(word.buffer)
+                    self.place(word.buffer)
                 moved += word.nbytes
                 dtype = dtype or str(word.dtype)
                 word = word.address
@@ -179,15 +125,3 @@ def part_of(tensor: Tensor, elements: int) -> Tensor:
     """The tensor as an argument of a call that touches no more than so many elements of it, no
     matter where they lie."""
     return tensor.reshaped((min(elements, tensor.size),))
-
-
-def _words(name: str, value: Given) -> Iterator[tuple[str, Argument | Tensor]]:
-    """A kernel's argument taken apart into words, with their names."""
-    if isinstance(value, Mapping):
-        for field, part in value.items():
-            yield from _words(f"{name}.{field}", part)
-    elif isinstance(value, Sequence):
-        for index, part in enumerate(value):
-            yield from _words(f"{name}.{index}", part)
-    else:
-        yield name, value
