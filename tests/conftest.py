@@ -51,13 +51,17 @@ def _known(name: str) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked `every_isa` run once for each instruction set that this machine executes."""
     if metafunc.definition.get_closest_marker("every_isa"):
-        metafunc.fixturenames.append("isa")
         metafunc.parametrize("isa", _isas(), ids=lambda isa: isa.name, indirect=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def isa(request: pytest.FixtureRequest) -> Iterator[Isa]:
-    """The instruction set that `tests.support` compiles for."""
-    support.chosen.append(request.param)
-    yield request.param
+    """The instruction set that `tests.support` compiles for.
+
+    For all tests, so that it is chosen before other fixtures run: those compile too.
+    """
+    chosen = getattr(request, "param", None)
+    if chosen is not None:
+        support.chosen.append(chosen)
+    yield support.chosen_isa()
     support.chosen.clear()

@@ -70,9 +70,8 @@ def test_light_models_do_not_depart(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "bert_base"])
-def test_networks_of_the_benchmark_do_not_depart(name: str) -> None:
-    network = NETWORKS[name]
+def test_a_network_of_the_benchmark_does_not_depart() -> None:
+    network = NETWORKS["resnet18"]
     found = compare(network.build(), inputs=network.example_inputs())
     assert found.verdict == "same", str(found)
 
