@@ -12,7 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.networks import classic, mobile, residual, segmentation, sequence, transformer
+from benchmarks.networks import (
+    audio,
+    classic,
+    efficient,
+    mobile,
+    residual,
+    segmentation,
+    sequence,
+    transformer,
+    upscaling,
+    video,
+)
 from layercc.layers import Model
 
 
@@ -71,9 +82,28 @@ NETWORKS: dict[str, Network] = {
         Network("mobilenet_v2", mobile.mobilenet_v2, _image(224), 3_504_872),
         Network("densenet121", residual.densenet121, _image(224), 7_978_856),
         Network("squeezenet", mobile.squeezenet, _image(224), 1_235_496),
+        Network("resnext50", residual.resnext50, _image(224), 25_028_904),
+        Network("convnext_tiny", residual.convnext_tiny, _image(224), 28_589_128),
+        Network("mobilenet_v3", efficient.mobilenet_v3, _image(224), 5_483_032),
+        Network("efficientnet_b0", efficient.efficientnet_b0, _image(224), 5_288_548),
+        Network("c3d", video.c3d, {"x": ((1, 16, 112, 112, 3), "float32")}, 79_991_015),
+        Network("r3d_18", video.r3d_18, {"x": ((1, 8, 112, 112, 3), "float32")}, 33_371_472),
+        Network("dcgan_generator", upscaling.dcgan_generator, _image(1, 100), 3_576_704),
+        Network("fsrcnn", upscaling.fsrcnn, _image(128, 1), 12_809),
+        Network("espcn", upscaling.espcn, _image(224, 1), 22_729),
         Network("unet", segmentation.unet, _image(256), 31_031_810),
         Network("lstm", sequence.lstm, {"x": ((1, 32, 256), "float32")}, 13_649_930),
+        Network("gru", sequence.gru, {"x": ((1, 32, 256), "float32")}, 10_246_154),
+        Network("wavenet", audio.wavenet, {"x": ((1, 4096, 256), "float32")}, 671_232),
+        Network("dnsmos", audio.dnsmos, {"x": ((1, 900, 120, 1), "float32")}, 184_227),
         Network("bert_base", transformer.bert_base, _TOKENS, 109_482_240),
+        Network("gpt2", transformer.gpt2, {"input_ids": ((1, 64), "int64")}, 124_439_808),
+        Network(
+            "whisper_encoder",
+            audio.whisper_encoder,
+            {"x": ((1, 3000, 80), "float32")},
+            7_632_384,
+        ),
         Network("vit_b16", transformer.vit_b16, _image(224), 86_567_656),
     )
 }

@@ -1,4 +1,4 @@
-"""Networks with shortcuts: ResNet and DenseNet.
+"""Networks with shortcuts: ResNet, ResNeXt, DenseNet and ConvNeXt.
 
 Batch normalisation has scattered statistics, as after training; the last one of a residual branch
 scales it down, so that sums over many blocks stay near 1.
@@ -6,7 +6,10 @@ scales it down, so that sums over many blocks stay near 1.
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from layercc.layers import (
     Add,
@@ -15,8 +18,11 @@ from layercc.layers import (
     Concatenate,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     GlobalAveragePooling2D,
     Input,
+    Layer,
+    LayerNormalization,
     MaxPooling2D,
     Model,
     ReLU,
@@ -31,6 +37,12 @@ def convolve(
     options.setdefault("kernel_initializer", "he_normal")
     layer = Conv2D(filters, size, strides, padding="same", use_bias=False, **options)
     return layer(x)
+
+
+def depthwise_normal(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Values of a depthwise kernel `[..., channels, 1]` that keep the variance of its input."""
+    random = np.random.default_rng(shape[-2])
+    return (random.standard_normal(shape) / math.sqrt(math.prod(shape[:-2]))).astype(dtype)
 
 
 def normalize(x: SymbolicTensor, gain: float = 1.0) -> SymbolicTensor:
@@ -87,6 +99,19 @@ def resnet50() -> Model:
     return _resnet(_bottleneck, (3, 4, 6, 3), "resnet50")
 
 
+def _grouped_bottleneck(x: SymbolicTensor, filters: int, strides: int) -> SymbolicTensor:
+    """32 groups of 4 channels in the first stage."""
+    y = _relu(normalize(convolve(x, 2 * filters, 1)))
+    y = _relu(normalize(convolve(y, 2 * filters, 3, strides, groups=32)))
+    y = normalize(convolve(y, 4 * filters, 1), gain=0.5)
+    return _relu(Add()([y, _shortcut(x, 4 * filters, strides)]))
+
+
+def resnext50() -> Model:
+    """Xie et al. 2017, 50 layers, 32×4d."""
+    return _resnet(_grouped_bottleneck, (3, 4, 6, 3), "resnext50")
+
+
 def densenet121() -> Model:
     """Huang et al. 2017, 121 layers, growth 32."""
     growth, counts = 32, (6, 12, 24, 16)
@@ -103,3 +128,27 @@ def densenet121() -> Model:
             y = AveragePooling2D(2)(convolve(y, int(y.shape[-1]) // 2, 1))
     y = Dense(1000, activation="softmax")(GlobalAveragePooling2D()(y))
     return Model(x, y, name="densenet121")
+
+
+def convnext_tiny() -> Model:
+    """Liu et al. 2022, T."""
+    x = Input((224, 224, 3))
+    y = LayerNormalization(epsilon=1e-6)(Conv2D(96, 4, strides=4)(x))
+    for stage, count in enumerate((3, 3, 9, 3)):
+        width = 96 << stage
+        if stage:
+            y = Conv2D(width, 2, strides=2)(LayerNormalization(epsilon=1e-6)(y))
+        for _ in range(count):
+            made = DepthwiseConv2D(7, padding="same", depthwise_initializer=depthwise_normal)(y)
+            made = LayerNormalization(epsilon=1e-6)(made)
+            made = Dense(width)(Dense(4 * width, activation="gelu")(made))
+            y = Add()([y, LayerScale()(made)])
+    y = LayerNormalization(epsilon=1e-6)(GlobalAveragePooling2D()(y))
+    return Model(x, Dense(1000, activation="softmax")(y), name="convnext_tiny")
+
+
+class LayerScale(Layer):
+    """A learned factor a channel (Touvron et al. 2021)."""
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        return x * self.weight("gamma", (x.shape[-1],), 0.5)

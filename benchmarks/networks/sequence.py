@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layercc.layers import LSTM, Dense, Input, Model, Sequential
+from layercc.layers import GRU, LSTM, Dense, Input, Model, Sequential
 
 
 def lstm() -> Model:
@@ -15,4 +15,17 @@ def lstm() -> Model:
             Dense(10, activation="softmax"),
         ],
         name="lstm",
+    )
+
+
+def gru() -> Model:
+    """The same of gated recurrent units."""
+    return Sequential(
+        [
+            Input((32, 256)),
+            GRU(1024, return_sequences=True),
+            GRU(1024),
+            Dense(10, activation="softmax"),
+        ],
+        name="gru",
     )

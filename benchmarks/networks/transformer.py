@@ -1,4 +1,4 @@
-"""Transformers: BERT-base and ViT-B/16."""
+"""Transformers: BERT-base, ViT-B/16 and GPT-2."""
 
 from __future__ import annotations
 
@@ -55,6 +55,23 @@ def _feed_forward(x: SymbolicTensor) -> SymbolicTensor:
     return Dense(WIDTH)(Dense(4 * WIDTH, activation="gelu")(x))
 
 
+def attend(
+    query: SymbolicTensor,
+    key: SymbolicTensor,
+    value: SymbolicTensor,
+    heads: int,
+    causal: bool = False,
+) -> SymbolicTensor:
+    """Attention of projections `[batch, positions, features]`, whose heads lie side by side."""
+    settings: dict[str, Any] = {
+        "q_num_heads": heads,
+        "kv_num_heads": heads,
+        "is_causal": int(causal),
+    }
+    layer = Lambda(lambda *given: emit("Attention", *given, **settings), name="attend")
+    return layer(query, key, value)
+
+
 def bert_base() -> Model:
     """Devlin et al. 2019, base, uncased vocabulary, 128 tokens: hidden states and pooled output."""
     ids = Input((128,), dtype="int64", name="input_ids")
@@ -84,3 +101,33 @@ def vit_b16() -> Model:
     y = LayerNormalization(epsilon=1e-6)(y)
     first = Lambda(lambda t: emit("Gather", t, np.int64(0), axis=1), name="first_token")(y)
     return Model(x, Dense(1000, name="head")(first), name="vit_b16")
+
+
+class Vocabulary(Layer):
+    """A vector for each token, and, of a vector, how near each token's is to it."""
+
+    def __init__(self, size: int, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.size, self.width = size, width
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        table = self.weight("embeddings", (self.size, self.width), "random_normal")
+        if x.rank == 2:
+            return emit("Gather", table, x, axis=0)
+        return emit("MatMul", x, emit("Transpose", table, perm=(1, 0)))
+
+
+def gpt2() -> Model:
+    """Radford et al. 2019, small: the next token behind each of 64."""
+    ids = Input((64,), dtype="int64", name="input_ids")
+    vocabulary = Vocabulary(50257, WIDTH)
+    y = PositionEmbedding(1024)(vocabulary(ids))
+    for _ in range(LAYERS):
+        projected = Dense(3 * WIDTH)(LayerNormalization(epsilon=1e-5)(y))
+        split = Lambda(lambda x: emit("Split", x, results=3, axis=-1, num_outputs=3), name="split")
+        query, key, value = split(projected)
+        y = Add()([y, Dense(WIDTH)(attend(query, key, value, HEADS, causal=True))])
+        made = Dense(4 * WIDTH)(LayerNormalization(epsilon=1e-5)(y))
+        made = Lambda(lambda x: emit("Gelu", x, approximate="tanh"), name="gelu")(made)
+        y = Add()([y, Dense(WIDTH)(made)])
+    return Model(ids, vocabulary(LayerNormalization(epsilon=1e-5)(y)), name="gpt2")
