@@ -282,10 +282,14 @@ def execute(
         if len(others) > 1:
             join = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}[others[1]]
             made = join(made, value(3, "pred"))
-    elif name == "cvt" and "f16x2" in parts:
-        known("f16x2")
-        high, low = (np.asarray(value(i, "f32")).astype("f2").view("u2") for i in (1, 2))
+    elif name == "cvt" and {"f16x2", "bf16x2"} & set(parts):
+        known("f16x2", "bf16x2")
+        narrow = _bf16_bits if "bf16x2" in parts else _f16_bits
+        high, low = (narrow(np.asarray(value(i, "f32"))) for i in (1, 2))
         made = (high.astype("u4") << np.uint32(16)) | low
+    elif name == "cvt" and "tf32" in parts:
+        known("tf32", "rna")
+        made = _tf32_bits(value(1))
     elif name == "cvt":
         known("sat", *_ROUNDINGS)
         target, source = kinds
@@ -296,6 +300,25 @@ def execute(
     else:
         raise PtxError(f"instruction that is not known: {each.text}")
     machine.put(operands[0], made, active)
+
+
+def _f16_bits(values: np.ndarray) -> Any:
+    return values.astype("f2").view("u2")
+
+
+def _bf16_bits(values: np.ndarray) -> Any:
+    """Rounded to the nearest, ties to even; NaN is the canonical one."""
+    bits = values.view("u4")
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & 1)) >> np.uint32(16)
+    return np.where(np.isnan(values), 0x7FFF, rounded).astype("u2")
+
+
+def _tf32_bits(values: Any) -> Any:
+    """Rounded to 10 bits behind the leading one, ties away from zero."""
+    bits = np.asarray(values).view("u4")
+    rounded = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    rounded = np.where(np.isinf(values), bits, rounded)
+    return np.where(np.isnan(values), np.uint32(0x7FFFE000), rounded).astype("u4")
 
 
 def _narrow(machine: _Machine, operand: str, kind: str, active: np.ndarray) -> Any:

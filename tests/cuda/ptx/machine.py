@@ -2,8 +2,8 @@
 
 It is strict: an instruction that it does not know, a register, shared or global byte that is read
 before it was written, an access that is misaligned or outside, races between barriers, warp-wide
-instructions that not all named lanes reach, and barriers that not all threads reach raise
-PtxError. Floating point is rounded as IEEE 754 says, fused multiply-adds once.
+instructions that not all named lanes reach, barriers that not all threads reach and copies that are
+not waited for raise PtxError. Floating point is rounded as IEEE 754 says, fused multiply-adds once.
 
 Threads that go different ways are run one way after the other, the lowest place in the code first,
 and go on together where they meet. Lanes at an instruction of their warp wait for the others there.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.cuda.ptx import arithmetic, warps
+from tests.cuda.ptx import arithmetic, copies, tensor_cores, warps
 from tests.cuda.ptx.memory import Bytes, Memory
 from tests.cuda.ptx.parser import BITS, Instruction, Kernel, PtxError, parse, split
 
@@ -36,6 +36,7 @@ _MOST_STEPS = 10**7
 _MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 _ADDRESS = re.compile(r"\[([%\w$]+)(?:\+(-?\d+))?\]")
 _MOVED = {"ld", "st"}
+_OPERATIONS = {**warps.OPERATIONS, **tensor_cores.OPERATIONS, **copies.OPERATIONS}
 
 
 def launch(
@@ -105,7 +106,7 @@ class _Machine:
         }
         self.registers: dict[str, np.ndarray] = {}
         self.written: dict[str, np.ndarray | None] = {}  # None: by all threads
-        self.copies = warps.AsyncCopies(self.count)
+        self.copies = copies.AsyncCopies(self.shared, self.count)
         self.steps = 0
 
     # Control flow
@@ -171,6 +172,7 @@ class _Machine:
                     others = np.setdiff1d(active, chosen, assume_unique=True)
                     return [(target, chosen), (place + 1, others)]
             elif name in ("ret", "exit"):
+                self.copies.end(chosen, each.text)
                 rest = np.setdiff1d(active, chosen, assume_unique=True)
                 if not len(rest):
                     return []
@@ -284,8 +286,8 @@ class _Machine:
             self._atomic(each, parts, active)
         elif name in _MOVED:
             self._move(each, name, parts, active)
-        elif name in warps.OPERATIONS:
-            warps.OPERATIONS[name](self, each, parts, active)
+        elif name in _OPERATIONS:
+            _OPERATIONS[name](self, each, parts, active)
         elif name == "mov" and any(operand.startswith("{") for operand in each.operands):
             self._repack(each, parts[-1], active)
         else:

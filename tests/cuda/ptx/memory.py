@@ -24,6 +24,7 @@ class Bytes:
         self.known = np.zeros(size, bool)
         self.writer = np.zeros(size, np.int32)
         self.reader = np.zeros(size, np.int32)
+        self.landing = np.zeros(size, bool)  # of a copy that is under way
 
     def meet(self, start: int = 0, stop: int | None = None) -> None:
         """All threads that share these bytes have met: what came before is seen by all."""
@@ -32,6 +33,8 @@ class Bytes:
 
     def load(self, places: np.ndarray, threads: np.ndarray, text: str) -> np.ndarray:
         """The bytes at `places`, [threads, width]."""
+        if self.landing[places].any():
+            raise PtxError(f"{self.what} to which a copy is under way is read: {text}")
         if not self.known[places].all():
             raise PtxError(f"{self.what} that nobody has written is read: {text}")
         who = threads[:, None]
@@ -45,7 +48,27 @@ class Bytes:
 
     def store(self, places: np.ndarray, data: np.ndarray, threads: np.ndarray, text: str) -> None:
         """Writes [threads, width] bytes."""
+        self._claim(places, threads, text)
+        self.data[places] = data
+        self.known[places] = True
+
+    def begin(self, places: np.ndarray, threads: np.ndarray, text: str) -> None:
+        """A copy to [threads, width] bytes sets out; until it lands they are nobody's."""
+        self._claim(places, threads, text)
+        self.known[places] = False
+        self.landing[places] = True
+
+    def land(self, places: np.ndarray, data: np.ndarray, threads: np.ndarray) -> None:
+        """It lands: written by these threads now."""
+        self.landing[places] = False
+        self.writer[places] = threads[:, None]
+        self.data[places] = data
+        self.known[places] = True
+
+    def _claim(self, places: np.ndarray, threads: np.ndarray, text: str) -> None:
         who = threads[:, None]
+        if self.landing[places].any():
+            raise PtxError(f"{self.what} to which a copy is under way is written: {text}")
         reader, writer = self.reader[places], self.writer[places]
         if ((writer != 0) & (writer != who)).any():
             raise PtxError(f"race: two threads write the same {self.what}: {text}")
@@ -54,8 +77,6 @@ class Bytes:
         self.writer[places] = who
         if (self.writer[places] != who).any():
             raise PtxError(f"race: two threads write the same {self.what}: {text}")
-        self.data[places] = data
-        self.known[places] = True
 
 
 class Memory(Bytes):
@@ -82,7 +103,7 @@ class Memory(Bytes):
         return self.BASE + start
 
     def _grow(self) -> None:
-        for name in ("data", "known", "writer", "reader", "owned"):
+        for name in ("data", "known", "writer", "reader", "landing", "owned"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
 

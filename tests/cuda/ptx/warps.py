@@ -1,4 +1,4 @@
-"""What the threads of a warp do together, and copies that land later."""
+"""What the threads of a warp do together."""
 
 from __future__ import annotations
 
@@ -13,16 +13,8 @@ if TYPE_CHECKING:
     from tests.cuda.ptx.machine import _Machine
 
 
-class AsyncCopies:
-    """Copies of cp.async that have not landed, by thread and group."""
-
-    def __init__(self, count: int) -> None:
-        self.group = np.zeros(count, np.int64)
-        self.pending: list[tuple[np.ndarray, ...]] = []  # threads, groups, places, data
-
-
-#: Instructions of a warp → the operand that is the mask of lanes.
-_MASKS = {"shfl": -1, "bar": 0}
+#: Instructions of a warp → the operand that is the mask of lanes, or None if they are for all.
+_MASKS = {"shfl": -1, "bar": 0, "ldmatrix": None, "mma": None}
 
 
 def incomplete(machine: _Machine, each: Instruction, active: np.ndarray) -> np.ndarray | None:
@@ -36,7 +28,10 @@ def incomplete(machine: _Machine, each: Instruction, active: np.ndarray) -> np.n
         return None
     if machine.threads % 32:
         raise PtxError(f"blocks of {machine.threads} threads: {each.text}")
-    mask = machine.get(each.operands[_MASKS[name]], "u32", active)
+    place = _MASKS[name]
+    mask = np.uint32(0xFFFFFFFF)
+    if place is not None:
+        mask = machine.get(each.operands[place], "u32", active)
     mask = np.broadcast_to(mask, (len(active),))
     warp = machine.every // 32
     there = np.zeros(machine.count // 32, np.uint32)
