@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 import numpy as np
@@ -61,11 +61,18 @@ def form(case: Case) -> Form:
 def _program(graph: Graph, cases: Sequence[Case], known: Form) -> Program:
     arrays = arrays_of(cases)
     shapes = {name: arrays[name].shape for name in graph.input_names}
-    values = {}
-    if known is Form.SIZES:
-        values = {f"{name}_{i}": case.arrays[name] for i, case in enumerate(cases)
-                  for name in _sizes(case)}  # fmt: skip
-    return program_of(lower(run_passes(specialized(graph, values)), shapes), Weights(), host_isa())
+    prepared = run_passes(specialized(graph, decided(cases, known)))
+    return program_of(lower(prepared, shapes), Weights(), host_isa())
+
+
+def decided(cases: Sequence[Case], known: Form) -> dict[str, np.ndarray]:
+    """The inputs of `graph_of_cases` whose values are known before it runs."""
+    return {
+        f"{name}_{i}": case.arrays[name]
+        for i, case in enumerate(cases)
+        for name in _sizes(case)
+        if known is Form.SIZES
+    }
 
 
 def _sizes(case: Case) -> list[str]:
@@ -102,22 +109,31 @@ def differences(cases: Sequence[Case], fused: bool = False) -> list[str]:
         graph, arrays = graph_of_cases(chosen, known is Form.CONSTANTS), arrays_of(chosen)
         with np.errstate(all="ignore"):
             wanted = interpret(graph, arrays)
-        program = _program(_grouped(graph) if fused else graph, chosen, known)
+        program = _program(grouped(graph) if fused else graph, chosen, known)
         plan = Plan(program, default_kernels(host_isa()))
         results = plan.run([np.ascontiguousarray(arrays[name]) for name in graph.input_names], 2)
         made = dict(zip(graph.output_names, results, strict=True))
-        for number, case in enumerate(chosen):
-            op = find_op(case.node.op)
-            assert op is not None
-            for name in filter(None, case.node.outputs):
-                have, want = made[f"{name}_{number}"], wanted[f"{name}_{number}"]
-                kinds = [dtype_of(array) for array in (*case.arrays.values(), want)]
-                what = _difference(have, want, kinds) if op.deterministic else _types(have, want)
-                found += [f"{case} → {name}: {what}"] * bool(what)
+        found += departures(chosen, made, wanted)
     return found
 
 
-def _grouped(graph: Graph) -> Graph:
+def departures(
+    cases: Sequence[Case], made: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Where the outputs `made` of `graph_of_cases` depart from those `wanted`."""
+    found = []
+    for number, case in enumerate(cases):
+        op = find_op(case.node.op)
+        assert op is not None
+        for name in filter(None, case.node.outputs):
+            have, want = made[f"{name}_{number}"], wanted[f"{name}_{number}"]
+            kinds = [dtype_of(array) for array in (*case.arrays.values(), want)]
+            what = _difference(have, want, kinds) if op.deterministic else _types(have, want)
+            found += [f"{case} → {name}: {what}"] * bool(what)
+    return found
+
+
+def grouped(graph: Graph) -> Graph:
     """The pointwise nodes of a graph in groups by their results' shape."""
     by_shape: dict[tuple, list] = defaultdict(list)
     for node in graph.nodes:
