@@ -10,7 +10,10 @@ from benchmarks.networks.residual import convolve, normalize
 from benchmarks.reference import reference_outputs
 from layercc.compiler import as_graph
 from layercc.layers import (
+    GRU,
+    LSTM,
     Add,
+    Bidirectional,
     Dense,
     Embedding,
     GlobalAveragePooling2D,
@@ -47,10 +50,18 @@ def attention_block() -> Model:
     return Model(ids, LayerNormalization()(Add()([x, y])), name="attention")
 
 
+def lstm_steps() -> Model:
+    """Some steps of an LSTM in both directions, and a GRU behind them."""
+    x = Input((4, 7))
+    y = Bidirectional(LSTM(9, return_sequences=True))(x)
+    return Model(x, Dense(3)(GRU(8)(y)), name="recurrent")
+
+
 MODELS = {
     "lenet5": (lenet5, RNG.standard_normal((2, 28, 28, 1)).astype(np.float32)),
     "resnet": (resnet_block, RNG.standard_normal((2, 16, 16, 3)).astype(np.float32)),
     "attention": (attention_block, RNG.integers(0, 50, (2, 9))),
+    "recurrent": (lstm_steps, RNG.standard_normal((3, 4, 7)).astype(np.float32)),
 }
 
 

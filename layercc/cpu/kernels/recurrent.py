@@ -61,12 +61,12 @@ def lstm_cell(dtype: str, activations: tuple, peeping: bool, coupled: bool):
         LAYER,
         clear,
         four_gates,
-        make_lstm_update,
         place_of,
         rows_of_task,
         three_gates,
     )
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.gates import make_lstm_update
 
     update = make_lstm_update(dtype, activations, peeping, coupled)
     tensor = strided(dtype)

@@ -71,12 +71,12 @@ def quantized_lstm_cell(activations: tuple, peeping: bool, coupled: bool, biased
     from layercc.cpu.recurrence import (
         LAYER,
         clear,
-        make_lstm_update,
         place_of,
         rows_of_task,
         three_gates,
     )
     from layercc.cpu.strided import row_of, strided
+    from layercc.kernels.gates import make_lstm_update
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 

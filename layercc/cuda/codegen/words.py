@@ -24,6 +24,8 @@ from numba.cuda.models import Dim3Model
 from numba.cuda.types import Dim3, dim3
 from numba.extending import intrinsic
 
+from layercc.cuda import math_f64 as own_f64
+from layercc.kernels import math_f64
 from layercc.kernels.numba_types import types
 
 registry = Registry("layercc.cuda")
@@ -153,8 +155,13 @@ def _gridsize(typingctx: Any, ndim: Any) -> Any:
     return (types.int64(ndim), codegen) if known else None
 
 
-#: numba.cuda's words that are for its own target only → the same for this one.
+#: numba.cuda's words that are for its own target only, and functions of the C library → the same
+#: for this one.
 OWN = {
+    **{
+        getattr(math_f64, _name): getattr(own_f64, _name)
+        for _name in ("exp", "expm1", "log", "log1p", "tanh")
+    },
     intrinsics.syncthreads: _syncthreads,
     intrinsics.grid: _grid,
     intrinsics.gridsize: _gridsize,
