@@ -30,6 +30,7 @@ LISTS = {
     "layercc.kernels.math_intrinsics": "Numba's types of those",
     "layercc.cpu.kernels.microbenchmarks": "which products have a peak of their own",
     "layercc.cpu.tiles": "what products of words, pairs and fours, are summed in",
+    "layercc.cuda.tensor_cores": "what tensor cores multiply",
     "layercc.frontends.onnx.tensors": "the types that do not lie in int32_data, as all new ones do",
     "layercc.frontends.torch.tensors": "PyTorch's names of its types",
     "layercc.frontends.torch.ops.indexing": "what PyTorch takes for a mask",
