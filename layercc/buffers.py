@@ -14,11 +14,9 @@ from typing import Literal
 import numpy as np
 
 from ir.dtypes import DType
+from layercc.runtime.arenas import ALIGNMENT
 
 Space = Literal["arena", "constant", "input", "output", "faults"]
-
-#: Bytes: constants and buffers in the arena start at multiples of it.
-ALIGNMENT = 64
 
 
 @dataclass(slots=True, eq=False)

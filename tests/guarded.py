@@ -25,11 +25,11 @@ from unittest.mock import patch
 import numpy as np
 
 from ir.diagnostics import LayerccError
-from layercc.cpu.runtime import plan as plans
-from layercc.cpu.runtime.arenas import Arena, Arenas, address_of
 from layercc.cpu.runtime.native import Kernels
 from layercc.cpu.runtime.plan import Plan
 from layercc.program import Buffer, Program
+from layercc.runtime import table
+from layercc.runtime.arenas import Arena, Arenas, address_of
 
 Edge = Literal["end", "start"]
 _PAGE = mmap.PAGESIZE
@@ -149,9 +149,9 @@ class EdgePlan(Plan):
         ports = _Guard(self.edge)
         given = [ports.copy(array) for array in inputs]
         self.arena.pages.fill(_GARBAGE[self.edge])
-        self._arenas[:] = [self.arena]  # a run that fails does not give it back
+        self.arenas[:] = [self.arena]  # a run that fails does not give it back
         try:
-            with patch.object(plans, "_empty", ports.empty):
+            with patch.object(table, "_empty", ports.empty):
                 outputs = super().run(given, threads)
         finally:
             self._check(ports, inputs, given)

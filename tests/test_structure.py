@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 #: The most specific entry counts.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
-    "layercc.buffers": ("ir.dtypes",),
+    "layercc.runtime": ("ir.diagnostics",),
+    "layercc.buffers": ("ir.dtypes", "layercc.runtime.arenas"),
     "layercc.cgroups": (),
     "layercc.cores": ("layercc.cgroups",),
     "layercc.jobs": (
@@ -25,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir.dtypes",
         "layercc.buffers",
         "layercc.kernels.expressions",
+        "layercc.runtime.faults",
     ),
     "layercc.kernels": ("ir.scalar", "ir.primitives", "layercc.cores"),
     "layercc.emitters": ("ir.diagnostics", "layercc.jobs"),
@@ -57,7 +59,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.statistics": (),
     "layercc.target": ("layercc.jobs.workload", "layercc.limits", "layercc.recording"),
     "layercc.timing": (),
-    "layercc.cpu": ("layercc.kernels", "layercc.limits"),
+    "layercc.cpu": ("layercc.kernels", "layercc.limits", "layercc.runtime"),
     "layercc.cpu.target": ("layercc.target",),
     "layercc.cpu.emit": (
         "ir.diagnostics",
@@ -93,6 +95,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.processor",
         "layercc.program",
         "layercc.recording",
+        "layercc.runtime",
         "layercc.target",
         "layercc.weights",
     ),
@@ -194,6 +197,7 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
     "layercc.frontends.torch": ({"numba", "llvmlite", "onnx", "keras"}, "no detour by ONNX"),
     "layercc.passes": ({"numba", "llvmlite", "onnx"}, "passes know graphs only"),
     "layercc.lower": ({"numba", "llvmlite", "onnx"}, "kernels are named, not built"),
+    "layercc.runtime": ({"numba", "llvmlite", "onnx", "networkx"}, "it is shipped alone"),
     "layercc.jobs": ({"numba", "llvmlite", "onnx", "networkx"}, "jobs are data"),
     "layercc.kernels": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),
     "layercc.cpu": ({"onnx", "networkx"}, "kernels know arrays, no graphs"),

@@ -44,29 +44,23 @@ had when it was started.
 from typing import Final
 
 from layercc.kernels.declaration import INT, kernel_family, pointer
+from layercc.runtime.control import LINE, MOST_WATCHED, SPIN, STOP, TABLE_COLUMNS, WORKERS
 
-_LINE: Final = 16  # words: two 64-byte lines, since processors prefetch lines in pairs
-BUSY: Final = 0 * _LINE
-ACTIVE: Final = 1 * _LINE
+BUSY: Final = 0 * LINE
+ACTIVE: Final = 1 * LINE
 LIMIT: Final = ACTIVE + 1
-TICKET: Final = 2 * _LINE
+TICKET: Final = 2 * LINE
 FUNCTION: Final = TICKET + 1
 WORDS: Final = TICKET + 2
-DONE: Final = 3 * _LINE
+DONE: Final = 3 * LINE
 LEADER_SLEEPS: Final = DONE + 1
-WAKE: Final = 4 * _LINE
+WAKE: Final = 4 * LINE
 LEADER_CPU: Final = ACTIVE + 2
 RUNS: Final = BUSY + 1
-SLEEPERS: Final = 5 * _LINE
-STOP: Final = 6 * _LINE
-SPIN: Final = STOP + 1
-WORKERS: Final = 7 * _LINE
+SLEEPERS: Final = 5 * LINE
 THREAD_ID: Final = 0  # words of a worker's line
 AT_WORK: Final = 1
-_MOST_WATCHED: Final = 128  # workers from this number on share a line that nobody looks at
-CONTROL_WORDS: Final = WORKERS + (_MOST_WATCHED + 1) * _LINE
 
-TABLE_COLUMNS: Final = 4
 BIAS: Final = 1 << 16  # more than there are threads
 MOST_TASKS: Final = 1 << 30  # a call with more is run by the leader alone
 _LOW: Final = (1 << 32) - 1
@@ -118,8 +112,8 @@ def walk_table():
 
         Returns whether there was one; not if DONE became `wanted` before it could be told.
         """
-        for index in range(1, min(control[LIMIT], _MOST_WATCHED)):
-            worker = WORKERS + index * _LINE
+        for index in range(1, min(control[LIMIT], MOST_WATCHED)):
+            worker = WORKERS + index * LINE
             if load(control, worker + AT_WORK) == 0:
                 continue
             thread = control[worker + THREAD_ID]
@@ -274,7 +268,7 @@ def attend():
             fetch_add(control, WAKE, 1)
             wake_all(control, WAKE)
             return
-        worker = WORKERS + min(index, _MOST_WATCHED) * _LINE
+        worker = WORKERS + min(index, MOST_WATCHED) * LINE
         control[worker + THREAD_ID] = linux_call("gettid", 0, 0, 0)
         limit = control[SPIN]
         spins = 0

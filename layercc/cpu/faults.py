@@ -3,26 +3,15 @@
 
 A kernel takes the argument ``fault: FAULT`` and hands it to ``report``; then it goes on with a
 value in range, so that it never touches memory that is not the tensor's. The runtime looks at the
-block behind a run, and raises an error that names the node (`layercc.program.Check` says for whom).
-
-A block is int64 words: FOUND, whether anything was reported at all; LOCK; then a record for each
-check of the program: POSITION, one more than the place of the value among those of its tensor, or
-0; VALUE; and LOW and HIGH, the range it should have been in. Of several values the one with the
-lowest place is kept, whichever thread meets it first.
+block behind a run, and raises an error that names the node (`layercc.runtime.faults`, where the
+block is described). Of several values the one with the lowest place is kept, whichever thread meets
+it first.
 """
 
 from typing import Final
 
 from layercc.kernels.declaration import INT, pointer, record
-
-FOUND: Final = 0
-LOCK: Final = 1
-RECORDS: Final = 2
-POSITION: Final = 0  # words of a record
-VALUE: Final = 1
-LOW: Final = 2
-HIGH: Final = 3
-RECORD_WORDS: Final = 4
+from layercc.runtime.faults import FOUND, HIGH, LOCK, LOW, POSITION, RECORD_WORDS, RECORDS, VALUE
 
 #: What a kernel reports through: the block, and the number of the check.
 FAULT: Final = record("Fault", block=pointer("i64"), check=INT)

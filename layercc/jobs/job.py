@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from layercc.runtime.faults import Check
 
-from ir.diagnostics import InputError, out_of_range
+__all__ = ["Check", "Job"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,19 +16,3 @@ class Job:
     A job names tensors, sizes, strides and expressions; no kernel, tile, chunk or packing. A target
     emits it (`layercc.cpu.emit`).
     """
-
-
-@dataclass(frozen=True)
-class Check:
-    """An input whose values are checked while they are used: whose it is, and its shape."""
-
-    node: str  # with its op, as in messages
-    source: str  # where the node came from, if that is known
-    input: str  # the op's name for it, then the value's
-    shape: tuple[int, ...]
-
-    def error(self, position: int, value: int, low: int, high: int) -> InputError:
-        """The error for a value outside of `low`..`high`; `position` in row-major order."""
-        at = tuple(map(int, np.unravel_index(position, self.shape)))
-        message = f"{self.node}: {self.input} {out_of_range(value, at, low, high)}"
-        return InputError(message + (f"\n  from {self.source}" if self.source else ""))

@@ -267,7 +267,7 @@ def _numba_version() -> str:
 
 
 _ROOT = str(Path(__file__).parents[2])
-_MODULE = r"((?:layercc\.(?:cpu|cuda|kernels)|ir\b)[\w.]*)"
+_MODULE = r"((?:layercc|ir)\b[\w.]*)"
 _IMPORT = re.compile(
     rf"^[ \t]*(?:from[ \t]+{_MODULE}[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+{_MODULE})",
     re.MULTILINE,
@@ -292,7 +292,7 @@ def _edited(path: str) -> bool:
 
 @functools.cache
 def _closure(path: str) -> frozenset[str]:
-    """The source file ``path`` and what it imports of layercc's kernels and ir, however deep."""
+    """The source file ``path`` and what it imports of layercc and ir, however deep."""
     seen = {path}
     todo = [path]
     while todo:

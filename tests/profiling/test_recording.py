@@ -13,8 +13,8 @@ import pytest
 import layercc as lc
 from layercc.cpu import trampoline
 from layercc.cpu.runtime import recorder
-from layercc.cpu.runtime.arenas import address_of
 from layercc.recording import CallInfo, Collector, LiveRange, Recording
+from layercc.runtime.arenas import address_of
 from tests.numpy_target import NumpyTarget
 from tests.profiling.models import check, compiled, floats, inputs_of, lenet, record, wide
 
@@ -133,9 +133,9 @@ def test_the_table_is_the_plans_own_again() -> None:
     arrays = inputs_of("lenet", 3)
     record(fn, arrays)
     plan = fn._planner.plan_for(arrays)
-    (instance,) = (arena.instances[plan._number] for arena in plan._arenas[-1:])
-    assert instance._table_address == address_of(instance._table)
-    assert instance._rows == len(plan.program.calls)
+    (instance,) = (arena.instances[plan.number] for arena in plan.arenas[-1:])
+    assert instance.table_address == address_of(instance.table)
+    assert instance.rows == len(plan.program.calls)
 
 
 def test_two_threads_record_at_once() -> None:

@@ -15,7 +15,6 @@ import ir
 from layercc.cpu import programs
 from layercc.cpu.algorithms import choice
 from layercc.cpu.emit.builder import Builder
-from layercc.cpu.runtime import plan as runtime
 from layercc.jobs.contraction import Contraction
 from layercc.jobs.normalization import Softmax
 from layercc.jobs.pointwise import Pointwise
@@ -30,6 +29,7 @@ from layercc.passes import (
     recognize_gelu,
 )
 from layercc.program import Program
+from layercc.runtime import table as runtime
 from layercc.tools.compare import Comparison, compare
 from layercc.tools.compare.rewrites import Chain, PassRun, first_fault
 from tests.tools.faults import Patch, plant_emitter, plant_step, spoil_last
@@ -337,7 +337,7 @@ def test_threads_that_get_in_each_others_way(monkeypatch: Patch) -> None:
 
     def wrong(self: Any, inputs: Any, threads: int) -> list[np.ndarray]:
         made = right(self, inputs, threads)
-        if threads > 1 and self._rows > 5:
+        if threads > 1 and self.rows > 5:
             made[0].reshape(-1)[-1] += 1
         return made
 

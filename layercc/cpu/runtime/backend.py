@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from layercc.cpu.isa import Isa
 from layercc.cpu.programs import program_of
-from layercc.cpu.runtime.arenas import Arenas
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
 from layercc.jobs.workload import Workload
+from layercc.runtime.arenas import Arenas
 from layercc.target import Backend
 from layercc.weights import Weights
 

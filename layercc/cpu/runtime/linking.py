@@ -11,7 +11,6 @@ Relocations are those of the System V ABI, AMD64 supplement, section 4.4.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from layercc.cpu.objects import (
     ALLOCATED,
@@ -22,6 +21,7 @@ from layercc.cpu.objects import (
     Relocation,
     Symbol,
 )
+from layercc.runtime.code import Image
 
 _X86_64 = 62  # EM_X86_64
 _PC32 = 2  # R_X86_64_PC32: a distance of 32 bits
@@ -29,19 +29,6 @@ _PLT32 = 4  # R_X86_64_PLT32: the same, to a function that may need a stub
 
 _STUB_BYTES = 8
 _SLOT_BYTES = 8
-
-
-@dataclass(frozen=True)
-class Image:
-    """Machine code that runs wherever it is copied to, once the slots of ``imports`` are filled.
-
-    ``entry`` is the offset of the kernel's function. ``imports`` has, for each function called
-    outside the image, the offset of the eight bytes that are to hold its address.
-    """
-
-    code: bytes
-    entry: int
-    imports: dict[str, int]
 
 
 class NotLinkableError(Exception):

@@ -1,6 +1,6 @@
 """Measures what a CPU can do: peak rates of arithmetic, and of moving memory, on several threads.
 
-The threads are those that run models (`layercc.cpu.runtime.threads`), each with data of its own.
+The threads are those that run models (`layercc.runtime.threads`), each with data of its own.
 All probes take turns in rounds, and the best run of each counts: a burst of other work on the
 machine costs a probe some runs, not its result. Runs are short, since the more often all threads
 have a processor for as long as one takes; and there are rounds until each probe had several such.
@@ -25,13 +25,13 @@ from layercc.cpu.kernels.microbenchmarks import (
     repeated_copy,
     repeated_sum,
 )
-from layercc.cpu.runtime.arenas import address_of
 from layercc.cpu.runtime.native import LoadedKernel, default_kernels
-from layercc.cpu.runtime.threads import run_table
 from layercc.kernels.element_types import SCALAR
 from layercc.limits import LEVELS, Limits
 from layercc.memory_limit import available_bytes
 from layercc.processor import Cache, caches, processor_name
+from layercc.runtime.arenas import address_of
+from layercc.runtime.threads import run_table
 
 _SECONDS = 0.001  # of one run of a probe
 _RUNS = 3  # of a turn; the first wakes the threads

@@ -12,13 +12,15 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
+from layercc.cpu.executor import EXECUTOR_KEYS
 from layercc.cpu.families import family_of
-from layercc.cpu.isa import Isa
+from layercc.cpu.isa import Isa, host_isa
 from layercc.cpu.runtime.kernel_cache import entry_name
 from layercc.cpu.runtime.loading import load_object
 from layercc.kernels.cache import CompiledKernel, KernelCache, open_cache
 from layercc.kernels.declaration import KernelKey, Signature
 from layercc.kernels.store import KernelStore, Progress
+from layercc.runtime.threads import Executor, provide_executor
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +151,16 @@ def default_kernels(isa: Isa) -> Kernels:
             known = next(iter(_defaults.values()), None)
             _defaults[isa] = Kernels(open_cache() if known is None else known.cache, isa)
         return _defaults[isa]
+
+
+def _default_executor() -> Executor:
+    """The executor's code for this machine, whatever instruction set models are for."""
+    kernels = default_kernels(host_isa())
+    walk, attend = (kernels.get(key) for key in EXECUTOR_KEYS)
+    return Executor(walk.address, attend.address, (walk, attend))
+
+
+provide_executor(_default_executor)
 
 
 def _after_fork_in_child() -> None:

@@ -12,15 +12,13 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from layercc.cpu.executor import TABLE_COLUMNS
 from layercc.cpu.isa import host_isa
-from layercc.cpu.runtime.arenas import address_of
 from layercc.cpu.runtime.native import LoadedKernel, default_kernels
 from layercc.cpu.trampoline import (
     ARGUMENTS,
@@ -38,6 +36,9 @@ from layercc.cpu.trampoline import (
     record_task,
 )
 from layercc.recording import EVENT
+from layercc.runtime.arenas import address_of
+from layercc.runtime.control import TABLE_COLUMNS
+from layercc.runtime.table import Instance
 
 #: Records of a run, more or less: of a call with very many tasks, some are timed and stand for
 #: their neighbours, so that a recording stays below some dozens of megabytes.
@@ -104,6 +105,28 @@ class Recorder:
         events["end"] = (calls[:, END] - begin) * rate
         events["thread"] = _threads.numbers(calls[:, STACK], int(records[0, STACK]))
         return events
+
+
+def recorded_run(
+    instance: Instance, inputs: Sequence[np.ndarray], threads: int
+) -> tuple[list[np.ndarray], float, Callable[[], np.ndarray]]:
+    """A run of an instance; the outputs, when the run ended, and `read` of a `Recording`.
+
+    The table with trampolines stays, so that the next recorded run finds it. Raises as the run.
+    """
+    shared = threads > 1
+    recorder = instance.recorders.get(shared)
+    if recorder is None:
+        recorder = Recorder(instance.table[: instance.rows], shared)
+        instance.recorders[shared] = recorder
+    own = instance.table_address, instance.rows
+    instance.table_address, instance.rows = recorder.table_address, recorder.rows
+    try:
+        outputs = instance.run(inputs, threads)
+    finally:
+        instance.table_address, instance.rows = own
+    ended = time.perf_counter()
+    return outputs, ended, recorder.recorded()
 
 
 def _shifts(tasks: np.ndarray) -> np.ndarray:

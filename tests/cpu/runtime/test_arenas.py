@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import layercc as lc
-from layercc.cpu.runtime import arenas
-from layercc.cpu.runtime.arenas import LARGE_ARENA, PATIENCE, Arena, Arenas
+from layercc.runtime import arenas
+from layercc.runtime.arenas import LARGE_ARENA, PATIENCE, Arena, Arenas
 from layercc.session import plans
 
 TEXT = """graph g(x: f32[N, M]) -> (y) {

@@ -151,7 +151,7 @@ def test_sources_are_followed():
         return {os.path.basename(file) for file in kernel_cache._closure(path)}
 
     files = followed(executor.__file__)
-    assert {"executor.py", "atomics.py", "declaration.py", "helper.py"} <= files
+    assert {"executor.py", "atomics.py", "control.py", "declaration.py", "helper.py"} <= files
     files = followed(COMPILER)
     assert {
         "numba_target.py",

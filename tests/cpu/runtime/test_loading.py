@@ -17,9 +17,10 @@ from layercc.cpu.kernels.copy import copy
 from layercc.cpu.objects import ObjectFile
 from layercc.cpu.runtime import loading
 from layercc.cpu.runtime.linking import NotLinkableError, link
-from layercc.cpu.runtime.loading import CodeMemory, load_object, load_with_llvm
+from layercc.cpu.runtime.loading import load_object, load_with_llvm
 from layercc.cpu.runtime.native import Kernels, compile_kernel
 from layercc.kernels.declaration import INT, kernel_family, pointer
+from layercc.runtime.code import CodeMemory
 from tests.cpu.native_calls import ENTRY, argument_words
 
 LINKS = sys.platform == "linux" and platform.machine() == "x86_64"

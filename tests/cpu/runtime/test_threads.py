@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from layercc.cpu.isa import host_isa
-from layercc.cpu.runtime import threads
 from layercc.cpu.runtime.native import default_kernels
-from layercc.cpu.runtime.threads import run_table
 from layercc.kernels.declaration import INT, kernel_family, pointer
+from layercc.runtime import threads
+from layercc.runtime.threads import run_table
 
 
 @kernel_family

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layercc.buffers import ALIGNMENT
-
 if TYPE_CHECKING:
-    from layercc.cpu.runtime.plan import Instance
+    from layercc.runtime.table import Instance
+
+#: Bytes: constants, and buffers in the arena, start at multiples of it.
+ALIGNMENT = 64
 
 #: Bytes from which arenas are watched. Smaller ones are kept: they are few, one a thread.
 LARGE_ARENA = 1 << 20

@@ -1,8 +1,8 @@
 """The thread pool: runs tables of kernel calls on one thread or several.
 
-Workers are daemon threads that enter native code (``layercc.cpu.executor.attend``) and stay there
-until the interpreter exits. There is one pool a process; it grows to what a run asks for. A run
-that finds the pool at work for another thread runs alone, on its caller's thread.
+Workers are daemon threads that enter native code (`layercc.cpu.executor`) and stay there until the
+interpreter exits. There is one pool a process; it grows to what a run asks for. A run that finds
+the pool at work for another thread runs alone, on its caller's thread.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
-from layercc.cpu import executor
-from layercc.cpu.isa import host_isa
-from layercc.cpu.runtime.native import default_kernels
+from layercc.runtime.control import CONTROL_WORDS, SPIN
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +27,30 @@ _EXIT_PATIENCE_SECONDS = 1.0
 _WALK_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _ATTEND_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
+
+class Executor(NamedTuple):
+    """The addresses of the executor's functions, and what keeps their code in memory."""
+
+    walk_table: int
+    attend: int
+    owner: object
+
+
 _lock = threading.Lock()
+_executor: Callable[[], Executor] | None = None
 _walk: Callable[[int, int, int, int], None]
 _attend: Callable[[int, int], None]
 _control = 0  # the address of the control block
 _size = 0  # threads the pool was last grown to, its caller included; 0: nothing is loaded
 _workers: list[threading.Thread] = []
+
+
+def provide_executor(executor: Callable[[], Executor]) -> None:
+    """Says where the executor's code comes from. The first to say so is asked, once, at the first
+    run: any will do."""
+    global _executor
+    if _executor is None:
+        _executor = executor
 
 
 def run_table(table: int, n_calls: int, threads: int) -> None:
@@ -51,15 +68,12 @@ def _grow(threads: int) -> None:
     global _size, _walk, _attend, _control
     with _lock:
         if _size == 0:
-            kernels = default_kernels(host_isa())
-            walk = kernels.get(executor.walk_table.key())
-            _keep(walk)
-            _walk = _WALK_TYPE(walk.address)
+            if _executor is None:
+                raise RuntimeError("no executor was provided")
+            code = _executor()
+            _keep(code.owner)
+            _walk, _attend = _WALK_TYPE(code.walk_table), _ATTEND_TYPE(code.attend)
             _control = _new_control()
-        if threads > 1 and not _workers:
-            attend = default_kernels(host_isa()).get(executor.attend.key())
-            _keep(attend)
-            _attend = _ATTEND_TYPE(attend.address)
         for index in range(len(_workers) + 1, threads):
             worker = threading.Thread(
                 target=_attend, args=(_control, index), name=f"layercc-{index}", daemon=True
@@ -80,12 +94,12 @@ def _keep(owner: object) -> None:
 
 def _new_control() -> int:
     """Zeroed memory for a control block."""
-    size = executor.CONTROL_WORDS * 8
+    size = CONTROL_WORDS * 8
     memory = ctypes.create_string_buffer(size + _ALIGNMENT)
     _keep(memory)
     address = -(-ctypes.addressof(memory) // _ALIGNMENT) * _ALIGNMENT
-    words = (ctypes.c_int64 * executor.CONTROL_WORDS).from_address(address)
-    words[executor.SPIN] = _SPINS_BEFORE_SLEEP
+    words = (ctypes.c_int64 * CONTROL_WORDS).from_address(address)
+    words[SPIN] = _SPINS_BEFORE_SLEEP
     return address
 
 
