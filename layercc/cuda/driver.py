@@ -22,6 +22,8 @@ _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 
+_MOST_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
 
 class DeviceError(LayerccError, RuntimeError):
     """The driver could not do what it was asked for; after most such errors the context is lost."""
@@ -33,13 +35,14 @@ class NoDeviceError(LayerccError, RuntimeError):
 
 @dataclass(frozen=True)
 class Node:
-    """One launch of a graph: `blocks` along x, and the address of an array of pointers to the
-    arguments, which are copied when the graph is made."""
+    """One launch of a graph: `blocks` along x, the address of an array of pointers to the
+    arguments, which are copied when the graph is made, and bytes of dynamic shared memory."""
 
     function: Any
     blocks: int
     threads: int
     parameters: int
+    dynamic: int = 0
 
 
 def bindings() -> Any:
@@ -110,13 +113,18 @@ class Device:
 
     # Code
 
-    def load(self, code: bytes, symbol: str) -> Any:
-        """The kernel `symbol` of a cubin, or of PTX, which the driver then compiles.
+    def load(self, code: bytes, symbol: str, dynamic: int = 0) -> Any:
+        """The kernel `symbol` of a cubin, or of PTX, which the driver then compiles; its launches
+        ask for so many bytes of dynamic shared memory.
 
         It stays for as long as the process.
         """
         module = self._do("cuModuleLoadData", code + b"\0")
-        return self._do("cuModuleGetFunction", module, symbol.encode())
+        function = self._do("cuModuleGetFunction", module, symbol.encode())
+        if dynamic:
+            most = self._api.CUfunction_attribute(_MOST_DYNAMIC_SHARED)
+            self._do("cuFuncSetAttribute", function, most, dynamic)
+        return function
 
     # Memory
 
@@ -164,7 +172,7 @@ class Device:
             words.func = node.function
             words.gridDimX, words.gridDimY, words.gridDimZ = node.blocks, 1, 1
             words.blockDimX, words.blockDimY, words.blockDimZ = node.threads, 1, 1
-            words.sharedMemBytes = 0
+            words.sharedMemBytes = node.dynamic
             words.kernelParams = node.parameters
             before = [self._do("cuGraphAddKernelNode", graph, before or None, len(before), words)]
         made = self._do("cuGraphInstantiate", graph, 0)

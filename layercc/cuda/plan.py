@@ -49,7 +49,8 @@ class DevicePlan(PaperPlan):
         self.device = device
         device.activate()
         self._functions = {
-            key: device.load(kernel.code, kernel.symbol) for key, kernel in kernels.items()
+            key: device.load(kernel.code, kernel.symbol, int(kernel.facts["dynamic"]))
+            for key, kernel in kernels.items()
         }
         self.constants = [_upload(device, array, uploaded) for array in program.constants]
         self._idle: list[Instance] = []
@@ -97,8 +98,9 @@ class DevicePlan(PaperPlan):
         if unknown := call.arguments.keys() - {each.name for each in kernel.signature}:
             raise TypeError(f"call of kernel {call.key}: there is no argument {min(unknown)}")
         pointers = cells.ctypes.data + 8 * np.arange(len(cells), dtype=np.int64)
-        threads = int(kernel.facts["threads"])
-        node = Node(self._functions[call.key], call.tasks, threads, int(pointers.ctypes.data))
+        threads, dynamic = (int(kernel.facts[name]) for name in ("threads", "dynamic"))
+        place = int(pointers.ctypes.data)
+        node = Node(self._functions[call.key], call.tasks, threads, place, dynamic)
         return node, (cells, pointers)
 
 

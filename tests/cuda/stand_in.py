@@ -23,6 +23,8 @@ _NAMES = {
     INVALID_VALUE: b"CUDA_ERROR_INVALID_VALUE", OUT_OF_MEMORY: b"CUDA_ERROR_OUT_OF_MEMORY",
     INVALID_CONTEXT: b"CUDA_ERROR_INVALID_CONTEXT", LAUNCH_FAILED: b"CUDA_ERROR_LAUNCH_FAILED",
 }  # fmt: skip
+#: Bytes of shared memory that a block has unasked, and at most.
+MOST_STATIC_SHARED, MOST_SHARED = 48 << 10, 227 << 10
 _READ = {"u": ctypes.c_uint64, "s": ctypes.c_int64, "b": ctypes.c_uint64}
 
 
@@ -60,6 +62,10 @@ class StandIn:
 
     @staticmethod
     def CUdevice_attribute(number: int) -> int:
+        return number
+
+    @staticmethod
+    def CUfunction_attribute(number: int) -> int:
         return number
 
     def __getattr__(self, name: str) -> Any:
@@ -131,8 +137,18 @@ class StandIn:
     def _cuModuleGetFunction(self, module: Handle, name: bytes) -> Any:
         code: Kernel = alive(module, "module").code
         return (
-            Handle("function", code=code) if code.name == name.decode() else Status(INVALID_VALUE)
+            Handle("function", code=code, dynamic=MOST_STATIC_SHARED - code.static_shared)
+            if code.name == name.decode()
+            else Status(INVALID_VALUE)
         )
+
+    def _cuFuncSetAttribute(self, function: Handle, attribute: int, value: int) -> Any:
+        assert attribute == 8
+        handle = alive(function, "function")
+        if handle.code.static_shared + value > MOST_SHARED:
+            return Status(INVALID_VALUE)
+        handle.dynamic = value
+        return None
 
     # Memory
 
@@ -206,11 +222,13 @@ class StandIn:
 
     def _cuGraphAddKernelNode(
         self, graph: Handle, before: list[Any] | None, count: int, words: Any
-    ) -> Handle:
+    ) -> Any:
         nodes = alive(graph, "graph").nodes
         assert [*(before or [])] == nodes[-1:] and count == len(before or []), "not a chain"
         function = alive(words.func, "function")
         assert (words.gridDimY, words.gridDimZ, words.blockDimY, words.blockDimZ) == (1, 1, 1, 1)
+        if words.sharedMemBytes > function.dynamic:
+            return Status(INVALID_VALUE)
         arguments = read_arguments(function.code, words.kernelParams)
         node = Handle(
             "node", code=function.code, blocks=words.gridDimX, threads=words.blockDimX,

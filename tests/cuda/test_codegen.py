@@ -29,6 +29,7 @@ from layercc.kernels.cache import KernelCache
 from layercc.kernels.declaration import F32, I32, INT, pointer
 from tests.cuda.ptx.machine import launch
 from tests.cuda.ptx.memory import Memory
+from tests.cuda.ptx.parser import PtxError
 
 HOPPER = architecture_named("sm_90a")
 
@@ -70,7 +71,41 @@ def test_words():
     value = turned * np.float32(0.5) + turned.reshape(-1, 2)[:, ::-1].reshape(-1)
     value += np.float32(128 + 2) + np.arange(128) // 64 + np.arange(128) % 32
     np.testing.assert_allclose(memory.read(y, (100,), "f4"), 2 * value[:100], rtol=1e-6)
-    assert made.facts == {"threads": 64, "form": "ptx", "shared": 256}
+    assert made.facts == {"threads": 64, "dynamic": 0, "form": "ptx", "shared": 256}
+
+
+@gpu_kernel_family(threads=lambda dtype, n: n, dynamic_shared=lambda dtype, n: 4096 * n)
+def turned(dtype: str, n: int):
+    """Through more memory than a block has unasked."""
+    from numba import cuda
+
+    def body(x: pointer(dtype), y: pointer(dtype)):
+        t = cuda.threadIdx.x
+        fixed = cuda.shared.array(n, np.uint32)
+        tile = cuda.shared.array(0, np.uint32)
+        fixed[t] = x[t]
+        tile[1023 * n + t] = x[t]
+        cuda.syncthreads()
+        y[t] = tile[1024 * n - 1 - t] + fixed[t]
+
+    return body
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_dynamic_shared_memory(name):
+    architecture, x = architecture_named(name), np.arange(32, dtype="u4") ** 2
+    made = compile_kernel(turned.key("u32", 32), architecture, None)
+    assert made.facts == {"threads": 32, "dynamic": 131072, "form": "ptx", "shared": 131200}
+    memory = Memory()
+    y = memory.allocate(128)
+    given = (made.code.decode(), memory, (1, 1, 1), 32, [memory.put(x), y])
+    launch(*given, dynamic_shared=131072)
+    np.testing.assert_array_equal(memory.read(y, (32,), "u4"), x + x[::-1])
+    with pytest.raises(PtxError, match="outside of shared memory"):
+        launch(*given, dynamic_shared=131068)
+    if (tool := find_assembler()) is not None:
+        facts = compile_kernel(turned.key("u32", 32), architecture, tool).facts
+        assert facts["shared"] - (1024 if name != "sm_80" else 0) in (131200, 131200 - 1024)
 
 
 def lstm(*params: int):

@@ -24,13 +24,14 @@ def compile_kernel(
 
     - form: `cubin` or `ptx`
     - threads: of a block
-    - shared: static shared memory of a block, in bytes
+    - shared, dynamic: shared memory of a block, in bytes, and how much of it is dynamic
     - registers of a thread and spilled bytes, of a cubin
     - refused: why it cannot be had for a GPU, if that is so; then there is no code.
     """
     family = gpu_family_of(key)
     symbol = symbol_of(key)
-    facts: dict[str, str | int] = {"threads": family.threads}
+    block = family.block(key)
+    facts: dict[str, str | int] = {"threads": block.threads, "dynamic": block.dynamic_shared}
     try:
         body = family.body(key, None)
         signature = family.signature(body)
@@ -39,12 +40,13 @@ def compile_kernel(
             family.parameters(body),
             symbol,
             architecture,
-            threads=family.threads,
-            blocks=family.blocks,
+            threads=block.threads,
+            blocks=block.blocks,
             noalias=family.noalias,
         )
         if assembler is None:
-            facts |= {"form": "ptx", "shared": sum(map(int, _SHARED.findall(ptx)))}
+            static = sum(map(int, _SHARED.findall(ptx)))
+            facts |= {"form": "ptx", "shared": static + block.dynamic_shared}
             return CompiledKernel(key, signature, symbol, ptx.encode("ascii"), facts)
         cubin, taken = assemble(ptx, architecture, assembler)
     except NotForGpu as error:
@@ -54,7 +56,7 @@ def compile_kernel(
         raise
     facts |= {
         "form": "cubin",
-        "shared": taken.shared,
+        "shared": taken.shared + block.dynamic_shared,
         "registers": taken.registers,
         "spilled": taken.spilled,
     }

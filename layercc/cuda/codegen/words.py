@@ -2,8 +2,9 @@
 
 Numba declares them (`numba.cuda.cudadecl`); here they are lowered to what LLVM's NVPTX knows. Known
 are `threadIdx`, `blockIdx`, `blockDim`, `gridDim`, `laneid`, `grid`, `gridsize`, `syncthreads`,
-`syncwarp`, `shared.array` of a constant length, `shfl_sync` and its kin, `fma`; and functions
-under `@cuda.jit`. Numba's own lowering of some of these asks for NVVM, which is not needed here.
+`syncwarp`, `shared.array` of a constant length (0: dynamic memory), `shfl_sync` and its kin, `fma`;
+and functions under `@cuda.jit`. Numba's own lowering of some of these asks for NVVM, which is not
+needed here.
 
 Importing this module imports Numba.
 """
@@ -74,8 +75,11 @@ def _shared_array(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.module, ir.ArrayType(element, length), f"shared_{next(_names)}", SHARED
     )
     memory.align = _SHARED_ALIGNMENT
-    memory.linkage = "internal"
-    memory.initializer = ir.Constant(memory.type.pointee, ir.Undefined)
+    if length:
+        memory.linkage = "internal"
+        memory.initializer = ir.Constant(memory.type.pointee, ir.Undefined)
+    else:
+        memory.linkage = "external"  # what the launch asks for
     start = builder.addrspacecast(memory, ir.IntType(8).as_pointer(), "generic")
     array = context.make_array(array_type)(context, builder)
     size = context.get_abi_sizeof(element)

@@ -19,7 +19,15 @@ import numpy as np
 
 from tests.cuda.ptx import arithmetic, copies, tensor_cores, warps
 from tests.cuda.ptx.memory import Bytes, Memory
-from tests.cuda.ptx.parser import BITS, Instruction, Kernel, PtxError, parse, split
+from tests.cuda.ptx.parser import (
+    BITS,
+    Instruction,
+    Kernel,
+    PtxError,
+    aligned_shared,
+    parse,
+    split,
+)
 
 UNSIGNED = {1: np.dtype("?"), 8: np.dtype("u1"), 16: np.dtype("u2"), 32: np.dtype("u4"),
             64: np.dtype("u8")}  # fmt: skip
@@ -98,7 +106,7 @@ class _Machine:
             self.special[f"%ntid.{letter}"] = full * (1 if axis else threads)
             self.special[f"%ctaid.{letter}"] = places[self.block, axis]
             self.special[f"%nctaid.{letter}"] = full * grid[axis]
-        self.shared_size = -(-kernel.static_shared // 16) * 16 + dynamic_shared
+        self.shared_size = aligned_shared(kernel) + dynamic_shared
         self.shared = Bytes(self.shared_size * self.blocks, "shared memory")
         self.arguments = {
             name: (kind, value)

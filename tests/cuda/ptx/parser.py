@@ -34,8 +34,8 @@ class Instruction:
 
 @dataclass
 class Kernel:
-    """One entry. Offsets in shared memory are in bytes; `dynamic` is where what a launch asks for
-    begins, if anything is declared for it."""
+    """One entry. Offsets in shared memory are in bytes; `dynamic` are the names of what a launch
+    asks for, which begins behind all else."""
 
     name: str
     parameters: list[tuple[str, str]]  # type, name
@@ -44,6 +44,7 @@ class Kernel:
     widths: dict[str, int] = field(default_factory=dict)  # register prefix → bits
     shared: dict[str, int] = field(default_factory=dict)  # name → offset
     static_shared: int = 0
+    dynamic: list[str] = field(default_factory=list)
     most_threads: int = 1024
     version: str = ""
     target: str = ""
@@ -73,7 +74,13 @@ def parse(text: str) -> Kernel:
             _declare(kernel, " ".join(statement.split()))
     for statement in body.split(";"):
         _read(kernel, statement)
+    kernel.shared |= dict.fromkeys(kernel.dynamic, aligned_shared(kernel))
     return kernel
+
+
+def aligned_shared(kernel: Kernel) -> int:
+    """Where dynamic shared memory begins."""
+    return -(-kernel.static_shared // 16) * 16
 
 
 def _declare(kernel: Kernel, statement: str) -> None:
@@ -81,6 +88,9 @@ def _declare(kernel: Kernel, statement: str) -> None:
     if match is None:
         raise PtxError(f"directive that is not known: {statement}")
     alignment, name, length = int(match[1]), match[2], int(match[3] or 0)
+    if ".extern" in statement:
+        kernel.dynamic.append(name)
+        return
     start = -(-kernel.static_shared // alignment) * alignment
     kernel.shared[name] = start
     kernel.static_shared = start + length
@@ -96,7 +106,7 @@ def _read(kernel: Kernel, statement: str) -> None:
         return
     if match := _REGISTERS.fullmatch(statement):
         kernel.widths[match[2]] = BITS[match[1]]
-    elif statement.startswith(".shared"):
+    elif statement.startswith((".shared", ".extern")):
         _declare(kernel, statement)
     elif statement.startswith(".pragma"):
         pass
