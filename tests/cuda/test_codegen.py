@@ -21,9 +21,10 @@ from layercc.cuda.kernels.indexing import gather
 from layercc.cuda.kernels.movement import fill, strided_copy, transpose
 from layercc.cuda.kernels.normalize import normalize_rows, softmax_columns, softmax_rows
 from layercc.cuda.kernels.pointwise import pointwise
-from layercc.cuda.kernels.pooling import pool
+from layercc.cuda.kernels.pooling import max_pool_indices, pool
 from layercc.cuda.kernels.recurrent import recurrent_layer, step_cells
 from layercc.cuda.kernels.reduce import reduce_columns, reduce_rows
+from layercc.cuda.kernels.resampling import grid_sample
 from layercc.cuda.store import GpuKernels
 from layercc.kernels.cache import KernelCache
 from layercc.kernels.declaration import F32, I32, INT, pointer
@@ -130,6 +131,8 @@ LIMITS = {
     normalize_rows.key("f32", "f32", True, True, "f32", False): 72,
     pool.key("average", "f32", 0): 96,
     gather.key("u32", "i64", True): 40,
+    grid_sample.key("f32", "f32", "cubic", "reflection", False, 3): 240,
+    max_pool_indices.key("f32"): 64,
     lstm(1, 24): 128,  # weights in registers: of 24 hidden units, for four gates
     lstm(4, 8): 128,
     lstm(1, 0): 128,  # or read at each step

@@ -16,23 +16,16 @@ BLOCK = 2048
 @kernel_family(noalias=("y",))
 def local_response(dtype: str, beta: float):
     """Tasks: ceil(planes / plane_block) * ceil(channels * step / BLOCK)."""
-    from layercc.kernels.expressions import ExpressionBuilder, build, compute_dtype, load, store
+    from layercc.kernels.expressions import compute_dtype, load, store
     from layercc.kernels.intrinsics import offset, stack_array
     from layercc.kernels.math import SCALAR
+    from layercc.kernels.response import response_factor
 
     kind = compute_dtype(dtype)
     scalar = SCALAR[kind]
     load_x, store_y = load(dtype), store(dtype)
     zero = scalar(0)
-    steps = ExpressionBuilder(1)
-    if beta in (0.5, 0.75):  # roots are much cheaper than powers
-        root = steps("sqrt", 0, dtype=kind)
-        if beta == 0.75:
-            root = steps("multiply", root, steps("sqrt", root, dtype=kind), dtype=kind)
-        power = steps("reciprocal", root, dtype=kind)
-    else:
-        power = steps("power", 0, steps.constant(-beta, "f64"), dtype=kind)
-    factor = build(steps.expression((kind,), power))
+    factor = response_factor(kind, beta)
     block = BLOCK
 
     def body(

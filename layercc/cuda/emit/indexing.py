@@ -35,7 +35,7 @@ def gather(builder: Builder, job: Gather) -> None:
         **words,
     )
     if checked and n:
-        _tell(builder, job.indices, -size, size - 1, fault)
+        tell(builder, job.indices, -size, size - 1, fault)
 
 
 @emitter(Bound)
@@ -48,10 +48,10 @@ def bound(builder: Builder, job: Bound) -> None:
         x=job.x, y=job.y, n=n, low=job.low, high=job.high, fault=fault,
     )  # fmt: skip
     if n:
-        _tell(builder, job.x, job.low, job.high, fault)
+        tell(builder, job.x, job.low, job.high, fault)
 
 
-def _tell(builder: Builder, x: Tensor, low: int, high: int, fault: dict[str, Any]) -> None:
+def tell(builder: Builder, x: Tensor, low: int, high: int, fault: dict[str, Any]) -> None:
     builder.call(kernels.tell.key(str(x.dtype)), 1, x=x, n=x.size, low=low, high=high, fault=fault)
 
 

@@ -1,4 +1,4 @@
-"""Emission of softmax and of normalizations of rows."""
+"""Emission of softmax, of normalizations of rows, and across channels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from layercc.cuda.emit.registry import emitter
 from layercc.cuda.kernels.normalize import (
     THREADS,
     WARP,
+    local_response,
     normalize_rows,
     softmax_columns,
     softmax_rows,
 )
-from layercc.jobs.normalization import NormalizeRows, Softmax
+from layercc.jobs.normalization import LocalResponse, NormalizeRows, Softmax
 from layercc.jobs.reductions import along_axis
 
 _SOFTMAX_FLOPS, _ROW_FLOPS = 15, 7  # an element
@@ -63,4 +64,18 @@ def rows(builder: Builder, job: NormalizeRows) -> None:
         normalize_rows.key(str(x.dtype), str(job.y.dtype), *params), _blocks(outer, warp),
         flops=_ROW_FLOPS * x.size,
         x=x, scale=job.scale, y=job.y, outer=outer, n=n, epsilon=job.epsilon, **words,
+    )  # fmt: skip
+
+
+@emitter(LocalResponse)
+def response(builder: Builder, job: LocalResponse) -> None:
+    """One launch."""
+    x = job.x
+    _, channels, step = along_axis(x.shape, job.axis)
+    n = countable("a normalization", x.size)
+    builder.call(
+        local_response.key(str(x.dtype), job.beta), -(-n // THREADS),
+        flops=n * (2 * (min(job.before, channels) + min(job.after, channels)) + 14),
+        x=x, y=job.y, n=n, channels=channels, step=step, before=min(job.before, channels),
+        after=min(job.after, channels), alpha=job.alpha, bias=job.bias,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from layercc.kernels.declaration import I32, INT, optional, pointer
 THREADS = 256
 
 
-def _report():
+def reporter():
     """The helper `report(fault, position)`."""
     from layercc.cuda.intrinsics import atomic_least
     from layercc.kernels.helper import jit
@@ -34,7 +34,7 @@ def gather(dtype: str, index_dtype: str, checked: bool):
 
     from layercc.cuda.intrinsics import quotient, rest
 
-    report = _report()
+    report = reporter()
 
     def body(
         x: pointer(dtype), indices: pointer(index_dtype), y: pointer(dtype),
@@ -63,7 +63,7 @@ def bound(dtype: str):
     """
     from numba import cuda
 
-    report = _report()
+    report = reporter()
 
     def body(
         x: pointer(dtype), y: pointer(dtype), n: I32, low: INT, high: INT, fault: FAULT,

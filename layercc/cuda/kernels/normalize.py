@@ -1,12 +1,12 @@
 # mypy: ignore-errors
-"""Rows of n elements in proportion to others of the row: softmax, layer and RMS normalization.
+"""Elements in proportion to others: softmax, layer and RMS normalization, local response.
 
 A warp has a row, or a block where rows are long; which thread takes what depends on n only. Rows
 are read again for each pass, from cache if they fit.
 """
 
 from layercc.cuda.family import gpu_kernel_family
-from layercc.kernels.declaration import F64, I32, optional, pointer
+from layercc.kernels.declaration import F64, I32, INT, optional, pointer
 
 THREADS = 256
 WARP = 32
@@ -169,5 +169,39 @@ def normalize_rows(
                 if biased:
                     value += load_scale(bias, k)
                 store_y(y, start + k, value)
+
+    return body
+
+
+@gpu_kernel_family(threads=THREADS)
+def local_response(dtype: str, beta: float):
+    """y[o, c, i] = x[o, c, i] / (bias + alpha * Σ_d x[o, c + d, i]^2) ^ beta, an element a thread;
+    -before <= d <= after.
+
+    Blocks: ceil(n / THREADS), n the elements of x, [planes, channels, step].
+    """
+    from numba import cuda
+
+    from layercc.cuda.intrinsics import quotient, rest
+    from layercc.kernels.expressions import compute_dtype, load, store
+    from layercc.kernels.math import SCALAR
+    from layercc.kernels.response import response_factor
+
+    kind = compute_dtype(dtype)
+    scalar = SCALAR[kind]
+    load_x, store_y, factor = load(dtype), store(dtype), response_factor(kind, beta)
+
+    def body(
+        x: pointer(dtype), y: pointer(dtype), n: I32, channels: I32, step: I32, before: INT,
+        after: INT, alpha: F64, bias: F64,
+    ):  # fmt: skip
+        at = cuda.blockIdx.x * THREADS + cuda.threadIdx.x
+        if at < n:
+            c = rest(quotient(at, step), channels)
+            total = scalar(0)
+            for d in range(max(-before, -c), min(after, channels - 1 - c) + 1):
+                value = load_x(x, at + d * step)
+                total += value * value
+            store_y(y, at, load_x(x, at) * factor(scalar(bias) + scalar(alpha) * total))
 
     return body
