@@ -43,7 +43,10 @@ class Emitters(Generic[AnyBuilder]):
 
     def of(self, job: Job) -> Callable[[AnyBuilder, Any], None] | None:
         """The function that emits a job, if there is one."""
-        kind = type(job)
+        return self.of_kind(type(job))
+
+    def of_kind(self, kind: type[Job]) -> Callable[[AnyBuilder, Any], None] | None:
+        """The function that emits jobs of a type, if there is one."""
         if kind not in self._known:
             package, _, family = kind.__module__.rpartition(".")
             if package == "layercc.jobs" and importlib.util.find_spec(f"{self._folder}.{family}"):

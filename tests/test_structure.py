@@ -157,8 +157,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.cgroups",
         "layercc.compiler",
         "layercc.cores",
+        "layercc.cuda.emit.registry",
         "layercc.kernels.expressions",  # to write kernels' names readably
         "layercc.frontends",
+        "layercc.jobs",
         "layercc.layers",
         "layercc.lower",
         "layercc.options",

@@ -1,4 +1,6 @@
-"""Writes the reference tables `docs/ops.md` and `docs/layers.md`: `python -m layercc.tools.docs`.
+"""Writes the reference tables `docs/ops.md`, `docs/layers.md` and `docs/cuda.md`.
+
+Run as `python -m layercc.tools.docs`.
 
 The tables are made from the registries and the docstrings; a test compares them with the files.
 What `layercc bench` printed, in `docs/bench.md` and the README, is put there from the figures that
@@ -128,7 +130,47 @@ def layers_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"ops.md": ops_page, "layers.md": layers_page}
+def cuda_page() -> str:
+    """`cuda.md`: every job, with the files that emit it on a GPU, and what the CPU runs instead."""
+    from layercc.cuda.emit.registry import EMITTERS
+    from layercc.tools.left_to_cpu import LEFT_JOBS, LEFT_TO_CPU, all_jobs
+
+    rows = []
+    for job in all_jobs():
+        emitter = EMITTERS.of_kind(job)
+        where = LEFT_JOBS.get(job.__name__, "") if emitter is None else _code(_file(emitter))
+        rows.append([f"`{job.__name__}`", _code(_file(job)), where])
+    lines = [
+        "# Kernels on GPUs",
+        "",
+        f"Made by `{COMMAND}`. [architecture.md](architecture.md) says how GPUs are",
+        "programmed; here is what has kernels there.",
+        "",
+        "## Jobs",
+        "",
+        "What is to be computed, by the file that defines it, and the file that emits it for a",
+        "GPU, or why none does.",
+        "",
+        *_table(["job", "defined in", "emitted by"], rows),
+        "",
+        "## Left to the CPU",
+        "",
+        "Ops and element types that have kernels on the CPU and none on a GPU. A model with them",
+        "runs in sections, those nodes on the CPU, with a warning that names them. What is left to",
+        "NumPy on the CPU ([ops.md](ops.md)) is on a GPU, too. Everything else runs on the GPU.",
+        "",
+        *_table(["ops", "element types", "why"], map(_left, LEFT_TO_CPU)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _file(item: Any) -> str:
+    return item.__module__.replace(".", "/") + ".py"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "ops.md": ops_page, "layers.md": layers_page, "cuda.md": cuda_page,
+}  # fmt: skip
 #: Pages that show what `layercc bench` printed, and how many lines of it.
 PRINTED: dict[Path, Callable[[Figures], list[str]]] = {
     FOLDER.parent / "README.md": lambda figures: [*summary(figures), "", *noise(figures.points)],

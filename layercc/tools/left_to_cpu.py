@@ -1,16 +1,54 @@
-"""Ops and element types that have kernels on the CPU and none on a GPU: they fall back to the CPU.
+"""Jobs, ops and element types that have kernels on the CPU and none on a GPU: the CPU runs them.
 
-`docs/cuda.md` prints this table. Tests hold it to what CUDA's emitters refuse.
+`docs/cuda.md` prints these tables. Tests hold them to what CUDA's emitters and its code generation
+refuse.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 from ir.dtypes import DTYPE_SETS, DType
 from ir.registry import Op
+from layercc import jobs
+from layercc.jobs.job import Job
 from layercc.tools.left_to_numpy import Left
 
-#: Every exception there is.
-LEFT_TO_CPU: tuple[Left, ...] = ()
+_UNWRITTEN = "nobody has written them yet"
+_BYTES = "kernels multiply numbers of four and eight bytes"
+_LIBRARY = "there is no C library on a GPU"
+
+#: Jobs without an emitter, and why.
+LEFT_JOBS: dict[str, str] = dict.fromkeys(
+    ("LocalResponse", "PoolIndices", "QuantizedRecurrence", "Recurrence", "Resample",
+     "SampleGrid", "Unpool"),
+    _UNWRITTEN,
+)  # fmt: skip
+
+_F64 = frozenset({DType.f64})
+_INTEGERS = DTYPE_SETS["int"]
+#: Ops that have no kernels, or none at some element types, and why.
+LEFT_TO_CPU: tuple[Left, ...] = (
+    Left(
+        ("com.microsoft.DynamicQuantizeLSTM", "GRU", "GridSample", "LRN", "LSTM", "MaxUnpool",
+         "RNN", "Resize"),
+        None, _UNWRITTEN,
+    ),
+    Left(("Attention",), _F64, _LIBRARY, "T1"),
+    Left(("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"), None, _BYTES),
+    Left(("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh"), None, _LIBRARY),
+    Left(
+        ("Celu", "Cos", "Elu", "Exp", "Gelu", "Log", "LogSoftmax", "LpPool", "Mish", "Selu",
+         "Sigmoid", "Sin", "Softmax", "Softplus", "SwiGLU", "Swish", "Tan", "Tanh",
+         "com.microsoft.BiasGelu", "com.microsoft.FastGelu", "com.microsoft.Gelu",
+         "com.microsoft.QuickGelu"),
+        _F64, _LIBRARY,
+    ),
+    Left(("Erf", "Pow"), _F64 | _INTEGERS, _LIBRARY, "T"),
+    Left(("ReduceLogSum", "ReduceLogSumExp"), None, _LIBRARY),
+    Left(("Mod",), DTYPE_SETS["float"], _LIBRARY),
+)  # fmt: skip
 
 
 def left_to_cpu(op: type[Op], variable: str) -> set[DType]:
@@ -23,3 +61,20 @@ def left_to_cpu(op: type[Op], variable: str) -> set[DType]:
         if op.name in row.ops and row.variable in ("", variable)
         for dtype in (allowed if row.types is None else allowed & row.types)
     }
+
+
+def all_jobs() -> list[type[Job]]:
+    """The classes of jobs that there are instances of, by the files of `layercc/jobs`."""
+    modules = [
+        importlib.import_module(f"{jobs.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(jobs.__path__)
+    ]
+    return [
+        item
+        for module in modules
+        for item in vars(module).values()
+        if isinstance(item, type)
+        and issubclass(item, Job)
+        and item.__module__ == module.__name__
+        and not item.__subclasses__()
+    ]

@@ -8,7 +8,7 @@ that falls back, and `departures` compares it with the reference interpreter.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from layercc.cuda.target import CudaTarget
 from layercc.lower import lower
 from layercc.passes import run_passes
 from layercc.session.specialization import specialized
+from layercc.target import Runnable
 from layercc.tools.left_to_cpu import left_to_cpu
 from tests.lower import every_type
 from tests.lower.every_type import Form, decided, form, grouped, pointwise
@@ -44,15 +45,15 @@ class Entry(NamedTuple):
     decided: dict[str, np.ndarray]
 
 
-def cases(every: bool = False) -> Iterator[Entry]:
-    """The table: each op at f32 and one other type at one small shape; with `every`, at all
-    element types that it has on a GPU, at two shapes.
+def cases(chosen: Sequence[type[Op]] | None = None, every: bool = False) -> Iterator[Entry]:
+    """The table, of all ops or those chosen: each at f32 and one other type at one small shape;
+    with `every`, at all element types that it has on a GPU, at two shapes.
 
     Pointwise ops of one element type are an entry, each sixteen of them a kernel. What falls back
     is left out (`layercc.tools.left_to_cpu`).
     """
     together: dict[tuple[str, Form], list[Case]] = defaultdict(list)
-    for op in ops():
+    for op in ops() if chosen is None else chosen:
         for case in typed_cases(op) if every else _few(op):
             known = form(case)
             if known is not Form.LEFT and case.dtype not in left_to_cpu(op, case.variable):
@@ -78,7 +79,7 @@ def _few(op: type[Op]) -> list[Case]:
     return (chosen or left)[:2]
 
 
-def planned(entry: Entry, backend: CudaBackend):
+def planned(entry: Entry, backend: CudaBackend) -> Runnable:
     """The plan of an entry.
 
     Raises UnsupportedError for what has no kernels on a GPU.

@@ -74,3 +74,22 @@ def test_past_and_lengths():
     check([q, k, v, None, *past], {"is_causal": 1}, outputs=3)
     lengths = np.array([2, 4])
     check([q, k, v, None, None, None, lengths], {"is_causal": 1})
+
+
+@pytest.mark.parametrize("interleaved", [0, 1])
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [((2, 3, 5, 8), {}), ((2, 3, 5, 10), {"rotary_embedding_dim": 4}),
+     ((2, 5, 24), {"num_heads": 3}), ((1, 1, 1, 2), {}), ((2, 3, 0, 8), {})],
+)  # fmt: skip
+def test_rotary_embedding(shape, attributes, interleaved):
+    size = shape[-1] // attributes.get("num_heads", 1)
+    half = attributes.get("rotary_embedding_dim", size) // 2
+    length = shape[-2]
+    x, attributes = some(*shape), attributes | {"interleaved": interleaved}
+    positions = RNG.integers(-9, 9, (shape[0], length))
+    check_node(
+        "RotaryEmbedding", [x, some(9, half), some(9, half), positions], attributes, error=3e-7
+    )
+    caches = [some(shape[0], length, half) for _ in range(2)]
+    check_node("RotaryEmbedding", [x, *caches], attributes, error=3e-7)

@@ -17,14 +17,19 @@ from layercc.cuda.codegen.compiler import compile_kernel
 from layercc.cuda.family import gpu_kernel_family
 from layercc.cuda.kernels.attention import attention
 from layercc.cuda.kernels.contraction import direct, tiles
-from layercc.cuda.kernels.indexing import gather
+from layercc.cuda.kernels.cumulate import cumulate, piece_totals
+from layercc.cuda.kernels.indexing import gather, gather_elements, gather_nd
 from layercc.cuda.kernels.movement import fill, strided_copy, transpose
 from layercc.cuda.kernels.normalize import normalize_rows, softmax_columns, softmax_rows
+from layercc.cuda.kernels.placing import one_hot, reverse_sequence, triangle, write_sequence
 from layercc.cuda.kernels.pointwise import pointwise
 from layercc.cuda.kernels.pooling import max_pool_indices, pool
 from layercc.cuda.kernels.recurrent import recurrent_layer, step_cells
 from layercc.cuda.kernels.reduce import reduce_columns, reduce_rows
 from layercc.cuda.kernels.resampling import grid_sample
+from layercc.cuda.kernels.rotary import rotary
+from layercc.cuda.kernels.scatter import scatter_elements, scatter_nd
+from layercc.cuda.kernels.selection import merged_runs, sorted_tiles
 from layercc.cuda.store import GpuKernels
 from layercc.kernels.cache import KernelCache
 from layercc.kernels.declaration import F32, I32, INT, pointer
@@ -137,6 +142,19 @@ LIMITS = {
     lstm(4, 8): 128,
     lstm(1, 0): 128,  # or read at each step
     step_cells.key("LSTM", "f32", lstm(1, 0).params[2], *[False] * 5, True): 64,
+    gather_elements.key("u32", "i64", 3): 32,
+    gather_nd.key("u64", 2): 32,
+    scatter_elements.key("f32", "i64", "add", 32, 2): 64,
+    scatter_nd.key("f16", "max", 1, 2): 64,
+    write_sequence.key("u32", True): 32,
+    one_hot.key("u32", "f32"): 24,
+    reverse_sequence.key("u16", False): 24,
+    triangle.key("u8", True): 24,
+    rotary.key("f32", True, True): 32,
+    sorted_tiles.key("f64", True, False): 40,
+    merged_runs.key("f16", False, True): 32,
+    piece_totals.key("f32", "f64", False): 24,
+    cumulate.key("f32", "f64", False, True, True): 24,
 }
 KEYS = [
     fill.key("u32", True),

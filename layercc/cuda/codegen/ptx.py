@@ -34,8 +34,8 @@ _TRIPLE = "nvptx64-nvidia-cuda"
 #: ends the process.
 _SELECTABLE = (
     "abs assume bswap ceil copysign ctlz ctpop cttz fabs floor fma fshl fshr is lifetime maximum "
-    "maxnum memcpy memmove memset minimum minnum nearbyint nvvm rint round roundeven sadd smax "
-    "smin sqrt ssub trunc uadd umax umin umul usub"
+    "maxnum memcpy memmove memset minimum minnum nearbyint nvvm rint round roundeven sadd scmp "
+    "smax smin sqrt ssub trunc uadd umax umin umul usub"
 )
 
 #: Arithmetic that ptxas may fuse, since it names no rounding. LLVM has fused what may be; said or

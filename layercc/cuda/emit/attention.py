@@ -1,4 +1,4 @@
-"""Emission of attention: a warp a query."""
+"""Emission of attention: a warp a query; and of rotary position embedding: a pair a thread."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from ir.dtypes import DType
 from layercc.cuda.emit.builder import Builder, countable
 from layercc.cuda.emit.registry import emitter
 from layercc.cuda.kernels import attention as kernels
-from layercc.jobs.attention import Attention, Heads
+from layercc.cuda.kernels import rotary as rotary_kernels
+from layercc.jobs.attention import Attention, Heads, Rotary
 from layercc.jobs.pointwise import row_major_strides
 
 #: A window without a bound.
 _EVERYTHING = 1 << 40
-_SCORE_FLOPS = 10  # beside the products
+_SCORE_FLOPS, _ROTARY_FLOPS = 10, 3  # beside the products, a score; an element
 
 
 @emitter(Attention)
@@ -81,3 +82,33 @@ def attention(builder: Builder, job: Attention) -> None:
 
 def _strides(heads: Heads) -> dict[str, int]:
     return {"batch": heads.batch, "head": heads.head, "row": heads.row}
+
+
+@emitter(Rotary)
+def rotary(builder: Builder, job: Rotary) -> None:
+    """One launch."""
+    x, half = job.x, job.turned // 2
+    batch, heads, length, size = x.shape
+    countable("what is turned", x.tensor.size)
+    countable("cosines", job.cosines.size)
+    n = batch * heads * length * (size - half)
+    words: dict[str, Any] = {} if job.positions is None else {"positions": job.positions}
+    builder.call(
+        rotary_kernels.rotary.key(str(x.tensor.dtype), job.interleaved, job.positions is not None),
+        -(-n // rotary_kernels.THREADS),
+        flops=_ROTARY_FLOPS * x.tensor.size,
+        x=x.tensor,
+        y=job.y,
+        cosines=job.cosines,
+        sines=job.sines,
+        **words,
+        entries=job.cosines.shape[0],
+        n=n,
+        heads=heads,
+        length=length,
+        size=size,
+        half=half,
+        x_batch=x.batch,
+        x_head=x.head,
+        x_row=x.row,
+    )

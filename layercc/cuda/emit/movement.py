@@ -30,6 +30,24 @@ def moved_as(dtype: DType) -> str:
     return UNSIGNED[dtype.itemsize]
 
 
+def moved_together(inner: int, *tensors: Tensor) -> tuple[str, int, int]:
+    """The unsigned type as which slices of `inner` dense elements are moved, how many of it they
+    are, and how many elements each of it is: as wide as slices and places allow.
+
+    Raises UnsupportedError for elements of 16 bytes.
+    """
+    moved_as(tensors[0].dtype)
+    size = tensors[0].dtype.itemsize
+    together = 1
+    while (
+        2 * together * size <= _WIDEST
+        and inner % (2 * together) == 0
+        and not any(tensor.offset % (2 * together * size) for tensor in tensors)
+    ):
+        together *= 2
+    return UNSIGNED[together * size], inner // together, together
+
+
 @emitter(Move)
 def move(builder: Builder, job: Move) -> None:
     """Squares turned in shared memory, or elements copied with strides."""
