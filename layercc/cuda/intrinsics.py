@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
@@ -117,3 +117,32 @@ def atomic_least(typingctx: Any, pointer: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(pointer, value), codegen
+
+
+@intrinsic
+def as_words(typingctx: Any, pointer: Any) -> Any:
+    """The same pointer, to uint32; the place must be aligned for them."""
+    if not isinstance(pointer, types.CPointer):
+        return None
+    result = types.CPointer(types.uint32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(result))
+
+    return result(pointer), codegen
+
+
+@intrinsic(prefer_literal=True)
+def four_bytes_added(typingctx: Any, word: Any, total: Any, signed: Any) -> Any:
+    """total + the four bytes of a uint32, `signed` (a constant) or not, as int32."""
+    if word != types.uint32 or total != types.int32:
+        return None
+    name = "s.s" if signed.literal_value else "u.u"
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_I32, [_I32] * 3), f"llvm.nvvm.idp4a.{name}"
+        )
+        return builder.call(function, [args[0], _I32(0x01010101), args[1]])
+
+    return types.int32(word, total, signed), codegen

@@ -16,6 +16,7 @@ from layercc.cuda.codegen.assembler import AssemblyError, assemble, find_assembl
 from layercc.cuda.codegen.compiler import compile_kernel
 from layercc.cuda.family import gpu_kernel_family
 from layercc.cuda.kernels.attention import attention
+from layercc.cuda.kernels.byte_products import byte_tiles
 from layercc.cuda.kernels.contraction import direct, tiles
 from layercc.cuda.kernels.cumulate import cumulate, piece_totals
 from layercc.cuda.kernels.indexing import gather, gather_elements, gather_nd
@@ -121,6 +122,7 @@ def lstm(*params: int):
     return recurrent_layer.key("LSTM", "f32", steps, *params, *[False] * 5, True)
 
 
+BYTES = (("i32",), (), (0,))
 SUM, TOTAL = (("f32",), (), (0,)), (("f32", "f64"), (), (0,))
 #: Kernels of all families, with the registers that a thread may take: they must not grow unseen.
 LIMITS = {
@@ -128,6 +130,8 @@ LIMITS = {
     tiles.key("f32", SUM, (), 1, True, "columns"): 168,
     tiles.key("f64", (("f64",), (), (0,)), (), 0, False, "depth"): 224,
     direct.key("f32", SUM, (), 1, True, True): 64,
+    byte_tiles.key("u8", "i8", True, BYTES, (), 0, True, True, True): 255,
+    byte_tiles.key("i8", "i8", True, BYTES, (), 0, False, False, False): 168,
     attention.key("f32", 2, "added", True, True, True, ""): 128,
     reduce_rows.key(SUM, TOTAL, "sum", False): 56,
     reduce_columns.key(SUM, TOTAL, "max"): 64,

@@ -99,11 +99,3 @@ def test_a_sample_gives_the_same_alone_and_in_a_batch():
     for first, count in ((0, 1), (3, 1), (64, 6), (10, 20)):
         part = on_device(graph, {"x": x[first : first + count], "w": w})["y"]
         np.testing.assert_array_equal(part, whole[first : first + count])
-
-
-def test_8_bits_fall_back():
-    a, b = (RNG.integers(-100, 100, shape).astype("i1") for shape in ((9, 8), (8, 7)))
-    graph = lc.parse_graph("graph g(a: i8[9,8], b: i8[8,7]) -> (y) {\n y = MatMulInteger(a, b)\n}")
-    with pytest.warns(RuntimeWarning, match="target cpu runs what .* cannot: MatMulInteger"):
-        found = lc.compile(graph, target="cuda").run({"a": a, "b": b})
-    np.testing.assert_array_equal(found["y"], a.astype("i4") @ b.astype("i4"))

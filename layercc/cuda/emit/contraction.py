@@ -11,6 +11,7 @@ import numpy as np
 from ir.diagnostics import UnsupportedError
 from layercc.buffers import Tensor
 from layercc.cuda.emit.builder import Builder, countable
+from layercc.cuda.emit.byte_products import BYTES, byte_product
 from layercc.cuda.emit.registry import emitter
 from layercc.cuda.kernels import contraction as kernels
 from layercc.jobs.contraction import Contraction, GroupDim
@@ -39,18 +40,16 @@ class _Weights:
 @emitter(Contraction)
 def contraction(builder: Builder, job: Contraction) -> None:
     """One launch, and one before where weights are not constant and must be brought in order."""
-    dtype = str(job.x.dtype)
-    if (
-        dtype not in MULTIPLIED
-        or job.x_zero
-        or job.w_zero
-        or job.weights.tensor.dtype != job.x.dtype
-    ):
+    dtype, w_dtype = job.x.dtype, job.weights.tensor.dtype
+    of_bytes = dtype in BYTES and w_dtype in BYTES
+    if not of_bytes and (str(dtype) not in MULTIPLIED or dtype is not w_dtype):
         raise UnsupportedError(
-            f"no kernel multiplies {job.x.dtype} by {job.weights.tensor.dtype} on a GPU; "
-            f"{', '.join(MULTIPLIED)} would fit"
+            f"no kernel multiplies {dtype} by {w_dtype} on a GPU; {', '.join(MULTIPLIED)} would fit"
         )
     countable("a product", job.group_count * job.rows * job.columns)
+    if of_bytes and job.group_count * job.rows * job.columns:
+        byte_product(builder, job)
+        return
     countable("an operand of a product", max(job.x.size, job.depth * job.taps * job.columns))
     if not job.group_count * job.rows * job.columns:
         return

@@ -106,6 +106,21 @@ def _permuted(a: Any, b: Any, selector: Any) -> Any:
     return result
 
 
+def _dot_of_bytes(a: Any, b: Any, c: Any, kinds: list[str]) -> Any:
+    """dp4a: c and the products of four bytes each, signed where their kinds are."""
+    total = np.asarray(c).astype(np.int64)
+    for index in range(4):
+        left, right = (
+            (np.asarray(word).view("u4") >> np.uint32(8 * index) & 255)
+            .astype("u1")
+            .view("i1" if kind == "s32" else "u1")
+            .astype(np.int64)
+            for word, kind in zip((a, b), kinds, strict=True)
+        )
+        total = total + left * right
+    return total.astype("u8").astype("u4")
+
+
 def _extracted(a: Any, start: Any, length: Any) -> Any:
     """bfe: a field of bits, with its sign for signed types."""
     a = np.asarray(a)
@@ -262,6 +277,9 @@ def execute(
     elif name == "shf":
         known("l", "r", "wrap", "clamp")
         made = _funnel(parts, value(1), value(2), value(3, "u32"))
+    elif name == "dp4a":
+        known()
+        made = _dot_of_bytes(value(1), value(2), value(3), kinds)
     elif name == "prmt":
         known()
         made = _permuted(value(1), value(2), value(3, "u32"))
