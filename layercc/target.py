@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,8 +50,47 @@ class Runnable(ABC):
         return 0
 
 
+class DeviceMemory(ABC):
+    """Memory of a target's own, in which arrays of callers may lie; they have `shape`, `dtype` and
+    `size` as those of NumPy."""
+
+    @abstractmethod
+    def stream(self, given: Any) -> Any:
+        """The stream that a caller means, the usual one for None. Raises TypeError for what is
+        none."""
+
+    @abstractmethod
+    def taken(self, given: Any, stream: Any) -> Any | None:
+        """An array that lies there, without a copy, for work on a stream; None for any other.
+
+        Raises InputError for one that lies on another device, or is not dense.
+        """
+
+    @abstractmethod
+    def host(self, array: Any, stream: Any) -> np.ndarray:
+        """A copy for the host of an array that was taken; waits for it."""
+
+    @abstractmethod
+    def put(self, array: np.ndarray, stream: Any) -> Any:
+        """A copy there of an array of the host's, as a caller gets it."""
+
+
+class DeviceRunnable(Runnable):
+    """A workload made ready on a target that has memory of its own."""
+
+    @abstractmethod
+    def run_there(self, inputs: Sequence[Any], stream: Any, stay: bool) -> list[Any]:
+        """As `run`, on arrays of which some were taken from there, on a stream. If results are to
+        `stay` there, they may not be computed yet."""
+
+
 class Backend(ABC):
     """A target at work for one model: keeps what the model's plans share."""
+
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """The memory in which its arrays may lie besides the host's, if there is such."""
+        return None
 
     @abstractmethod
     def plan(self, workload: Workload) -> Runnable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from ir.diagnostics import UnsupportedError
@@ -17,7 +16,7 @@ from layercc.target import Backend
 from layercc.weights import Weights
 
 if TYPE_CHECKING:
-    from layercc.cuda.driver import Memory
+    from layercc.cuda.plan import Shared
 
 
 class CudaBackend(Backend):
@@ -33,7 +32,17 @@ class CudaBackend(Backend):
         self.kernels = GpuKernels(open_cache(), architecture, tool)
         self._ordinal = ordinal
         self._weights = Weights()
-        self._uploaded: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()
+        self._shared: Shared | None = None
+
+    @property
+    def memory(self) -> Shared | None:
+        """That of the device, if there is one."""
+        if self._shared is None and self._ordinal is not None:
+            from layercc.cuda.driver import device
+            from layercc.cuda.plan import Shared
+
+            self._shared = Shared(device(self._ordinal))
+        return self._shared
 
     def plan(self, workload: Workload) -> PaperPlan:
         """Emits the workload, compiles the kernels that are not there yet, and loads them.
@@ -50,13 +59,11 @@ class CudaBackend(Backend):
         }
         if refused:
             raise UnsupportedError("; ".join(refused.values()), nodes=list(refused))
-        if self._ordinal is None:
+        if self.memory is None:
             return PaperPlan(program, kernels, self.architecture)
-        from layercc.cuda.driver import device
         from layercc.cuda.plan import DevicePlan
 
-        here = device(self._ordinal)
-        return DevicePlan(program, kernels, self.architecture, here, self._uploaded)
+        return DevicePlan(program, kernels, self.architecture, self.memory)
 
 
 def _runs_cubins(architecture: Architecture, ordinal: int | None) -> bool:

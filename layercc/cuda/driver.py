@@ -5,8 +5,9 @@ Everything is done in the primary context of a device, which other libraries of 
 
 from __future__ import annotations
 
-import ctypes
 import functools
+import os
+import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +17,49 @@ import numpy as np
 
 from ir.diagnostics import LayerccError, MemoryLimitError
 from ir.units import amount
+from layercc.cuda.owned import Memory, Owned, PinnedMemory
+from layercc.cuda.streams import Event, Graph, Stream
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
-
 _MOST_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_POINTER_DEVICE = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+
+
+#: What each function is called for, as errors say it.
+_DOING = {
+    "cuModuleLoadData": "loading a kernel",
+    "cuModuleGetFunction": "looking up a kernel",
+    "cuFuncSetAttribute": "giving a kernel dynamic shared memory",
+    "cuMemAlloc": "reserving device memory",
+    "cuMemHostAlloc": "reserving pinned host memory",
+    "cuMemcpyHtoD": "copying to the device",
+    "cuMemcpyHtoDAsync": "copying to the device",
+    "cuMemcpyDtoDAsync": "copying on the device",
+    "cuMemcpyDtoH": "copying from the device",
+    "cuMemcpyDtoHAsync": "copying from the device",
+    "cuStreamCreate": "making a stream",
+    "cuStreamWaitEvent": "ordering two streams",
+    "cuEventCreate": "making an event",
+    "cuEventRecord": "marking a place in a stream",
+    "cuEventSynchronize": "waiting for the device",
+    "cuStreamSynchronize": "waiting for the device",
+    "cuGraphCreate": "building the graph of a plan",
+    "cuGraphAddKernelNode": "adding a launch to the graph of a plan",
+    "cuGraphAddEventRecordNode": "adding an event to the graph of a plan",
+    "cuGraphInstantiate": "making the graph of a plan executable",
+    "cuGraphExecKernelNodeSetParams": "writing addresses of arrays into the graph of a plan",
+    "cuGraphLaunch": "launching the graph of a plan",
+    "cuPointerGetAttribute": "asking where an array lies",
+}  # fmt: skip
+#: Statuses after which nothing works in this process any more: ECC error, illegal address, launch
+#: timeout, illegal instruction, misaligned address, address space, program counter, launch failure.
+_LOSING = {214, 700, 702, 714, 715, 716, 717, 718, 719}
+#: The handle of the stream that libraries of a process share unless they are told otherwise:
+#: CU_STREAM_LEGACY.
+LEGACY_STREAM = 1
 
 
 class DeviceError(LayerccError, RuntimeError):
@@ -61,55 +98,86 @@ def bindings() -> Any:
 
 
 class Device:
-    """A device, by its number, in its primary context."""
+    """A device, by its number, in its primary context.
+
+    Whoever calls the driver is between `enter` and `leave`.
+    """
 
     def __init__(self, ordinal: int) -> None:
         self._api = bindings()
+        self.lost = ""  # why nothing works any more
+        if _forked:
+            raise NoDeviceError(_FORKED)
         try:
             (status,) = self._api.cuInit(0)
         except RuntimeError as error:  # of cuda.pathfinder: no libcuda
             raise NoDeviceError(f"no NVIDIA driver: {error}") from None
         if int(status):
             raise NoDeviceError(f"no NVIDIA device: cuInit says {self._name(status)}")
-        count = self._do("cuDeviceGetCount")
+        count = self.do("cuDeviceGetCount")
         if not 0 <= ordinal < count:
             raise NoDeviceError(f"no device cuda:{ordinal}; there are {count}")
-        handle = self._do("cuDeviceGet", ordinal)
+        handle = self.do("cuDeviceGet", ordinal)
         self.ordinal = ordinal
-        self.name = self._do("cuDeviceGetName", 256, handle).rstrip(b"\0 ").decode()
-        attributes = self._api.CUdevice_attribute
-        ask = functools.partial(self._do, "cuDeviceGetAttribute")
-        self.capability = (
-            int(ask(attributes(_MAJOR), handle)),
-            int(ask(attributes(_MINOR), handle)),
+        self.name = self.do("cuDeviceGetName", 256, handle).rstrip(b"\0 ").decode()
+        self._attribute = lambda number: int(
+            self.do("cuDeviceGetAttribute", self._api.CUdevice_attribute(number), handle)
         )
-        self.multiprocessors = int(ask(attributes(_MULTIPROCESSORS), handle))
-        self.memory = int(self._do("cuDeviceTotalMem", handle))
-        self._context = self._do("cuDevicePrimaryCtxRetain", handle)
-        self.activate()
+        self.capability = self._attribute(_MAJOR), self._attribute(_MINOR)
+        self.multiprocessors = self._attribute(_MULTIPROCESSORS)
+        self.memory = int(self.do("cuDeviceTotalMem", handle))
+        self._context = self.do("cuDevicePrimaryCtxRetain", handle)
+        self._context_number = int(self._context)
+        self.legacy = Stream(self, self._api.CUstream(LEGACY_STREAM))
+        self._reserves: weakref.WeakSet[Any] = weakref.WeakSet()
+        _devices.add(self)
+
+    def __str__(self) -> str:
+        return f"cuda:{self.ordinal} ({self.name})"
 
     def _name(self, status: Any) -> str:
         _, name = self._api.cuGetErrorName(status)
         _, text = self._api.cuGetErrorString(status)
         return " ".join(part.decode() for part in (name, text) if part) or f"error {int(status)}"
 
-    def _do(self, function: str, *arguments: Any) -> Any:
+    def do(self, function: str, *arguments: Any) -> Any:
         """Calls the driver.
 
-        Raises MemoryLimitError where device memory does not suffice, DeviceError for any other
-        fault, that of an earlier launch included.
+        Raises MemoryLimitError where memory does not suffice, DeviceError for any other fault, that
+        of an earlier launch included.
         """
         status, *made = getattr(self._api, function)(*arguments)
         if int(status):
-            fault = f"{function} says {self._name(status)}"
-            if int(status) == _OUT_OF_MEMORY:
-                raise MemoryLimitError(fault)
-            raise DeviceError(fault)
+            raise self._fault(function, status)
         return made[0] if len(made) == 1 else made or None
 
-    def activate(self) -> None:
-        """Makes the context that of the calling thread."""
-        self._do("cuCtxSetCurrent", self._context)
+    def _fault(self, function: str, status: Any) -> LayerccError:
+        what = f", {_DOING[function]}" if function in _DOING else ""
+        fault = f"{function}{what}, says {self._name(status)}"
+        if int(status) == _OUT_OF_MEMORY:
+            return MemoryLimitError(fault)
+        if int(status) in _LOSING:
+            self.lost = self.lost or fault
+            fault += "; some launch before may be to blame, and the device is lost to this process"
+        return DeviceError(f"{self}: {fault}" if hasattr(self, "name") else fault)
+
+    def enter(self) -> Any:
+        """Makes the context that of the calling thread; gives what is to be given to `leave`.
+
+        Raises DeviceError for a device that is lost to this process.
+        """
+        if self.lost:
+            raise DeviceError(f"{self} is lost to this process: {self.lost}")
+        before = self.do("cuCtxGetCurrent")
+        if int(before) == self._context_number:
+            return None
+        self.do("cuCtxSetCurrent", self._context)
+        return before
+
+    def leave(self, before: Any) -> None:
+        """Gives the calling thread back the context that it had: other libraries look at it."""
+        if before is not None and not self.lost:
+            self.do("cuCtxSetCurrent", before)
 
     # Code
 
@@ -119,11 +187,11 @@ class Device:
 
         It stays for as long as the process.
         """
-        module = self._do("cuModuleLoadData", code + b"\0")
-        function = self._do("cuModuleGetFunction", module, symbol.encode())
+        module = self.do("cuModuleLoadData", code + b"\0")
+        function = self.do("cuModuleGetFunction", module, symbol.encode())
         if dynamic:
             most = self._api.CUfunction_attribute(_MOST_DYNAMIC_SHARED)
-            self._do("cuFuncSetAttribute", function, most, dynamic)
+            self.do("cuFuncSetAttribute", function, most, dynamic)
         return function
 
     # Memory
@@ -131,10 +199,10 @@ class Device:
     def allocate(self, nbytes: int, what: str) -> Memory:
         """Device memory, aligned to 256 bytes; it is freed with the object.
 
-        Raises MemoryLimitError where there is not so much.
+        Raises MemoryLimitError where there is not so much, without what is held in reserve.
         """
         try:
-            pointer = self._do("cuMemAlloc", max(nbytes, 1))
+            pointer = self._with_reserves("cuMemAlloc", max(nbytes, 1))
         except MemoryLimitError as error:
             raise MemoryLimitError(
                 f"no room for {what} ({amount(nbytes, 'B')}) in the memory of {self.name} "
@@ -144,115 +212,118 @@ class Device:
 
     def allocate_pinned(self, nbytes: int) -> PinnedMemory:
         """Host memory that the device copies from and to directly; it is freed with the object."""
-        pointer = self._do("cuMemHostAlloc", max(nbytes, 1), 0)
+        try:
+            pointer = self._with_reserves("cuMemHostAlloc", max(nbytes, 1), 0)
+        except MemoryLimitError as error:
+            raise MemoryLimitError(
+                f"no room for {amount(nbytes, 'B')} of pinned host memory, through which arrays go "
+                f"to {self.name} and back: {error}"
+            ) from None
         return PinnedMemory(self, int(pointer), nbytes, "cuMemFreeHost")
 
-    def free(self, function: str, pointer: int) -> None:
-        """Gives memory back; nothing is raised, for it may be at the end of the process."""
-        self._api.cuCtxSetCurrent(self._context)
-        getattr(self._api, function)(pointer)
+    def _with_reserves(self, function: str, *arguments: Any) -> Any:
+        try:
+            return self.do(function, *arguments)
+        except MemoryLimitError:
+            with _lock:
+                reserves = [*self._reserves]
+            if not any(reserve.nbytes for reserve in reserves):
+                raise
+            for reserve in reserves:
+                reserve.clear()
+            return self.do(function, *arguments)
 
-    def upload(self, memory: Memory, array: np.ndarray) -> None:
+    def add_reserve(self, reserve: Any) -> None:
+        """What holds memory that nobody uses, and is told to `clear` where memory runs short."""
+        with _lock:
+            self._reserves.add(reserve)
+
+    def free(self, function: str, handle: Any) -> None:
+        """Gives a thing back; nothing is raised, for it may be at the end of the process."""
+        if self.lost:
+            return
+        _, before = self._api.cuCtxGetCurrent()
+        self._api.cuCtxSetCurrent(self._context)
+        getattr(self._api, function)(handle)
+        self._api.cuCtxSetCurrent(before)
+
+    def upload(self, address: int, array: np.ndarray) -> None:
         """Copies a dense array to device memory, and waits."""
         if array.nbytes:
-            self._do("cuMemcpyHtoD", memory.address, array.ctypes.data, array.nbytes)
+            self.do("cuMemcpyHtoD", address, array.ctypes.data, array.nbytes)
+
+    def download(self, address: int, array: np.ndarray) -> None:
+        """Copies device memory to a dense array, and waits for this copy."""
+        if array.nbytes:
+            self.do("cuMemcpyDtoH", array.ctypes.data, address, array.nbytes)
+
+    def owner(self, address: int) -> int:
+        """The number of the device that memory at an address belongs to."""
+        attribute = self._api.CUpointer_attribute(_POINTER_DEVICE)
+        return int(self.do("cuPointerGetAttribute", attribute, address))
 
     # Work
 
     def stream(self) -> Stream:
         """A stream of its own."""
-        return Stream(self, self._do("cuStreamCreate", _NON_BLOCKING))
+        handle = self.do("cuStreamCreate", _NON_BLOCKING)
+        return Stream(self, handle, Owned(self, handle, "cuStreamDestroy"))
 
-    def graph(self, nodes: Sequence[Node]) -> Graph:
-        """Launches, one behind the other, as one executable graph."""
-        graph = self._do("cuGraphCreate", 0)
+    def stream_of(self, number: int) -> Stream:
+        """The caller's stream of this handle."""
+        if number == LEGACY_STREAM:
+            return self.legacy
+        return Stream(self, self._api.CUstream(number))
+
+    def graph(self, nodes: Sequence[Node], events: Sequence[Event] = ()) -> Graph:
+        """Launches, one behind the other, as one executable graph. `events`, one more than there
+        are nodes, are recorded before, between and behind them."""
+        graph = self.do("cuGraphCreate", 0)
         before: list[Any] = []
-        for node in nodes:
+        made = []
+
+        def append(function: str, what: Any) -> Any:
+            before[:] = [self.do(function, graph, before or None, len(before), what)]
+            return before[0]
+
+        for index, node in enumerate(nodes):
+            if events:
+                append("cuGraphAddEventRecordNode", events[index].handle)
             words = self._api.CUDA_KERNEL_NODE_PARAMS()
             words.func = node.function
             words.gridDimX, words.gridDimY, words.gridDimZ = node.blocks, 1, 1
             words.blockDimX, words.blockDimY, words.blockDimZ = node.threads, 1, 1
             words.sharedMemBytes = node.dynamic
             words.kernelParams = node.parameters
-            before = [self._do("cuGraphAddKernelNode", graph, before or None, len(before), words)]
-        made = self._do("cuGraphInstantiate", graph, 0)
-        self._do("cuGraphDestroy", graph)
-        return Graph(self, made)
-
-
-class _Owned:
-    """A thing of the driver's that goes with the object."""
-
-    def __init__(self, device: Device, handle: Any, function: str) -> None:
-        self.device = device
-        self._handle = handle
-        self._finalizer = weakref.finalize(self, device.free, function, handle)
-        self._finalizer.atexit = False  # the process takes it along
-
-
-class Memory(_Owned):
-    """A stretch of memory at `address`."""
-
-    def __init__(self, device: Device, address: int, nbytes: int, function: str) -> None:
-        super().__init__(device, address, function)
-        self.address = address
-        self.nbytes = nbytes
-
-
-class PinnedMemory(Memory):
-    """Memory of the host; `bytes` is an array of it, which must not outlive it."""
-
-    @functools.cached_property
-    def bytes(self) -> np.ndarray:
-        memory = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
-        return np.ctypeslib.as_array(memory)
-
-
-class Graph(_Owned):
-    """An executable graph."""
-
-    def __init__(self, device: Device, handle: Any) -> None:
-        super().__init__(device, handle, "cuGraphExecDestroy")
-
-
-class Stream(_Owned):
-    """A queue of work."""
-
-    def __init__(self, device: Device, handle: Any) -> None:
-        super().__init__(device, handle, "cuStreamDestroy")
-
-    def copy_in(self, target: int, source: int, nbytes: int) -> None:
-        """Queues a copy from pinned to device memory."""
-        self.device._do("cuMemcpyHtoDAsync", target, source, nbytes, self._handle)
-
-    def copy_out(self, target: int, source: int, nbytes: int) -> None:
-        """Queues a copy from device to pinned memory."""
-        self.device._do("cuMemcpyDtoHAsync", target, source, nbytes, self._handle)
-
-    def launch(self, graph: Graph) -> None:
-        """Queues a graph."""
-        self.device._do("cuGraphLaunch", graph._handle, self._handle)
-
-    def seconds(self, graph: Graph, runs: int) -> float:
-        """The device's own time of a graph, of so many runs one behind the other; waits."""
-        do = self.device._do
-        first, last = do("cuEventCreate", 0), do("cuEventCreate", 0)
-        do("cuEventRecord", first, self._handle)
-        for _ in range(runs):
-            self.launch(graph)
-        do("cuEventRecord", last, self._handle)
-        do("cuEventSynchronize", last)
-        milliseconds = do("cuEventElapsedTime", first, last)
-        for event in (first, last):
-            do("cuEventDestroy", event)
-        return float(milliseconds) / 1e3 / runs
-
-    def wait(self) -> None:
-        """Waits for all that was queued; raises DeviceError for what went wrong in it."""
-        self.device._do("cuStreamSynchronize", self._handle)
+            made.append((append("cuGraphAddKernelNode", words), words))
+        if events:
+            append("cuGraphAddEventRecordNode", events[-1].handle)
+        return Graph(self, graph, made, self.do("cuGraphInstantiate", graph, 0))
 
 
 @functools.cache
 def device(ordinal: int) -> Device:
     """The device of a number; raises NoDeviceError where there is none."""
     return Device(ordinal)
+
+
+_lock = threading.Lock()
+_devices: weakref.WeakSet[Device] = weakref.WeakSet()
+_forked = False
+_FORKED = (
+    "this process was forked from one that had used the GPU, and the driver does not live on in "
+    "the child: multiprocessing's methods 'spawn' and 'forkserver' would fit, or no use of the GPU "
+    "before the fork"
+)
+
+
+def _after_fork_in_child() -> None:
+    global _forked
+    for each in [*_devices]:
+        each.lost = _FORKED
+        _forked = True
+    device.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -62,13 +62,13 @@ class CudaTarget(Target):
 
     def hindrance(self) -> str:
         """Why no device here runs it: empty if one does."""
-        from layercc.cuda.driver import NoDeviceError, device
+        from layercc.cuda.driver import device
 
         try:
             here = device(self.ordinal)
-        except NoDeviceError as error:
+            wanted = self.architecture()
+        except LayerccError as error:
             return str(error)
-        wanted = self.architecture()
         fits = (
             here.capability == wanted.capability
             if wanted.exact

@@ -12,9 +12,13 @@ from ir.diagnostics import InputError
 from ir.dims import unify
 from ir.graph import Value
 from ir.types import format_shape
+from layercc.target import DeviceMemory
 
 #: Bits of `ndarray.flags.num`: C-contiguous and aligned, as kernels read arrays.
 DENSE = 0x0001 | 0x0100
+#: Kinds of DLPack's devices that the host reads: its own memory, and what GPUs share with it.
+_HOST = (1, 3, 11, 13)
+_DEVICES = {2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 14: "oneapi"}
 #: Elements an integer input may have for a model to be specialized on its values.
 SMALL = 64
 
@@ -29,6 +33,8 @@ class Inputs:
         #: Inputs of the model that are constants here, for messages.
         self.optional: Sequence[Value] = ()
         self.dtypes: list[np.dtype] = [value.dtype.value for value in values]
+        #: Where arrays may lie besides the memory of the host.
+        self.memory: DeviceMemory | None = None
 
     def __str__(self) -> str:
         required = ", ".join(map(str, self.values)) or "none"
@@ -59,8 +65,43 @@ class Inputs:
         return [given[name] for name in self.names]
 
     def converted(self, arrays: Sequence[Any]) -> list[np.ndarray]:
-        """What was given as dense arrays of the declared dtypes; see `as_dense`."""
+        """What was given as dense arrays of the declared dtypes, in the memory of the host; see
+        `as_dense`."""
+        if (memory := self.memory) is not None:
+            stream = memory.stream(None)
+            arrays = [
+                each if isinstance(each, np.ndarray) else memory.host(each, stream)
+                for each in self.taken(arrays, stream)
+            ]
         return [as_dense(array, value) for array, value in zip(arrays, self.values, strict=True)]
+
+    def taken(self, arrays: Sequence[Any], stream: Any) -> list[Any]:
+        """What was given, dense and of the declared dtypes: as it lies in the device's memory, for
+        work on a stream, or else in that of the host.
+
+        Raises InputError for what fits neither.
+        """
+        assert self.memory is not None
+        made: list[Any] = []
+        for given, value, dtype in zip(arrays, self.values, self.dtypes, strict=True):
+            if (
+                type(given) is np.ndarray
+                and given.dtype == dtype
+                and given.flags.num & DENSE == DENSE
+            ):
+                made.append(given)
+                continue
+            try:
+                found = self.memory.taken(given, stream)
+            except InputError as error:
+                raise InputError(f"input {value.name!r}: {error}") from error
+            if found is not None and found.dtype != dtype:
+                raise InputError(
+                    f"input {value.name!r} is {value.dtype}; an array of {found.dtype} on the "
+                    "device was given"
+                )
+            made.append(as_dense(given, value) if found is None else found)
+        return made
 
     def check_shapes(self, shapes: Sequence[Sequence[int]]) -> None:
         """Raises InputError unless the shapes fit the declared ones, symbols bound alike."""
@@ -103,6 +144,11 @@ def as_dense(given: Any, value: Value) -> np.ndarray:
     InputError.
     """
     dtype: np.dtype = value.dtype.value
+    if where := device_of(given):
+        raise InputError(
+            f"input {value.name!r} lies on {where}; the model takes arrays in the memory of the "
+            "host (of a tensor, .cpu() is there), and those of a GPU with target='cuda'"
+        )
     try:
         if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray):
             array = np.from_dlpack(given)
@@ -120,6 +166,16 @@ def as_dense(given: Any, value: Value) -> np.ndarray:
                 f"input {value.name!r} is {value.dtype}; {_described(array)} was given"
             )
     return np.require(array, dtype, ["C", "A", "E"])
+
+
+def device_of(given: Any) -> str:
+    """Where an array of another library lies, if the host cannot read it there; else empty."""
+    if isinstance(given, np.ndarray):
+        return ""
+    if hasattr(given, "__dlpack_device__"):
+        kind, number = given.__dlpack_device__()
+        return "" if kind in _HOST else f"{_DEVICES.get(kind, f'device {kind}')}:{number}"
+    return "a CUDA device" if hasattr(given, "__cuda_array_interface__") else ""
 
 
 def _holds(array: np.ndarray, value: Value) -> bool:

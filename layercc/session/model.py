@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ir.defaults import bind_defaults
-from ir.diagnostics import LayerccError
+from ir.diagnostics import InputError, LayerccError
 from ir.graph import Graph
 from layercc.cores import usable_cores
-from layercc.options import Options
+from layercc.options import Options, target_of
 from layercc.session.inputs import DENSE, by_name, check_sizes
-from layercc.session.plans import Planner
+from layercc.session.plans import AbsentPlanner, Planner, cannot_run, decides
 from layercc.session.specialization import Optimized
-from layercc.target import Runnable
+from layercc.target import DeviceRunnable, Runnable, Target
 
 if TYPE_CHECKING:
     from layercc.profiling.profile import Profile
@@ -42,15 +42,17 @@ class CompiledModel:
         options: Options,
         optimized: Optimized | None = None,
         example_inputs: Any = None,
+        loaded: bool = False,
     ) -> None:
         """`optimized` is the graph, its defaults bound, after `optimize`, if the caller has it.
 
-        `example_inputs`, as in `lc.compile`, say for which shapes and values the first plan is.
+        `example_inputs`, as in `lc.compile`, say for which shapes and values the first plan is. One
+        that is `loaded` may be for a target that cannot be opened here: then it refuses to run.
         """
         self.graph = graph
         self.options = options
         self.threads = usable_cores() if options.threads is None else options.threads
-        self._planner = Planner(bind_defaults(graph), options, optimized)
+        self._planner = self._made_planner(bind_defaults(graph), optimized, loaded)
         self._inputs = self._planner.inputs
         self._inputs.optional = [value for value in graph.inputs if value.name in graph.defaults]
         self._dtypes = self._inputs.dtypes
@@ -76,14 +78,27 @@ class CompiledModel:
             outputs = self._run(arrays)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: Mapping[str, Any], *, device: bool = False, stream: Any = None
+    ) -> dict[str, Any]:
         """Runs the model on arrays by input name; returns arrays by output name.
 
-        Raises InputError when `inputs` is no mapping, or its arrays do not fit.
+        On a target that has memory of its own, as `"cuda"`, arrays that lie there are taken without
+        a copy, and with `device=True` the results stay there: objects with `__dlpack__` and
+        `numpy()`, which may not be computed yet. The run is queued on the caller's `stream`: an
+        object of PyTorch's, CuPy's or Numba's, or its handle; by default the one that these
+        libraries work on unless told otherwise.
+
+        Raises InputError when `inputs` is no mapping, its arrays do not fit, or the target has no
+        memory of its own; TypeError for a `stream` that is none.
         """
         if type(inputs) is not dict:
             inputs = by_name(inputs)
-        outputs = self._run_given((), inputs)
+        if device or stream is not None:
+            model = self._for_inputs((), inputs)
+            outputs = model._run_there(model._inputs.in_order((), inputs), device, stream)
+        else:
+            outputs = self._run_given((), inputs)
         return dict(zip(self.graph.output_names, outputs, strict=True))
 
     def plan(
@@ -139,8 +154,26 @@ class CompiledModel:
         )
         return measure(subject, seconds)
 
+    def to(self, target: str | Target) -> CompiledModel:
+        """The same model, compiled for another target at the same precision.
+
+        Raises as `lc.compile` does.
+        """
+        chosen = target_of(target)
+        threads = self.options.threads if chosen.takes_threads else None
+        options = Options(chosen, self.options.precision, threads)
+        return type(self)(self.graph, options)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return CompiledModel, (self.graph, self.options)
+        return restored, (self.graph, self.options, type(self))
+
+    def _made_planner(self, graph: Graph, optimized: Optimized | None, loaded: bool) -> Planner:
+        try:
+            return Planner(graph, self.options, optimized)
+        except LayerccError:
+            if not loaded or self.options.target.runs_here():
+                raise
+            return AbsentPlanner(graph, self.options)
 
     def _plan_for(self, examples: Any) -> None:
         """Makes the plan that a call with these arrays runs."""
@@ -179,12 +212,41 @@ class CompiledModel:
 
     def _refuse(self, arrays: Any) -> list[np.ndarray]:
         """What a run is, where this machine lacks what the target needs."""
-        target = self.options.target
-        why = f" ({hindrance})" if (hindrance := target.hindrance()) else ""
-        raise LayerccError(
-            f"the model is compiled for {target}, which this machine cannot run{why}; a "
-            "model for target='cpu' would run here"
-        )
+        raise cannot_run(self.options.target)
+
+    def _run_there(self, arrays: Any, device: bool = False, stream: Any = None) -> list[Any]:
+        """What a run is, on a target that has memory of its own."""
+        planner, memory, target = self._planner, self._inputs.memory, self.options.target
+        if not target.runs_here():
+            raise cannot_run(target)
+        if memory is None:
+            raise InputError(
+                f"the model is compiled for {target}, which has no memory and streams of its own; "
+                "device and stream would fit with target='cuda'"
+            )
+        where = memory.stream(stream)
+        inputs = self._inputs.taken(arrays, where)
+        hosted = all(type(array) is _ndarray for array in inputs)
+        key: list[Any] = [array.shape for array in inputs]
+        for index in planner.specialized:
+            if type(inputs[index]) is not _ndarray:
+                inputs[index] = memory.host(inputs[index], where)
+            key.append(inputs[index].tobytes())
+        plan = planner.plans.get(tuple(key))
+        if plan is None:
+            read = [
+                memory.host(array, where)
+                if type(array) is not _ndarray and decides(array)
+                else array
+                for array in inputs
+            ]
+            plan = planner.plan_for(read)
+        if isinstance(plan, DeviceRunnable) and (device or stream is not None or not hosted):
+            return plan.run_there(inputs, where, device)
+        if not hosted:
+            inputs = [a if type(a) is _ndarray else memory.host(a, where) for a in inputs]
+        outputs = plan.run(inputs, self.threads)
+        return [memory.put(array, where) for array in outputs] if device else outputs
 
     def _run(self, arrays: Any) -> list[np.ndarray]:
         # What every call pays for: a microsecond or two, counted in tens of nanoseconds a line.
@@ -195,6 +257,8 @@ class CompiledModel:
                 or array.dtype != dtype
                 or array.flags.num & DENSE != DENSE
             ):
+                if self._inputs.memory is not None:
+                    return self._run_there(arrays)
                 arrays = self._inputs.converted(arrays)
                 key = [array.shape for array in arrays]
                 break
@@ -206,3 +270,8 @@ class CompiledModel:
         if plan is None:
             plan = planner.plan_for(arrays)
         return plan.run(arrays, self.threads)
+
+
+def restored(graph: Graph, options: Options, kind: type[CompiledModel]) -> CompiledModel:
+    """A model from what is pickled of it."""
+    return kind(graph, options, loaded=True)

@@ -16,12 +16,18 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ir.control_flow import CONTROL_FLOW
-from ir.diagnostics import InputError, MemoryLimitError, ShapeError, UnsupportedError
+from ir.diagnostics import (
+    InputError,
+    LayerccError,
+    MemoryLimitError,
+    ShapeError,
+    UnsupportedError,
+)
 from ir.dims import evaluate, symbols
 from ir.graph import Graph, Node
 from ir.inference import Inference, infer
@@ -72,6 +78,7 @@ class Planner:
             precision=options.precision, choices=dict(options.choices)
         )
         self.inputs = Inputs(graph.inputs)
+        self.inputs.memory = self._backend.memory
         self.plans: dict[PlanKey, Runnable] = {}
         self.specialized: list[int] = []
         self._optimized: dict[tuple[bytes, ...], Optimized] = {}  # by values of these inputs
@@ -348,6 +355,36 @@ class Planner:
 
     def _reset_lock(self) -> None:
         self._lock = threading.RLock()
+
+
+class AbsentPlanner(Planner):
+    """Stands for the planner of a model whose target cannot be opened here: makes no plans."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.options = options
+        self.inputs = Inputs(graph.inputs)
+        self.plans = {}
+        self.specialized = []
+
+    def plan_for(self, arrays: Sequence[np.ndarray]) -> Runnable:
+        raise cannot_run(self.options.target)
+
+    def plan_ahead(self) -> None:
+        """Makes none."""
+
+
+def cannot_run(target: Target) -> LayerccError:
+    """What a run raises where this machine lacks what the target needs."""
+    why = f" ({hindrance})" if (hindrance := target.hindrance()) else ""
+    return LayerccError(
+        f"the model is compiled for {target}, which this machine cannot run{why}; "
+        "model.to('cpu') would run here"
+    )
+
+
+def decides(array: Any) -> bool:
+    """Whether a model may be specialized on the values of an array."""
+    return array.size <= SMALL and any(array.dtype == dtype.value for dtype in DECIDING)
 
 
 def _ops_of(node: Node) -> list[str]:

@@ -23,18 +23,16 @@ class StructuredModel(CompiledModel):
         options: Options,
         optimized: Optimized | None = None,
         example_inputs: Any = None,
+        loaded: bool = False,
     ) -> None:
         assert graph.structure is not None
         self.structure: Structure = graph.structure
         examples = None
         if example_inputs is not None:
             examples = self.structure.flatten(*self.structure.arguments(example_inputs))
-        super().__init__(graph, options, optimized, examples)
+        super().__init__(graph, options, optimized, examples, loaded)
 
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         """Runs the model on the arguments that the original takes, tensors or arrays; returns
         arrays in the structure that it returns. Raises InputError when they do not fit."""
         return self.structure.restore(self._run(self.structure.flatten(arguments, keywords)))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return StructuredModel, (self.graph, self.options)

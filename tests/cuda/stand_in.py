@@ -39,6 +39,20 @@ class Handle:
         self.kind, self.alive = kind, True
         self.__dict__.update(fields)
 
+    def __int__(self) -> int:
+        return id(self)
+
+
+class Stream(Handle):
+    """A queue of what is to be done when somebody waits for it."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__("stream", **fields)
+        self.number = id(self)
+
+    def __int__(self) -> int:
+        return self.number
+
 
 class StandIn:
     """Stands for the module cuda.bindings.driver.
@@ -49,15 +63,19 @@ class StandIn:
 
     CUDA_KERNEL_NODE_PARAMS = CUDA_KERNEL_NODE_PARAMS
 
-    def __init__(self, capability: tuple[int, int] = (9, 0), execute: bool = True) -> None:
-        self.capability, self.execute = capability, execute
+    def __init__(
+        self, capability: tuple[int, int] = (9, 0), execute: bool = True, devices: int = 1
+    ) -> None:
+        self.capability, self.execute, self.devices = capability, execute, devices
         self.memory = Memory()
         self.calls: list[str] = []
         self.faults: dict[str, int] = {}
         self.limit = 1 << 30
         self.lost = False
         self.launched: Counter[str] = Counter()
+        self.owners: dict[int, int] = {}  # devices of addresses, where not the first
         self._pinned: dict[int, Any] = {}
+        self._streams: dict[int, Handle] = {}
         self._current = threading.local()
 
     @staticmethod
@@ -85,7 +103,8 @@ class StandIn:
                 return (LAUNCH_FAILED, None)
             free = name in ("cuInit", "cuDeviceGet", "cuDeviceGetCount", "cuDeviceGetName",
                             "cuDeviceGetAttribute", "cuDeviceTotalMem", "cuDevicePrimaryCtxRetain",
-                            "cuCtxSetCurrent", "cuGetErrorName", "cuGetErrorString")  # fmt: skip
+                            "cuCtxGetCurrent", "cuCtxSetCurrent", "cuGetErrorName",
+                            "cuGetErrorString")  # fmt: skip
             if not free and getattr(self._current, "context", None) is None:
                 return (INVALID_CONTEXT, None)
             made = body(self, *arguments)
@@ -100,8 +119,19 @@ class StandIn:
     def _cuInit(self, flags: int) -> None:
         assert flags == 0
 
+    def CUpointer_attribute(self, number: int) -> int:
+        return number
+
+    def CUstream(self, number: int) -> Handle:
+        """The stream of a handle; 1 is the one that libraries share."""
+        if number not in self._streams:
+            assert number == 1, f"{number} is no stream"
+            self._streams[number] = Stream(queue=[])
+            self._streams[number].number = number
+        return self._streams[number]
+
     def _cuDeviceGetCount(self) -> int:
-        return 1
+        return self.devices
 
     def _cuDeviceGet(self, ordinal: int) -> int:
         return ordinal
@@ -118,8 +148,11 @@ class StandIn:
     def _cuDevicePrimaryCtxRetain(self, device: int) -> Handle:
         return Handle("context")
 
-    def _cuCtxSetCurrent(self, context: Handle) -> None:
-        self._current.context = alive(context, "context")
+    def _cuCtxGetCurrent(self) -> Any:
+        return getattr(self._current, "context", None) or 0
+
+    def _cuCtxSetCurrent(self, context: Any) -> None:
+        self._current.context = None if context == 0 else alive(context, "context")
 
     def _cuGetErrorName(self, status: int) -> bytes:
         return _NAMES[status]
@@ -158,7 +191,14 @@ class StandIn:
         return self.memory.allocate(nbytes)
 
     def _cuMemFree(self, pointer: int) -> None:
+        self._finish()
         self.memory.free(pointer)
+
+    def _finish(self) -> None:
+        """Does all that is queued: the driver waits before it frees what that may work on."""
+        for stream in [*self._streams.values()]:
+            if not self.lost:
+                self._cuStreamSynchronize(stream)
 
     def _cuMemHostAlloc(self, nbytes: int, flags: int) -> int:
         memory = (ctypes.c_uint8 * nbytes)()
@@ -166,19 +206,38 @@ class StandIn:
         return ctypes.addressof(memory)
 
     def _cuMemFreeHost(self, pointer: int) -> None:
+        self._finish()
         del self._pinned[pointer]
+
+    def _is_pinned(self, address: int, nbytes: int) -> bool:
+        return any(
+            start <= address and address + nbytes <= start + len(memory)
+            for start, memory in self._pinned.items()
+        )
 
     def _cuMemcpyHtoD(self, target: int, source: int, nbytes: int) -> None:
         self.memory.write(target, host(source, nbytes))
 
+    def _cuMemcpyDtoH(self, target: int, source: int, nbytes: int) -> None:
+        host(target, nbytes)[...] = self.memory.read(source, (nbytes,), np.uint8)
+
+    def _cuMemcpyDtoDAsync(self, target: int, source: int, nbytes: int, stream: Handle) -> None:
+        alive(stream, "stream").queue.append(
+            lambda: self.memory.write(target, self.memory.read(source, (nbytes,), np.uint8))
+        )
+
+    def _cuPointerGetAttribute(self, attribute: int, address: int) -> Any:
+        assert attribute == 9
+        return self.owners.get(address, 0)
+
     def _cuMemcpyHtoDAsync(self, target: int, source: int, nbytes: int, stream: Handle) -> None:
-        assert source in self._pinned, "an asynchronous copy from pageable memory"
+        assert self._is_pinned(source, nbytes), "an asynchronous copy from pageable memory"
         alive(stream, "stream").queue.append(
             lambda: self.memory.write(target, host(source, nbytes))
         )
 
     def _cuMemcpyDtoHAsync(self, target: int, source: int, nbytes: int, stream: Handle) -> None:
-        assert target in self._pinned, "an asynchronous copy to pageable memory"
+        assert self._is_pinned(target, nbytes), "an asynchronous copy to pageable memory"
 
         def copy() -> None:
             place = self.memory.at(source, nbytes)  # gaps between outputs may be unwritten
@@ -189,30 +248,50 @@ class StandIn:
     # Streams and graphs
 
     def _cuStreamCreate(self, flags: int) -> Handle:
-        return Handle("stream", queue=[])
+        made = Stream(queue=[])
+        self._streams[int(made)] = made
+        return made
 
     def _cuStreamDestroy(self, stream: Handle) -> None:
         alive(stream, "stream").alive = False
+        del self._streams[int(stream)]
 
     def _cuStreamSynchronize(self, stream: Handle) -> None:
         queue = alive(stream, "stream").queue
         while queue:
             queue.pop(0)()
 
+    def _cuStreamWaitEvent(self, stream: Handle, event: Handle, flags: int) -> None:
+        """Whoever waits for what nobody would do has it done."""
+        mark, times, where = alive(event, "event"), event.times, event.stream
+        alive(stream, "stream").queue.append(lambda: self._reach(mark, times, where))
+
+    def _reach(self, event: Handle, times: int, stream: Handle | None) -> None:
+        """Does what is queued on a stream until it has passed a mark so often."""
+        while event.done < times:
+            assert stream is not None
+            stream.queue.pop(0)()
+
     def _cuEventCreate(self, flags: int) -> Handle:
-        return Handle("event", recorded=False)
+        return Handle("event", stream=None, times=0, done=0, timed=flags == 0, at=0.0)
 
     def _cuEventRecord(self, event: Handle, stream: Handle) -> None:
         mark = alive(event, "event")
-        alive(stream, "stream").queue.append(lambda: setattr(mark, "recorded", True))
-        mark.stream = stream
+        mark.times, mark.stream = mark.times + 1, stream
+        alive(stream, "stream").queue.append(lambda: self._pass(mark))
+
+    def _pass(self, event: Handle) -> None:
+        self._clock = getattr(self, "_clock", 0.0) + 1.0
+        event.done, event.at = event.done + 1, self._clock
 
     def _cuEventSynchronize(self, event: Handle) -> None:
-        self._cuStreamSynchronize(alive(event, "event").stream)
+        self._reach(alive(event, "event"), event.times, event.stream)
 
     def _cuEventElapsedTime(self, first: Handle, last: Handle) -> float:
-        assert alive(first, "event").recorded and alive(last, "event").recorded
-        return 1.0
+        """Milliseconds: one from each event to the next that is passed."""
+        assert alive(first, "event").timed and alive(last, "event").timed
+        assert first.done and last.done, "events that were not reached"
+        return float(last.at - first.at)
 
     def _cuEventDestroy(self, event: Handle) -> None:
         alive(event, "event").alive = False
@@ -232,13 +311,31 @@ class StandIn:
         arguments = read_arguments(function.code, words.kernelParams)
         node = Handle(
             "node", code=function.code, blocks=words.gridDimX, threads=words.blockDimX,
-            dynamic=words.sharedMemBytes, arguments=arguments,
+            dynamic=words.sharedMemBytes, arguments=arguments, event=None,
         )  # fmt: skip
         nodes.append(node)
         return node
 
+    def _cuGraphAddEventRecordNode(
+        self, graph: Handle, before: list[Any] | None, count: int, event: Handle
+    ) -> Handle:
+        nodes = alive(graph, "graph").nodes
+        assert [*(before or [])] == nodes[-1:] and count == len(before or []), "not a chain"
+        nodes.append(Handle("node", event=alive(event, "event")))
+        return nodes[-1]
+
     def _cuGraphInstantiate(self, graph: Handle, flags: int) -> Handle:
-        return Handle("executable", nodes=[*alive(graph, "graph").nodes])
+        nodes = alive(graph, "graph").nodes
+        given = {int(node): node.arguments for node in nodes if node.event is None}
+        return Handle("executable", graph=graph, nodes=[*nodes], arguments=given)
+
+    def _cuGraphExecKernelNodeSetParams(self, graph: Handle, node: Handle, words: Any) -> None:
+        made, node = alive(graph, "executable"), alive(node, "node")
+        alive(made.graph, "graph")  # its nodes go with it
+        assert node in made.nodes and alive(words.func, "function").code is node.code
+        assert (words.gridDimX, words.blockDimX) == (node.blocks, node.threads)
+        arguments = read_arguments(node.code, words.kernelParams)
+        made.arguments = {**made.arguments, int(node): arguments}
 
     def _cuGraphDestroy(self, graph: Handle) -> None:
         alive(graph, "graph").alive = False
@@ -247,14 +344,20 @@ class StandIn:
         alive(graph, "executable").alive = False
 
     def _cuGraphLaunch(self, graph: Handle, stream: Handle) -> None:
-        nodes = alive(graph, "executable").nodes
+        nodes, arguments = alive(graph, "executable").nodes, graph.arguments
+        for node in nodes:
+            if node.event is not None:
+                node.event.times, node.event.stream = node.event.times + 1, stream
 
         def run() -> None:
             for node in nodes:
+                if node.event is not None:
+                    self._pass(node.event)
+                    continue
                 self.launched[node.code.name] += 1
                 if self.execute:
                     launch(node.code, self.memory, (node.blocks, 1, 1), node.threads,
-                           node.arguments, node.dynamic)  # fmt: skip
+                           arguments[int(node)], node.dynamic)  # fmt: skip
 
         alive(stream, "stream").queue.append(run)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -12,9 +14,10 @@ import pytest
 
 import layercc as lc
 from layercc.cuda import driver
+from layercc.cuda.arenas import PATIENCE
 from layercc.cuda.codegen import assembler
 from layercc.cuda.codegen.assembler import find_assembler
-from tests.cuda.stand_in import LAUNCH_FAILED, OUT_OF_MEMORY, StandIn
+from tests.cuda.stand_in import LAUNCH_FAILED, OUT_OF_MEMORY, Handle, StandIn
 
 RELU = "graph g(x: f32[N]) -> (y) {\n a = Relu(x)\n y = Add(a, a)\n}"
 X = np.array([-1, 2, 3], np.float32)
@@ -72,8 +75,8 @@ def test_a_call_is_a_copy_a_graph_and_a_copy(stand_in):
     stand_in.calls.clear()
     fn(X)
     assert stand_in.calls == [
-        "cuCtxSetCurrent", "cuMemcpyHtoDAsync", "cuGraphLaunch", "cuMemcpyDtoHAsync",
-        "cuStreamSynchronize",
+        "cuCtxGetCurrent", "cuCtxSetCurrent", "cuMemcpyHtoDAsync", "cuGraphLaunch",
+        "cuMemcpyDtoHAsync", "cuStreamSynchronize", "cuCtxSetCurrent",
     ]  # fmt: skip
 
 
@@ -89,8 +92,6 @@ def test_constants_are_uploaded_once_and_memory_goes_with_the_model(stand_in):
     assert stand_in.calls.count("cuMemcpyHtoD") == 1
     assert stand_in.memory.sizes
     del fn
-    import gc
-
     gc.collect()
     assert not stand_in.memory.sizes
 
@@ -124,11 +125,148 @@ def test_several_threads(stand_in):
             np.testing.assert_array_equal(y, 2 * np.maximum(X + i, 0))
 
 
+def test_plans_share_an_arena(stand_in):
+    text = "graph g(x: f32[N,64]) -> (y) {\n a = Softmax(x)\n y = MatMul(a, a)\n}"
+    text = text.replace("MatMul(a, a)", "Softmax(a)")
+    fn = model(text)
+    for rows in (64, 3, 1, 64, 3):
+        fn(np.ones((rows, 64), np.float32))
+    (arena,) = fn._inputs.memory.arenas
+    assert len(arena.instances) == 3 and arena.memory.nbytes == 64 * 64 * 4
+    taken = len(stand_in.memory.sizes)
+    fn(np.ones((1, 64), np.float32))
+    assert len(stand_in.memory.sizes) == taken
+
+
+def test_an_arena_that_nobody_needs_goes(stand_in):
+    stand_in.execute = False
+    text = "graph g(x: f32[N,64]) -> (y) {\n a = Softmax(x)\n y = Softmax(a)\n}"
+    fn = model(text)
+    fn(np.ones((500, 64), np.float32))
+    arenas = fn._inputs.memory.arenas
+    assert arenas.nbytes > 500 * 64 * 4
+    for _ in range(2 * PATIENCE):
+        fn(np.ones((1, 64), np.float32))
+    assert arenas.nbytes < 10_000
+
+
+def test_graphs_go_with_their_plan(stand_in):
+    fn = model()
+    fn(X)
+    fn(X[:2])
+    (arena,) = fn._inputs.memory.arenas
+    assert len(arena.instances) == 2
+    fn._planner.plans.clear()
+    gc.collect()
+    assert not arena.instances
+
+
+def test_the_callers_context_is_left_as_it_was(stand_in):
+    fn = model()
+    other = Handle("context")
+    stand_in._cuCtxSetCurrent(other)
+    fn(X)
+    assert stand_in._cuCtxGetCurrent() is other
+    fn.run({"x": X}, device=True)["y"].numpy()
+    with pytest.raises(lc.MemoryLimitError):
+        fn(np.zeros(1 << 29, np.float32))
+    assert stand_in._cuCtxGetCurrent() is other
+
+
+def test_another_device(monkeypatch, stand_in):
+    stand_in.devices = 2
+    driver.device.cache_clear()
+    fn = model(target="cuda:1")
+    y = fn.run({"x": X}, device=True)["y"]
+    assert y.device == "cuda:1" and y.__dlpack_device__() == (2, 1)
+    with pytest.raises(lc.InputError, match="'x': it lies on cuda:1; the model runs on cuda:0"):
+        model()(y)
+
+
+def test_launches_are_timed_by_the_device(stand_in):
+    fn = model("graph g(x: f32[N,64]) -> (y) {\n a = Softmax(x)\n y = Softmax(a)\n}")
+    x = np.ones((3, 64), np.float32)
+    fn(x)
+    plan = fn.plan({"x": x.shape})
+    (y,), recording = plan.record([x], 1)
+    np.testing.assert_array_equal(y, fn(x))
+    assert [call.node for call in recording.calls] == ["a", "y"]
+    np.testing.assert_allclose(recording.events["start"], [0, 1e-3])
+    np.testing.assert_allclose(recording.events["end"], [1e-3, 2e-3])
+    assert recording.arena_bytes == 3 * 64 * 4
+    assert plan.device_seconds(4) == pytest.approx(1e-3 / 4)
+    np.testing.assert_array_equal(fn(x), y)
+    assert "a" in str(fn.profile(x, seconds=0.01))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_after_a_fork(stand_in):
+    fn = model()
+    fn(X)
+
+    def refused(run):
+        with pytest.raises(lc.LayerccError, match=r"forked from one that had used the GPU.*spawn"):
+            run()
+
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            refused(lambda: fn(X))
+            refused(lambda: fn.run({"x": X}, device=True))
+            refused(lambda: model())
+            calls = len(stand_in.calls)
+            del fn
+            gc.collect()
+            code = 0 if len(stand_in.calls) == calls else 2  # the driver is left alone
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(fn(X), [0, 4, 6])
+
+
+def test_a_model_goes_to_another_target(stand_in):
+    fn = model(precision="high")
+    there = fn.to("cpu")
+    assert str(there.options.target) == "cpu" and there.options.precision == "high"
+    np.testing.assert_array_equal(there(X), fn(X))
+    back = lc.compile(there.graph, threads=2).to("cuda")
+    assert back.options.threads is None
+    np.testing.assert_array_equal(back(X), fn(X))
+    with pytest.raises(lc.UnsupportedError, match="tpu"):
+        fn.to("tpu")
+
+
+def test_a_model_that_is_loaded_where_there_is_no_device(stand_in, monkeypatch):
+    saved = pickle.dumps(model())
+
+    def missing():
+        raise driver.NoDeviceError("no cuda-bindings: pip install 'layercc[cuda]'")
+
+    monkeypatch.setattr(driver, "bindings", missing)
+    driver.device.cache_clear()
+    fn = pickle.loads(saved)
+    message = r"compiled for cuda, .*pip install 'layercc\[cuda\]'\); model\.to\('cpu'\) would run"
+    for use in (
+        lambda: fn(X),
+        lambda: fn.run({"x": X}),
+        lambda: fn.run({"x": X}, device=True),
+        lambda: fn.plan({"x": (3,)}),
+        lambda: fn.profile(X),
+    ):
+        with pytest.raises(lc.LayerccError, match=message):
+            use()
+    np.testing.assert_array_equal(fn.to("cpu")(X), [0, 4, 6])
+    again = pickle.loads(pickle.dumps(fn))
+    with pytest.raises(lc.LayerccError, match=r"to\('cpu'\)"):
+        again(X)
+
+
 def test_no_memory_left(stand_in):
     fn = model()
     stand_in.limit = sum(stand_in.memory.sizes.values()) + 1000
     with pytest.raises(
-        lc.MemoryLimitError, match=r"room for inputs \(40\.2 kB\) in the memory of Stand-in"
+        lc.MemoryLimitError, match=r"for inputs and outputs \(80\.4 kB\) in the memory of Stand-in"
     ):
         fn(np.zeros(10000, np.float32))
     np.testing.assert_array_equal(fn(X), [0, 4, 6])  # it goes on
@@ -139,9 +277,9 @@ def test_a_lost_device(stand_in, function):
     fn = model()
     fn(X)
     stand_in.faults[function] = LAUNCH_FAILED
-    with pytest.raises(driver.DeviceError, match=f"{function} says CUDA_ERROR_LAUNCH_FAILED"):
+    with pytest.raises(driver.DeviceError, match=f"{function}, .*, says CUDA_ERROR_LAUNCH_FAILED"):
         fn(X)
-    with pytest.raises(driver.DeviceError):  # and stays lost
+    with pytest.raises(driver.DeviceError, match=r"is lost to this process: .*LAUNCH_FAILED"):
         fn(X)
 
 

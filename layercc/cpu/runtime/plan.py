@@ -93,7 +93,7 @@ class Plan(BoundTable, Runnable):
     @cached_property
     def _described(self) -> dict[str, Any]:
         """What all recordings of this plan have in common."""
-        from layercc.cpu.runtime.description import described
+        from layercc.description import described
 
         return described(self.program)
 
