@@ -125,6 +125,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.weights",
     ),
     "layercc.cuda.backend": ("layercc.jobs.workload", "layercc.weights"),
+    "layercc.cuda.torch_tensors": ("ir.dtypes",),
     "layercc.cuda.plan": ("layercc.description", "layercc.recording"),
     "layercc.frontends": ("ir",),
     "layercc.layers": ("ir",),

@@ -14,6 +14,7 @@ import numpy as np
 from ir.diagnostics import InputError
 from ir.dtypes import dtype_of
 from layercc.cuda import dlpack
+from layercc.cuda.torch_tensors import plain
 
 if TYPE_CHECKING:
     from layercc.cuda.blocks import Block
@@ -178,6 +179,8 @@ def taken(given: Any, device: Device, stream: Stream) -> DeviceView | None:
             raise InputError(f"it lies on {given.device}; the model runs on cuda:{device.ordinal}")
         given.have_wait(stream.number, stream)
         return given
+    if (found := plain(given, device.ordinal, stream.number)) is not None:
+        return DeviceView(*found, given)
     if hasattr(given, "__dlpack_device__"):
         kind, ordinal = given.__dlpack_device__()
         if (kind == dlpack.CUDA and ordinal == device.ordinal) or kind == dlpack.CUDA_MANAGED:
@@ -202,7 +205,7 @@ def _from_dlpack(given: Any, stream: Stream) -> DeviceView:
         raise InputError(f"its elements are of DLPack's {found.described}, which no input has")
     if found.strides is not None:
         raise InputError(_gaps(found.shape, found.strides))
-    return DeviceView(found.address, found.dtype.value, found.shape, capsule)
+    return DeviceView(found.address, found.dtype, found.shape, capsule)
 
 
 def _from_interface(
@@ -222,14 +225,16 @@ def _from_interface(
         steps = [stride / dtype.itemsize for stride in strides]
         if not dlpack.is_dense(shape, steps):
             raise InputError(_gaps(shape, steps))
-    address = int(interface["data"][0])
-    if prod(shape):
-        owner = device.owner(address)
+    address, theirs = int(interface["data"][0]), interface.get("stream")
+    before = device.enter()
+    try:
+        owner = device.owner(address) if prod(shape) else device.ordinal
         if owner != device.ordinal:
             raise InputError(f"it lies on cuda:{owner}; the model runs on cuda:{device.ordinal}")
-    theirs = interface.get("stream")
-    if theirs is not None and int(theirs) != stream.number:
-        stream.wait_for_stream(device.stream_of(int(theirs)))
+        if theirs is not None and int(theirs) != stream.number:
+            stream.wait_for_stream(device.stream_of(int(theirs)))
+    finally:
+        device.leave(before)
     return DeviceView(address, dtype.value, shape, given)
 
 

@@ -7,6 +7,7 @@ libraries still exchange unless both ask for more; the protocol is that of the a
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,7 @@ _OF_DTYPE: dict[DType, tuple[int, int]] = {
     DType.bf16: (4, 16), DType.f8e4m3fn: (10, 8), DType.f8e4m3fnuz: (11, 8), DType.f8e5m2: (12, 8),
     DType.f8e5m2fnuz: (13, 8), DType.f8e8m0fnu: (14, 8),
 }  # fmt: skip
-_DTYPES = {key: dtype for dtype, key in _OF_DTYPE.items()}
+_DTYPES = {key: dtype.value for dtype, key in _OF_DTYPE.items()}
 
 _NAME = b"dltensor"
 _TENSOR = struct.Struct(
@@ -41,8 +42,8 @@ _string_at = ctypes.string_at
 class Contents:
     """What a capsule holds; it must live as long as this is used.
 
-    `dtype` is None where layercc has no such type; `strides`, in elements, are None for a dense
-    array. `described` is the type in DLPack's own numbers, for messages.
+    `dtype` (NumPy's) is None where layercc has no such type; `strides`, in elements, are None for a
+    dense array. `described` is the type in DLPack's own numbers, for messages.
     """
 
     __slots__ = ("address", "described", "device", "dtype", "shape", "strides")
@@ -60,7 +61,8 @@ class Contents:
         self.strides = None
         if strides and ndim:
             found = struct.unpack(f"<{ndim}q", _string_at(strides, 8 * ndim))
-            self.strides = None if is_dense(self.shape, found) else found
+            if found != row_major(self.shape) and not is_dense(self.shape, found):
+                self.strides = found
 
 
 def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
@@ -84,7 +86,7 @@ class _Carrier(bytearray):
 
 
 def capsule_of(
-    address: int, device: tuple[int, int], dtype: DType, shape: Sequence[int], owner: object
+    address: int, device: tuple[int, int], dtype: DType, shape: tuple[int, ...], owner: object
 ) -> Any:
     """A capsule of a dense array. `owner` lives until whoever took it, or the capsule, is done.
 
@@ -111,7 +113,8 @@ def capsule_of(
     return capsule
 
 
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+@functools.lru_cache(4096)
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of a dense array, in elements."""
     strides, step = [], 1
     for size in reversed(shape):

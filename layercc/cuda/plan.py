@@ -52,11 +52,7 @@ class Shared(DeviceMemory):
         return self.device.stream_of(stream_number(given))
 
     def taken(self, given: Any, stream: Stream) -> DeviceView | None:
-        before = self.device.enter()
-        try:
-            return taken(given, self.device, stream)
-        finally:
-            self.device.leave(before)
+        return taken(given, self.device, stream)
 
     def host(self, array: DeviceView, stream: Stream) -> np.ndarray:
         made = np.empty(array.shape, array.dtype)
@@ -159,8 +155,8 @@ class DevicePlan(PaperPlan, DeviceRunnable):
         return described(self.program)
 
     def device_seconds(self, runs: int = 20) -> float:
-        """What the launches alone take on the device, a median-free mean over runs one behind the
-        other; on what the last run has left there. For measuring, behind a run."""
+        """What the launches alone take on the device: a mean over runs one behind the other, on
+        what the last run of arrays of the host has left there. For measuring, behind a run."""
         return self._in_arena(lambda instance, arena: instance.device_seconds(arena, runs))
 
     def _in_arena(self, work: Callable[[Instance, Arena], Any]) -> Any:

@@ -214,16 +214,20 @@ class CompiledModel:
         """What a run is, where this machine lacks what the target needs."""
         raise cannot_run(self.options.target)
 
+    def _no_memory(self) -> LayerccError:
+        target = self.options.target
+        if not target.runs_here():
+            return cannot_run(target)
+        return InputError(
+            f"the model is compiled for {target}, which has no memory and streams of its own; "
+            "device and stream would fit with target='cuda'"
+        )
+
     def _run_there(self, arrays: Any, device: bool = False, stream: Any = None) -> list[Any]:
         """What a run is, on a target that has memory of its own."""
-        planner, memory, target = self._planner, self._inputs.memory, self.options.target
-        if not target.runs_here():
-            raise cannot_run(target)
+        planner, memory = self._planner, self._inputs.memory
         if memory is None:
-            raise InputError(
-                f"the model is compiled for {target}, which has no memory and streams of its own; "
-                "device and stream would fit with target='cuda'"
-            )
+            raise self._no_memory()
         where = memory.stream(stream)
         inputs = self._inputs.taken(arrays, where)
         hosted = all(type(array) is _ndarray for array in inputs)

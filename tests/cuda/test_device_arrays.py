@@ -13,6 +13,7 @@ from layercc.cuda import dlpack
 from layercc.cuda.arrays import DeviceArray, stream_number
 from layercc.cuda.blocks import Blocks
 from layercc.cuda.driver import device
+from layercc.cuda.torch_tensors import plain
 from tests.cuda.stand_in import StandIn
 
 RELU = "graph g(x: f32[N]) -> (y) {\n a = Relu(x)\n y = Add(a, a)\n}"
@@ -110,7 +111,6 @@ def test_other_addresses_are_told_to_the_launches_that_have_them(stand_in):
     stand_in.calls.clear()
     fn.run({"x": two}, device=True)  # the block that the last one gave back
     assert stand_in.calls == [
-        "cuCtxGetCurrent", "cuCtxSetCurrent", "cuCtxSetCurrent",  # DLPack
         "cuCtxGetCurrent", "cuCtxSetCurrent", "cuGraphLaunch", "cuEventRecord", "cuCtxSetCurrent",
     ]  # fmt: skip
 
@@ -287,7 +287,9 @@ def test_element_types(stand_in, dtype):
             y.__dlpack__()
     else:
         contents = dlpack.Contents(y.__dlpack__())
-        assert contents.dtype is dtype and contents.shape == (3, 4) and contents.strides is None
+        assert (
+            contents.dtype == dtype.value and contents.shape == (3, 4) and contents.strides is None
+        )
     assert hasattr(y, "__cuda_array_interface__") == (dtype.name not in ("bf16", "f4e2m1fn"))
 
 
@@ -341,3 +343,29 @@ def test_pytorch_takes_capsules():
     assert gone() is None
     contents = dlpack.Contents(torch.zeros(4, 6)[:, ::2].__dlpack__())
     assert contents.shape == (4, 3) and contents.strides == (6, 2)
+
+
+@pytest.mark.torch
+def test_plain_tensors_of_pytorch_need_no_capsule(monkeypatch):
+    """What is asked of a tensor, on the host's: -1 is the number of its device."""
+    torch = pytest.importorskip("torch")
+    asked = []
+    monkeypatch.setattr(
+        torch._C, "_cuda_getCurrentRawStream", lambda n: asked.append(n) or 0, raising=False
+    )
+    x = torch.arange(6.0).reshape(2, 3)
+    assert plain(x, -1, 1) == (x.data_ptr(), np.float32, (2, 3)) and asked == [-1]
+    assert plain(x[:, 1], -1, 1) is None  # gaps
+    assert plain(x[1:], -1, 1) == (x.data_ptr() + 12, np.float32, (1, 3))
+    for other in (
+        x.clone().requires_grad_(),
+        torch._neg_view(x),
+        x.to_sparse(),
+        x.to(torch.complex64),
+        torch.nn.Parameter(x),
+        x.numpy(),
+    ):
+        assert plain(other, -1, 1) is None
+    assert plain(x, 0, 1) is None  # another device
+    assert plain(x, -1, 7) is None  # another stream
+    assert plain(x.to(torch.bfloat16), -1, 1)[1] == lc.DType.bf16.value
