@@ -7,8 +7,8 @@
 
 Activations are channels-last and the batch dim is the symbol `N`. A layer called twice shares its
 weights. Weights are random from a seed, or given in Keras' order and layout (`weights=`). Shapes
-are inferred as layers are applied: an error names the layer. Keras' masks (`Masking`,
-`mask_zero=True`) are not supported.
+are inferred as layers are applied: an error names the layer. Masks (`Masking`, `mask_zero=True`) go
+from layer to layer as in Keras.
 """
 
 from layercc.layers import activations
@@ -43,6 +43,7 @@ from layercc.layers.core import (
     Rescaling,
 )
 from layercc.layers.layer import Lambda, Layer
+from layercc.layers.masking import Masking
 from layercc.layers.merging import (
     Add,
     Average,
@@ -173,6 +174,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "LocalResponseNormalization",
+    "Masking",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",

@@ -12,6 +12,7 @@ from ir.dtypes import DType
 from layercc.layers.activations import softmax
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer, cast, unsupported
+from layercc.layers.masking import zero
 from layercc.layers.tensor import Constant, SymbolicTensor, emit, ints
 from layercc.layers.weight import Layout, Weight
 
@@ -47,8 +48,20 @@ def merge_masks(
     return merged
 
 
+def causal_mask(query: SymbolicTensor, key: SymbolicTensor) -> SymbolicTensor:
+    """True where the key does not come after the query; `[1, queries, keys]`."""
+    queries, keys = query.shape[1], key.shape[1]
+    if isinstance(queries, int) and isinstance(keys, int):
+        return Constant(np.tri(queries, keys, dtype=bool)[None])
+    sizes = [emit("Shape", x, start=1, end=2) for x in (query, key)]
+    ones = emit("Expand", np.ones(1, bool), emit("Concat", *sizes, axis=0))
+    return emit("Unsqueeze", emit("Trilu", ones, upper=0), ints(0))
+
+
 class HeadsAttention(Layer):
     """Base of attention with heads: projections to heads, attention, and a projection back."""
+
+    masking = True
 
     def __init__(
         self,
@@ -57,6 +70,7 @@ class HeadsAttention(Layer):
         use_bias: bool,
         kernel_initializer: Initializer,
         bias_initializer: Initializer,
+        dropout: float,
         *,
         sliding_window: int | None = None,
         use_gate: bool = False,
@@ -67,7 +81,7 @@ class HeadsAttention(Layer):
             raise unsupported(self, "sliding_window and use_gate are not supported")
         self.query_heads, self.key_heads = heads
         self.key_dim, self.value_dim = head_dims
-        self.use_bias = use_bias
+        self.use_bias, self.dropout = use_bias, dropout
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         self.result_dim: int | None = None
 
@@ -91,7 +105,14 @@ class HeadsAttention(Layer):
         v = self._project("value", value, self.key_heads, self.value_dim)
         mask = merge_masks(query_mask, (value_mask, key_mask), attention_mask)
         if mask is not None:
+            if use_causal_mask:
+                mask = emit("And", mask, causal_mask(query, value))
+                use_causal_mask = False
             mask = emit("Unsqueeze", mask, ints(1))
+            if not (return_attention_scores or self.dropout):
+                # Keras' fused attention gives a query that may see no key the mean of all values
+                low = -0.7 * (65500.0 if q.dtype is DType.f16 else 3.38953e38)
+                mask = emit("Where", mask, zero(q), np.asarray(low, q.dtype.value))
         made = emit(
             "Attention",
             q,
@@ -142,8 +163,9 @@ class MultiHeadAttention(HeadsAttention):
     """Multi-head attention (Vaswani et al. 2017): `layer(query, value, key=value)`.
 
     Masks: `attention_mask` `[batch, queries, keys]`, `query_mask`, `value_mask`, `key_mask`
-    `[batch, positions]`, true where attention is allowed. A query that may see no key gives zeros
-    (Keras: the mean of all values).
+    `[batch, positions]`, true where attention is allowed. A query that may see no key gives the
+    mean of all values, and zeros with dropout or `return_attention_scores`, as in Keras. (When
+    a Keras model runs, the tensors given lose their masks, for layers behind too. Here they stay.)
     """
 
     def __init__(
@@ -166,6 +188,7 @@ class MultiHeadAttention(HeadsAttention):
             use_bias,
             kernel_initializer,
             bias_initializer,
+            dropout,
             **options,
         )
         if attention_axes not in (None, 1, (1,), [1]):
@@ -198,6 +221,7 @@ class GroupQueryAttention(HeadsAttention):
             use_bias,
             kernel_initializer,
             bias_initializer,
+            dropout,
             **options,
         )
         if num_query_heads % num_key_value_heads:
@@ -213,6 +237,8 @@ class Attention(Layer):
     score_mode: `dot`, the product of query and key, times a weight with `use_scale`; or `concat`,
     the sum of `tanh(query + key)`. `mask` is `[query_mask, value_mask]`.
     """
+
+    masking = True
 
     def __init__(
         self,
@@ -241,15 +267,20 @@ class Attention(Layer):
             self.expect_rank(tensor, 3, "[batch, positions, features]")
         scores = self.scores(query, key)
         query_mask, value_mask = (*mask, None)[:2] if mask else (None, None)
-        causal = self._causal(scores) if use_causal_mask else None
+        causal = causal_mask(query, key) if use_causal_mask else None
         allowed = merge_masks(None, (value_mask,), causal)
         if allowed is not None:
-            scores = emit("Where", allowed, scores, scores - 1e9)  # 1e9 as Keras has it
+            low = 65504.0 if scores.dtype is DType.f16 else 1e9  # as Keras has it
+            scores = emit("Where", allowed, scores, scores - low)
         weights = softmax(scores)
         y = emit("MatMul", weights, value)
         if query_mask is not None:
-            y = emit("Where", emit("Unsqueeze", as_mask(query_mask), ints(2)), y, 0.0 * y)
+            y = emit("Where", emit("Unsqueeze", as_mask(query_mask), ints(2)), y, zero(y))
         return (y, weights) if return_attention_scores else y
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """That of the query."""
+        return mask[0]
 
     def scores(self, query: SymbolicTensor, key: SymbolicTensor) -> SymbolicTensor:
         """`[batch, queries, keys]`."""
@@ -261,14 +292,6 @@ class Attention(Layer):
         pairs = emit("Tanh", pairs if scale is None else pairs * scale)
         weight = self.weight("concat_score_weight", (), "ones")
         return weight * emit("ReduceSum", pairs, ints(3), keepdims=0)
-
-    def _causal(self, scores: SymbolicTensor) -> SymbolicTensor:
-        """True where the key does not come after the query; `[1, queries, keys]`."""
-        queries, keys = scores.shape[1:]
-        if isinstance(queries, int) and isinstance(keys, int):
-            return Constant(np.tri(queries, keys, dtype=bool)[None])
-        ones = emit("Expand", np.ones(1, bool), emit("Shape", scores, start=1))
-        return emit("Unsqueeze", emit("Trilu", ones, upper=0), ints(0))
 
 
 class AdditiveAttention(Attention):

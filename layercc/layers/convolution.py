@@ -59,6 +59,14 @@ class Convolution(Spatial):
         self.activation, self.use_bias = activation, use_bias
         self.bias_initializer = bias_initializer
 
+    def refuse_strides_with_dilation(self) -> None:
+        """ValueError if both are above 1, as in Keras' dense convolutions."""
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                f"{type(self).__name__}: strides {self.strides} with dilation_rate "
+                f"{self.dilation_rate}; one of them above 1 would fit"
+            )
+
     def bias(self, size: Dim) -> list[SymbolicTensor]:
         """The bias as further operands of a convolution: one, or none."""
         return [self.weight("bias", (size,), self.bias_initializer)] if self.use_bias else []
@@ -113,9 +121,11 @@ class Conv(Convolution):
             kernel_size, strides, padding, data_format, dilation_rate,
             activation, use_bias, bias_initializer, **options,
         )  # fmt: skip
-        self.filters, self.groups = filters, groups
+        self.filters = self.positive(filters, "filters")
+        self.groups = self.positive(groups, "groups")
+        self.refuse_strides_with_dilation()
         self.kernel_initializer = kernel_initializer
-        if filters < 1 or filters % groups:
+        if filters % groups:
             raise ValueError(f"{type(self).__name__}: {filters} filters in {groups} groups")
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -188,7 +198,7 @@ class DepthwiseConv(_Depthwise):
             kernel_size, strides, padding, data_format, dilation_rate,
             activation, use_bias, bias_initializer, **options,
         )  # fmt: skip
-        self.depth_multiplier = depth_multiplier
+        self.depth_multiplier = self.positive(depth_multiplier, "depth_multiplier")
         self.depthwise_initializer = depthwise_initializer
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -234,7 +244,8 @@ class SeparableConv(_Depthwise):
             kernel_size, strides, padding, data_format, dilation_rate,
             activation, use_bias, bias_initializer, **options,
         )  # fmt: skip
-        self.filters, self.depth_multiplier = filters, depth_multiplier
+        self.filters = self.positive(filters, "filters")
+        self.depth_multiplier = self.positive(depth_multiplier, "depth_multiplier")
         self.depthwise_initializer = depthwise_initializer
         self.pointwise_initializer = pointwise_initializer
 

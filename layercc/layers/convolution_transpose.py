@@ -38,13 +38,20 @@ class ConvTranspose(Convolution):
             kernel_size, strides, padding, data_format, dilation_rate,
             activation, use_bias, bias_initializer, **options,
         )  # fmt: skip
-        self.filters = filters
+        self.filters = self.positive(filters, "filters")
+        self.refuse_strides_with_dilation()
         self.output_padding: tuple[int | None, ...] = (
             (None,) * self.spatial_rank
             if output_padding is None
             else self.sizes(output_padding, "output_padding", at_least=0)
         )
         self.kernel_initializer = kernel_initializer
+        for given, stride in zip(self.output_padding, self.strides, strict=True):
+            if given is not None and given >= stride:
+                raise ValueError(
+                    f"{type(self).__name__}: output_padding {self.output_padding} with strides "
+                    f"{self.strides}; less than the strides would fit"
+                )
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)

@@ -12,11 +12,14 @@ from layercc.layers.activations import Activation as ActivationLike
 from layercc.layers.activations import activate
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer
+from layercc.layers.masking import not_equal
 from layercc.layers.tensor import SymbolicTensor, emit
 
 
 class Dense(Layer):
     """`activation(x @ kernel + bias)` over the last axis, which becomes `units` long."""
+
+    masking = True
 
     def __init__(
         self,
@@ -28,7 +31,8 @@ class Dense(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.units, self.activation, self.use_bias = units, activation, use_bias
+        self.units = self.positive(units, "units")
+        self.activation, self.use_bias = activation, use_bias
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -93,17 +97,27 @@ class EinsumDense(Layer):
 
 
 class Embedding(Layer):
-    """Rows of a table by integer index: `[batch, ...]` of ints to `[batch, ..., output_dim]`."""
+    """Rows of a table by integer index: `[batch, ...]` of ints to `[batch, ..., output_dim]`.
+
+    With `mask_zero`, index 0 stands for padding: a mask leaves it out of the layers behind.
+    """
+
+    masking = True
+    makes_masks = True
 
     def __init__(
         self,
         input_dim: int,
         output_dim: int,
         embeddings_initializer: Initializer = "uniform",
+        *,
+        mask_zero: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.input_dim, self.output_dim = input_dim, output_dim
+        self.input_dim = self.positive(input_dim, "input_dim")
+        self.output_dim = self.positive(output_dim, "output_dim")
+        self.mask_zero = mask_zero
         self.embeddings_initializer = embeddings_initializer
 
     def call(self, indices: SymbolicTensor) -> SymbolicTensor:
@@ -114,9 +128,14 @@ class Embedding(Layer):
         )
         return emit("Gather", table, indices, axis=0)
 
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return not_equal(inputs, 0) if self.mask_zero else None
+
 
 class Activation(Layer):
     """An activation function, by Keras name or as a function of a tensor, as a layer."""
+
+    masking = True
 
     def __init__(self, activation: ActivationLike, **options: Any) -> None:
         super().__init__(**options)
@@ -129,12 +148,16 @@ class Activation(Layer):
 class Identity(Layer):
     """The input itself."""
 
+    masking = True
+
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return x
 
 
 class Rescaling(Layer):
     """`x * scale + offset`; both numbers, or arrays that broadcast against the last axes."""
+
+    masking = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **options: Any) -> None:
         super().__init__(**options)
@@ -152,6 +175,8 @@ class Normalization(Layer):
     `axis` None has one mean and variance for all. `invert` undoes it. (Keras' `adapt` computes the
     statistics from data; here they are arguments.)
     """
+
+    masking = True
 
     def __init__(
         self,

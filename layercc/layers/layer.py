@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from layercc.layers.initializers import Initializer
+from layercc.layers.masks import masks_of, set_masks, with_masks
 from layercc.layers.tensor import (
     SymbolicTensor,
     applies_operators,
@@ -51,6 +52,11 @@ class Layer:
 
     Calling the layer again shares its weights.
     """
+
+    #: Whether results carry a mask that the input has (Keras' `supports_masking`).
+    masking: ClassVar[bool] = False
+    #: Whether `compute_mask` gives masks to results of inputs that have none.
+    makes_masks: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -117,7 +123,12 @@ class Layer:
             taken = (arguments, options)
             if self.given_dtype is not None:
                 taken = map_tensors(self._cast, taken)
-            results = self.call(*taken[0], **taken[1])
+            inputs = arguments[0] if arguments else next(iter(options.values()))
+            options = with_masks(type(self).call, *taken)
+            mask = options["mask"] if options.get("mask") is not None else masks_of(inputs)
+            results = self.call(*taken[0], **options)
+            if self.makes_masks or (self.masking and mask is not None):
+                set_masks(results, self.compute_mask(inputs, mask))
             if not nested:
                 call.results = results
         if self._initial and not nested:
@@ -131,6 +142,13 @@ class Layer:
     def call(self, *arguments: Any, **options: Any) -> Any:
         """Emits the layer's ops; written by each subclass."""
         raise NotImplementedError(f"{type(self).__name__} does not define call()")
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The masks of the results: a tensor, a list with None for results that have none, or None.
+
+        `inputs` is the first argument, `mask` its masks in the same form.
+        """
+        return mask
 
     def weight(
         self,
@@ -195,6 +213,14 @@ class Layer:
         """Raises ShapeError that names this layer."""
         raise layer_error(self, message, code)
 
+    def positive(self, value: Any, what: str) -> int:
+        """An argument that must be an int above 0; ValueError for any other."""
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(
+                f"{type(self).__name__}: {what} is {value!r}; an int of at least 1 would fit"
+            )
+        return int(value)
+
     def expect_rank(self, x: SymbolicTensor, rank: int, axes: str) -> None:
         """Fails unless `x` has `rank` dims; `axes` names them: `[batch, steps, features]`."""
         if not isinstance(x, SymbolicTensor):
@@ -212,7 +238,9 @@ class Layer:
         if x.dtype is self.given_dtype or x.dtype not in DTYPE_SETS["float"]:
             return x
         assert self.given_dtype is not None
-        return cast(x, self.given_dtype)
+        made = cast(x, self.given_dtype)
+        made.mask = x.mask
+        return made
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path or '(unnamed)'}>"

@@ -47,6 +47,8 @@ class BatchNormalization(Scaled):
     `axis` is that of the channels. Weights: gamma, beta, moving_mean, moving_variance.
     """
 
+    masking = True
+
     def __init__(
         self,
         axis: int = -1,
@@ -83,6 +85,8 @@ class BatchNormalization(Scaled):
 
 class LayerNormalization(Scaled):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta` over `axis` (one, or several)."""
+
+    masking = True
 
     def __init__(
         self,
@@ -122,6 +126,8 @@ class GroupNormalization(Scaled):
     channels, is the last, or 1.
     """
 
+    masking = True
+
     def __init__(
         self,
         groups: int = 32,
@@ -134,6 +140,8 @@ class GroupNormalization(Scaled):
         **options: Any,
     ) -> None:
         super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **options)
+        if groups != -1:
+            self.positive(groups, "groups")
         self.groups, self.channel_axis = groups, axis
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -178,6 +186,8 @@ class RMSNormalization(Layer):
 
 class UnitNormalization(Layer):
     """`x / sqrt(max(sum(x²), 1e-12))` over `axis` (one, or several)."""
+
+    masking = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
         super().__init__(**options)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ir.dtypes import DType
+from layercc.layers.layer import cast
+from layercc.layers.masking import zero
 from layercc.layers.spatial import Sizes, Spatial, padding_attributes
 from layercc.layers.tensor import SymbolicTensor, emit, ints
 
@@ -155,10 +158,20 @@ class GlobalMaxPooling3D(GlobalPooling):
 
 
 class GlobalAveragePooling1D(GlobalPooling):
-    """Mean of each channel, over `[batch, steps, channels]`."""
+    """Mean of each channel, over `[batch, steps, channels]`; of the steps that `mask` keeps."""
 
     spatial_rank = 1
     op = "GlobalAveragePool"
+
+    def call(self, x: SymbolicTensor, mask: SymbolicTensor | None = None) -> SymbolicTensor:
+        if mask is None:
+            return super().call(x)
+        self.expect_spatial(x)
+        steps = self.first_spatial_axis
+        kept = cast(emit("Unsqueeze", mask, ints(3 - steps)), DType.bool)
+        total = emit("ReduceSum", emit("Where", kept, x, zero(x)), ints(steps), keepdims=1)
+        mean = total / emit("ReduceSum", cast(kept, x.dtype), ints(steps), keepdims=1)
+        return mean if self.keepdims else emit("Squeeze", mean, ints(steps))
 
 
 class GlobalAveragePooling2D(GlobalPooling):

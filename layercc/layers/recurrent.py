@@ -15,6 +15,7 @@ import numpy as np
 from layercc.layers.activations import RECURRENT
 from layercc.layers.initializers import Initializer
 from layercc.layers.layer import Layer, unsupported
+from layercc.layers.masked_steps import MaskedSteps
 from layercc.layers.tensor import SymbolicTensor, emit, ints
 from layercc.layers.weight import Layout
 
@@ -62,10 +63,12 @@ class Recurrent(Layer):
 
     The result is the last state `[batch, units]`, or with `return_sequences` all of them
     `[batch, steps, units]`; with `return_state` followed by the final states. `go_backwards` takes
-    the steps from the last to the first and gives its results in that order. Masks and `stateful`
-    are not supported.
+    the steps from the last to the first and gives its results in that order. A step that `mask`
+    `[batch, steps]` leaves out keeps the state, and repeats the result before it; with
+    `zero_output_for_mask`, its result is zeros. `stateful` is not supported.
     """
 
+    masking = True
     op: ClassVar[str]
     gates: ClassVar[tuple[int, ...]]
     states: ClassVar[int] = 1
@@ -83,10 +86,12 @@ class Recurrent(Layer):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
+        zero_output_for_mask: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.units, self.use_bias = units, use_bias
+        self.units, self.use_bias = self.positive(units, "units"), use_bias
+        self.zero_output_for_mask = zero_output_for_mask
         self.activations = activations
         self.kernel_initializer = kernel_initializer
         self.recurrent_initializer = recurrent_initializer
@@ -108,11 +113,11 @@ class Recurrent(Layer):
         self,
         x: SymbolicTensor,
         initial_state: Sequence[SymbolicTensor] | SymbolicTensor | None = None,
-        mask: Any = None,
+        mask: SymbolicTensor | None = None,
     ) -> Any:
-        if mask is not None:
-            raise unsupported(self, "masks are not supported; use sequences of one length")
         self.expect_rank(x, 3, "[batch, steps, features]")
+        if mask is not None and mask.rank != 2:
+            self.fail(f"the mask is {mask.type}; [batch, steps] would fit")
         width = len(self.gates) * self.units
         layout = gates_layout(self.gates)
         kernel = self.weight("kernel", (x.shape[2], width), self.kernel_initializer, layout)
@@ -124,6 +129,8 @@ class Recurrent(Layer):
             bias = self.weight(
                 "bias", self.bias_shape(), self.bias_initializer, bias_layout(self.gates)
             )
+        masked = None if mask is None else MaskedSteps(mask, self.go_backwards)
+        x = x if masked is None else masked.gathered(x)
         steps_first = emit("Transpose", x, perm=(1, 0, 2))
         every, *last = emit(
             self.op,
@@ -131,7 +138,7 @@ class Recurrent(Layer):
             kernel,
             recurrent,
             bias,
-            None,
+            None if masked is None else masked.lengths,
             *self._initial_states(initial_state),
             results=1 + self.states,
             hidden_size=self.units,
@@ -140,12 +147,21 @@ class Recurrent(Layer):
             **self.attributes(),
         )
         finals = [emit("Squeeze", state, ints(0)) for state in last]
-        result = self._sequence(every) if self.return_sequences else finals[0]
+        result = finals[0]
+        if self.return_sequences:
+            result = self._sequence(every, masked)
+        elif masked is not None and (initial_state is not None or self.zero_output_for_mask):
+            result = masked.last(result, self.zero_output_for_mask, self.go_backwards)
         return (result, *finals) if self.return_state else result
 
-    def _sequence(self, every: SymbolicTensor) -> SymbolicTensor:
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return mask if self.return_sequences else None
+
+    def _sequence(self, every: SymbolicTensor, masked: MaskedSteps | None) -> SymbolicTensor:
         """`[steps, 1, batch, units]` → `[batch, steps, units]`, in the order that Keras gives."""
         y = emit("Transpose", emit("Squeeze", every, ints(1)), perm=(1, 0, 2))
+        if masked is not None:
+            y = masked.spread(y, self.zero_output_for_mask)
         if self.go_backwards and not self.in_time_order:
             y = emit("Slice", y, ints(-1), ints(-(2**31)), ints(1), ints(-1))
         return y

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from layercc.layers.layer import Layer
 from layercc.layers.tensor import SymbolicTensor
 
 
 class _TrainingOnly(Layer):
+    masking = True
+    rank: ClassVar[int | None] = None  # of the input, if only one will do
+
     def __init__(self, rate: float = 0.0, *ignored: Any, **options: Any) -> None:
         options.pop("noise_shape", None)
         options.pop("data_format", None)
         super().__init__(**options)
+        if not 0 <= rate <= 1:
+            raise ValueError(f"{type(self).__name__}: {rate!r} is no rate; 0 to 1 would fit")
         self.rate = rate
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        if self.rank is not None:
+            self.expect_rank(x, self.rank, "[batch, positions..., channels]")
         return x
 
 
@@ -41,13 +48,19 @@ class GaussianNoise(_TrainingOnly):
 class SpatialDropout1D(_TrainingOnly):
     """Identity (in training: whole channels zero at random)."""
 
+    rank = 3
+
 
 class SpatialDropout2D(_TrainingOnly):
     """Identity (in training: whole channels zero at random)."""
 
+    rank = 4
+
 
 class SpatialDropout3D(_TrainingOnly):
     """Identity (in training: whole channels zero at random)."""
+
+    rank = 5
 
 
 class ActivityRegularization(_TrainingOnly):

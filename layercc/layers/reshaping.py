@@ -62,7 +62,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **options: Any) -> None:
         super().__init__(**options)
-        self.n = n
+        self.n = self.positive(n, "n")
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_rank(x, 2, "[batch, features]")
@@ -140,8 +140,10 @@ class _Cropping(_Borders):
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
         for (start, end), size in zip(self.amounts, self.spatial(x), strict=True):
-            if isinstance(size, int) and start + end > size:
-                self.fail(f"the input is {x.type}: {start} + {end} of {size} elements cannot go")
+            if isinstance(size, int) and start + end >= size:
+                self.fail(
+                    f"the input is {x.type}: {start} + {end} of {size} elements would leave none"
+                )
         starts = ints(*(start for start, _ in self.amounts))
         ends = ints(*(-end if end else 2**31 - 1 for _, end in self.amounts))
         return emit("Slice", x, starts, ends, ints(*self.axes))

@@ -41,6 +41,8 @@ class SymbolicTensor:
         self.application = application
         #: The value, where it is known while the model is described (shapes, axes).
         self.value: np.ndarray | None = None
+        #: Keras' mask: a boolean tensor, false for positions that do not count.
+        self.mask: SymbolicTensor | None = None
 
     @property
     def shape(self) -> tuple[Dim, ...]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from layercc.layers.layer import Layer, unsupported
+from layercc.layers.layer import Layer
 from layercc.layers.recurrent import Recurrent
 from layercc.layers.tensor import SymbolicTensor, emit, ints
 
@@ -18,6 +18,8 @@ class Bidirectional(Layer):
     merge_mode: `concat`, `sum`, `mul`, `ave`, or None for both results. Weights: those of the
     forward layer, then those of the backward one.
     """
+
+    masking = True
 
     def __init__(
         self,
@@ -38,6 +40,8 @@ class Bidirectional(Layer):
         if backward_layer is None:
             self.backward._initial = deque()
         parts = (self.forward, self.backward)
+        for part in parts:  # as in Keras: repeated results would not fit together
+            part.zero_output_for_mask = part.return_sequences
         if len({(part.return_sequences, part.return_state) for part in parts}) > 1:
             raise ValueError("Bidirectional: return_sequences and return_state must be the same")
         self.own(self.forward, "forward")
@@ -47,21 +51,24 @@ class Bidirectional(Layer):
         self,
         x: SymbolicTensor,
         initial_state: Sequence[SymbolicTensor] | None = None,
-        mask: Any = None,
+        mask: SymbolicTensor | None = None,
     ) -> Any:
-        if mask is not None:
-            raise unsupported(self, "masks are not supported; use sequences of one length")
         halves: list[Any] = [None, None]
         if initial_state is not None:
             half = len(initial_state) // 2
             halves = [initial_state[:half], initial_state[half:]]
-        ahead = self.forward(x, initial_state=halves[0])
-        back = self.backward(x, initial_state=halves[1])
+        ahead = self.forward(x, initial_state=halves[0], mask=mask)
+        back = self.backward(x, initial_state=halves[1], mask=mask)
         if not self.forward.return_state:
             return self._merge(ahead, back)
         merged = self._merge(ahead[0], back[0])
         states = (*ahead[1:], *back[1:])
         return (*merged, *states) if self.merge_mode is None else (merged, *states)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        if not self.forward.return_sequences:
+            return None
+        return [mask, mask] if self.merge_mode is None else mask
 
     def _merge(self, ahead: SymbolicTensor, back: SymbolicTensor) -> Any:
         if self.merge_mode is None:
@@ -82,7 +89,12 @@ def _copy(layer: Recurrent, go_backwards: bool) -> Recurrent:
 
 
 class TimeDistributed(Layer):
-    """A layer, or a model, applied to each step of `[batch, steps, ...]`."""
+    """A layer, or a model, applied to each step of `[batch, steps, ...]`.
+
+    A mask of three dims or more goes to the layer, step by step.
+    """
+
+    masking = True
 
     def __init__(self, layer: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -90,10 +102,13 @@ class TimeDistributed(Layer):
         if isinstance(layer, Layer):
             self.own(layer, layer.name or "layer")
 
-    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+    def call(self, x: SymbolicTensor, mask: SymbolicTensor | None = None) -> SymbolicTensor:
         if x.rank < 3:
             self.fail(f"the input is {x.type}; [batch, steps, features...] would fit")
-        y = self.layer(_reshape(x, ints(-1), _dims(x, 2)))
+        folded = _reshape(x, ints(-1), _dims(x, 2))
+        if mask is not None and mask.rank > 2:
+            folded.mask = _reshape(mask, ints(-1), _dims(mask, 2))
+        y = self.layer(folded)
         if not isinstance(y, SymbolicTensor):
             self.fail("the layer inside must give one tensor")
         return _reshape(y, _dims(x, 0, 2), _dims(y, 1))
