@@ -124,6 +124,7 @@ DTYPE_SETS["quantized"] = FLOAT8 | DTYPE_SETS["byte"]
 DTYPE_SETS["int"] = DTYPE_SETS["signed"] | DTYPE_SETS["unsigned"]
 DTYPE_SETS["levels"] = DTYPE_SETS["int"] | DTYPE_SETS["small"]
 DTYPE_SETS["numeric"] = DTYPE_SETS["int"] | DTYPE_SETS["float"]
+DTYPE_SETS["array"] = DTYPE_SETS["int"] | _of("float", least=32) | {DType.bool}
 DTYPE_SETS["ordered"] = DTYPE_SETS["numeric"] | {DType.bool}
 DTYPE_SETS["signed_numeric"] = DTYPE_SETS["signed"] | DTYPE_SETS["float"]
 DTYPE_SETS["real"] = DTYPE_SETS["numeric"] | DTYPE_SETS["small"]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 
-from ir.diagnostics import out_of_range
+from ir.diagnostics import Source, out_of_range
 from ir.dims import Dim, SymbolicDim
 from ir.dtypes import DTYPE_SETS, ONNX_DTYPES, DType
 from ir.graph import Graph, Node
@@ -237,6 +237,16 @@ class Op:
     #: How the op refers to the axes of its first input, for passes that store them in another
     #: order (`layercc.passes.layout_rules`); None where it needs them in the order written.
     axes: ClassVar[Axes | None] = None
+    #: Where a user defined the op (`layercc.own`); None for layercc's own.
+    origin: ClassVar[Source | None] = None
+    #: The version of the op's domain that it came with.
+    since: ClassVar[int] = 1
+    #: The name under which ops of a kind have one lowering; "": the op has one under its own name.
+    lowered_as: ClassVar[str] = ""
+    #: The graph of other ops that computes the same, for inputs of these types; None without one.
+    body: ClassVar[Callable[[Call], Graph | None] | None] = None
+    #: Compiled as its body, which takes the node's place.
+    composite: ClassVar[bool] = False
 
     input_parameters: ClassVar[tuple[Parameter, ...]]
     output_parameters: ClassVar[tuple[Parameter, ...]]
@@ -280,10 +290,13 @@ class Op:
 _OPS: dict[str, type[Op]] = {}
 
 
-def register(definition: type[Op]) -> type[Op]:
-    """Class decorator: enters an op definition into the table under its `name`."""
+def register(definition: type[Op], *, replaces: bool = False) -> type[Op]:
+    """Class decorator: enters an op definition into the table under its `name`.
+
+    ValueError if there is one of that name that it does not replace.
+    """
     name = definition.__dict__.get("name") or definition.__name__
-    if name in _OPS:
+    if name in _OPS and not replaces:
         raise ValueError(f"op {name} is defined twice")
     definition.name = name
     definition.input_parameters = tuple(map(Parameter.parse, definition.inputs))
@@ -301,5 +314,10 @@ def find_op(name: str) -> type[Op] | None:
 
 
 def all_ops() -> Iterator[type[Op]]:
-    """Every op, by name."""
-    return iter(sorted(_OPS.values(), key=lambda op: op.name))
+    """Every op of layercc's, by name; what users have defined (`layercc.own`) is not among them."""
+    return iter(sorted((op for op in _OPS.values() if op.origin is None), key=lambda op: op.name))
+
+
+def user_ops() -> Iterator[type[Op]]:
+    """Every op that a user has defined, by name."""
+    return iter(sorted((op for op in _OPS.values() if op.origin), key=lambda op: op.name))

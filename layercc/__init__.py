@@ -26,6 +26,8 @@ _PUBLIC = {
     "layercc.cuda.target": ("CudaTarget",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
     "layercc.frontends.torch": ("from_torch", "torch_module"),
+    "layercc.own.definition": ("op",),
+    "layercc.own.parameters": ("OpDefinitionError",),
     "layercc.session.model": ("CompiledModel",),
     "layercc.tools.benchmark": ("benchmark",),
     "layercc.tools.compare": ("compare",),
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from layercc.frontends.onnx import from_onnx, to_onnx
     from layercc.frontends.torch import from_torch, torch_module
     from layercc.layers import *  # noqa: F403
+    from layercc.own.definition import op
+    from layercc.own.parameters import OpDefinitionError
     from layercc.session.model import CompiledModel
     from layercc.tools.benchmark import benchmark
     from layercc.tools.compare import compare

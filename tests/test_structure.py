@@ -127,8 +127,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.cuda.backend": ("layercc.jobs.workload", "layercc.weights"),
     "layercc.cuda.torch_tensors": ("ir.dtypes",),
     "layercc.cuda.plan": ("layercc.description", "layercc.recording"),
-    "layercc.frontends": ("ir",),
+    "layercc.frontends": ("ir", "layercc.own.bindings"),
     "layercc.layers": ("ir",),
+    "layercc.own": ("ir", "layercc.kernels.replacing", "layercc.layers"),
     "layercc.passes": ("ir",),
     "layercc.lower": (
         "ir",
@@ -207,6 +208,7 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
     "layercc.layers": ({"numba", "llvmlite", "onnx", "keras"}, "the builder makes graphs only"),
     "layercc.frontends.onnx": ({"numba", "llvmlite", "torch", "keras"}, "ONNX needs onnx only"),
     "layercc.frontends.torch": ({"numba", "llvmlite", "onnx", "keras"}, "no detour by ONNX"),
+    "layercc.own": ({"llvmlite", "onnx", "torch", "keras"}, "it knows no framework"),
     "layercc.passes": ({"numba", "llvmlite", "onnx"}, "passes know graphs only"),
     "layercc.lower": ({"numba", "llvmlite", "onnx"}, "kernels are named, not built"),
     "layercc.runtime": ({"numba", "llvmlite", "onnx", "networkx"}, "it is shipped alone"),

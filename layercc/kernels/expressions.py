@@ -187,12 +187,11 @@ def _apply(
     try:
         return replacement(function)(*operands, **attributes)
     except BranchOnValue:
-        if attributes or any(operand is None for operand in operands):
-            raise
         compiled = jit(getattr(function, "py_func", function), contract=False)  # a user's own
-        helper = tape.name(short_name(name), compiled)
-        call = f"{helper}({', '.join(operand.name for operand in operands)})"
-        return tape.convert(compute_dtype(dtype), call)
+        helper = tape.name(short_name(name).rpartition(".")[2], compiled)
+        given = ["None" if operand is None else operand.name for operand in operands]
+        given += [f"{key}={value!r}" for key, value in attributes.items()]
+        return tape.convert(compute_dtype(dtype), f"{helper}({', '.join(given)})")
 
 
 def _single(tape: Any, value: Any) -> Any:

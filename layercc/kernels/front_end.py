@@ -167,8 +167,9 @@ class KernelTyping(typing.Context):
         try:
             return super().resolve_value_type(val)
         except ValueError:
-            if isinstance(val, python_types.FunctionType):
-                return _of_user(val).numba_type
+            function = getattr(val, "py_func", val)  # of an op that a user defined
+            if isinstance(function, python_types.FunctionType):
+                return _of_user(function).numba_type
             raise
 
 

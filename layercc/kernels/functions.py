@@ -3,7 +3,9 @@
 A function of `ir.scalar` goes by its name. Any other is ``"module:qualified.name#digest"``, where
 the digest is of its code and of all that the code uses: edited, it is another function, and kernels
 of it are other kernels, in this process and in the cache on disk. A function without source in a
-file, or that uses what cannot be digested, has no digest; kernels of it are not cached.
+file, or that uses what cannot be digested, goes by ``"module:qualified.name~number"``, a number
+that no other function of this process has; kernels of it are not cached. This process finds a
+function that it named, wherever it is; another one finds it if it is a module's.
 """
 
 from __future__ import annotations
@@ -11,20 +13,24 @@ from __future__ import annotations
 import dis
 import hashlib
 import inspect
+import itertools
 import os
 import sys
 import time
 import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
 _MARK = "#"
+_NUMBERED = "~"
 _DIGITS = 16
 _STARTED = time.time()
 _names: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+_functions: WeakValueDictionary[str, Callable[..., Any]] = WeakValueDictionary()
+_numbers = itertools.count(1)
 
 
 class Undigestable(Exception):
@@ -39,8 +45,9 @@ def name_of(function: Callable[..., Any]) -> str:
             digest = hashlib.sha256("\0".join(_parts(function, set())).encode()).hexdigest()
             name += _MARK + digest[:_DIGITS]
         except Undigestable:
-            pass  # said by the name, which lacks a digest
+            name += f"{_NUMBERED}{next(_numbers)}"
         _names[function] = name
+        _functions.setdefault(name, getattr(function, "py_func", function))
     return _names[function]
 
 
@@ -49,6 +56,8 @@ def resolve(name: str) -> Callable[..., Any]:
 
     Raises AttributeError where there is none, LookupError where it was edited since it was named.
     """
+    if (known := _functions.get(name)) is not None:
+        return known
     place, _, digest = name.partition(_MARK)
     module_name, _, path = place.rpartition(":")
     if not module_name:
@@ -66,7 +75,7 @@ def resolve(name: str) -> Callable[..., Any]:
 
 def short_name(name: str) -> str:
     """The name for a reader: without module and digest."""
-    return name.partition(_MARK)[0].rpartition(":")[2]
+    return name.partition(_MARK)[0].partition(_NUMBERED)[0].rpartition(":")[2]
 
 
 def is_digested(parameter: Any) -> bool:

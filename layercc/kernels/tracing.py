@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import functools
 import math
-import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ir import primitives
 from layercc.kernels.element_types import FLOATS, INTEGERS, SCALAR, SIZES
 from layercc.kernels.math import primitive
+from layercc.kernels.replacing import PRIMITIVES, Replacing
 
 _NUMPY = {name: np.dtype(scalar) for name, scalar in SCALAR.items()}
 _SHORT = {dtype: name for name, dtype in _NUMPY.items()}
@@ -322,11 +321,6 @@ _TRACED: dict[str, Callable[..., Any]] = {
     "maximum": functools.partial(_extremum, "maximum"),
     "erf": _erf,
 }
-_PRIMITIVES = {
-    name: value
-    for name, value in vars(primitives).items()
-    if callable(value) and not isinstance(value, type) and name[0] != "_"
-}
 
 
 @functools.cache
@@ -337,45 +331,10 @@ def traced(name: str) -> Callable[..., Any]:
     def call(*values: Any) -> Any:
         if any(isinstance(value, Tracer) for value in values):
             return record(*values)
-        return _PRIMITIVES[name](*values)
+        return PRIMITIVES[name](*values)
 
     return call
 
 
-# --- functions whose globals are replaced
-
-_MATH_NAMES = {"fabs": "absolute", "pow": "power"}
-
-
-def replacement(value: Any) -> Any:
-    """What stands for the global `value` of a scalar function while it is traced."""
-    value = getattr(value, "py_func", value)  # of a Numba function
-    if isinstance(value, types.ModuleType) and value in (math, np):
-        return types.SimpleNamespace(
-            **{name: replacement(item) for name, item in vars(value).items()}
-        )
-    for name, known in _PRIMITIVES.items():
-        if value is known:
-            return traced(name)
-    if isinstance(value, types.BuiltinFunctionType) and value.__module__ == "math":
-        name = _MATH_NAMES.get(value.__name__, value.__name__)
-        return traced(name) if name in _PRIMITIVES else value
-    if isinstance(value, types.FunctionType) and not value.__module__.startswith("numpy"):
-        return traceable(value)
-    return value
-
-
-@functools.cache
-def traceable(function: types.FunctionType) -> Callable[..., Any]:
-    """`function` with its globals and closure replaced, to be called on tracers."""
-    names: dict[str, Any] = {"__builtins__": function.__globals__.get("__builtins__")}
-    made = types.FunctionType(
-        function.__code__, names, function.__name__, function.__defaults__,
-        tuple(types.CellType(replacement(c.cell_contents)) for c in function.__closure__ or ()),
-    )  # fmt: skip
-    made.__kwdefaults__ = function.__kwdefaults__
-    for name in function.__code__.co_names:
-        if name in function.__globals__ and name != function.__name__:
-            names[name] = replacement(function.__globals__[name])
-    names[function.__name__] = made
-    return made
+#: What stands for the global of a scalar function, or for the function, while it is traced.
+replacement = Replacing(traced)

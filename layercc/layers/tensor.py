@@ -235,9 +235,10 @@ def layer_error(layer: Layer, message: str, code: str = "shape-mismatch") -> Sha
 
 
 def caller() -> Source | None:
-    """The user's line: the innermost frame outside this package."""
+    """The user's line: the innermost frame outside this package, and what makes layers of ops."""
     frame = sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(__package__):
+    ours = (__package__, "layercc.own.")
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(ours):
         frame = frame.f_back  # type: ignore[assignment]
     return Source(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
 

@@ -80,7 +80,7 @@ def fused(context: Context, node: Node) -> None:
     _lower_nodes(context, nodes, types, node.outputs)
 
 
-@lowering(*(op.name for op in all_ops() if op.scalar is not None))
+@lowering(*(op.name for op in all_ops() if op.scalar is not None), "own:pointwise")
 def single(context: Context, node: Node) -> None:
     """One pointwise op."""
     names = [name for name in (*node.inputs, *node.outputs) if name]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ir.graph import Node
+from ir.registry import find_op
 from layercc.lower.context import Context
 
 Lowering = Callable[[Context, Node], None]
@@ -44,8 +45,10 @@ def lowering(*names: str) -> Callable[[Lowering], Lowering]:
 
 def lowering_name(node: Node) -> str:
     """The name under which the lowering of `node` is registered."""
-    kind = node.attributes.get("kind")
-    return f"{node.op}:{kind}" if node.op == "layercc.Fused" else node.op
+    if node.op == "layercc.Fused":
+        return f"{node.op}:{node.attributes.get('kind')}"
+    op = find_op(node.op)
+    return node.op if op is None else op.lowered_as or node.op
 
 
 def find_lowering(node: Node) -> Lowering | None:

@@ -15,6 +15,7 @@ from layercc.passes.decompose_gemm import decompose_gemm
 from layercc.passes.divide_variadic import divide_variadic
 from layercc.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from layercc.passes.eliminate_dead_code import eliminate_dead_code
+from layercc.passes.expand_composites import expand_composites
 from layercc.passes.fold_constants import fold_constants
 from layercc.passes.fold_padding import fold_padding
 from layercc.passes.fold_scale_and_shift import fold_scale_and_shift
@@ -38,6 +39,7 @@ from layercc.passes.widen_contractions import widen_contractions
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
+    expand_composites,
     inline_branches,
     hoist_loop_invariants,
     unroll_loops,

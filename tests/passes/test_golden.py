@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tests.own.own_ops  # noqa: F401  # composites
 from ir.inference import infer
 from ir.interpreter import interpret
 from ir.parser import parse_graph

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+)
 
 import ir.ops  # noqa: F401  # fills the registry
 from ir.arguments import expect, expect_graph
@@ -20,7 +28,12 @@ from ir.inference import infer
 from ir.registry import find_op
 from ir.types import TensorType
 from layercc.frontends.onnx.attributes import find_schema
-from layercc.frontends.onnx.expressible import choose_opset, domain_version, graph_problems
+from layercc.frontends.onnx.expressible import (
+    choose_opset,
+    domain_version,
+    function_body,
+    graph_problems,
+)
 from layercc.frontends.onnx.limits import MAX_FILE_BYTES
 from layercc.frontends.onnx.packing import packed_bytes
 from layercc.frontends.onnx.reader import FIRST_WITH_DEFAULTS
@@ -30,6 +43,9 @@ from layercc.frontends.onnx.rewrite import body_types, to_onnx_ops
 _INLINE_BYTES = 1024
 #: External weights start at multiples of this, so that they can be mapped and used in place.
 _ALIGNMENT = 4096
+
+#: The first version of the file format in which functions of one name may be told apart.
+_WITH_OVERLOADS = 10
 
 _KINDS = {
     "int": AttributeProto.INT,
@@ -48,9 +64,11 @@ def to_onnx(
 ) -> ModelProto:
     """The ONNX model that computes what `graph` does.
 
-    Fused groups are written as the ops they stand for, channels-last nodes with Transposes around
-    them, symbolic dims as `dim_param`. With `path` the model is saved there as well; weights of
-    more than 2 GB then go to a file beside it, `<path>.data`, which the returned model refers to.
+    Ops that a user has defined are nodes of their domain, with a function for each that can be
+    written in ONNX's ops. Fused groups are written as the ops they stand for, channels-last nodes
+    with Transposes around them, symbolic dims as `dim_param`. With `path` the model is saved there
+    as well; weights of more than 2 GB then go to a file beside it, `<path>.data`, which the
+    returned model refers to.
 
     `opset=None` takes the oldest opset, from 21 on, that can express the graph.
 
@@ -119,6 +137,7 @@ class _Writer:
         self.opset = opset
         self.external = external
         self.domains: dict[str, int] = {"": opset}
+        self.functions: dict[tuple[str, str], list[FunctionProto]] = {}  # by domain and name
 
     def close(self) -> None:
         if self.external is not None:
@@ -127,8 +146,14 @@ class _Writer:
     def model(self, graph: Graph, types: Mapping[str, TensorType]) -> ModelProto:
         proto = self.graph(graph, types)
         imports = [helper.make_opsetid(domain, v) for domain, v in self.domains.items()]
-        model = helper.make_model(proto, opset_imports=imports, producer_name="layercc")
+        functions = [function for found in self.functions.values() for function in found]
+        for function in functions:
+            function.opset_import.extend(imports)
+        model = helper.make_model(
+            proto, opset_imports=imports, producer_name="layercc", functions=functions
+        )
         oldest = helper.find_min_ir_version_for(imports, ignore_unknown=True)
+        oldest = max(oldest, _WITH_OVERLOADS) if functions else oldest
         model.ir_version = max(oldest, FIRST_WITH_DEFAULTS)
         return model
 
@@ -171,7 +196,36 @@ class _Writer:
             if value is not None and (schema is None or name in schema.attributes):
                 kind = spec.kind if spec else None
                 proto.attribute.append(self.attribute(name, value, kind, types))
+        self.function(proto, node, types)
         return proto
+
+    def function(self, proto: NodeProto, node: Node, types: Mapping[str, TensorType]) -> None:
+        """Writes the function that a node calls, if its op is one that a user has defined, and that
+        has a body which the opset can express. Bodies that differ, as types and attributes do, are
+        overloads."""
+        body = function_body(node, types)
+        if body is None:
+            return
+        known = infer(body).types
+        if graph_problems(body, known, self.opset):
+            return
+        made = FunctionProto(name=proto.op_type, domain=proto.domain, output=body.output_names)
+        names = iter(body.input_names)
+        made.input.extend(
+            next(names) if name else f"absent_{i}" for i, name in enumerate(proto.input)
+        )
+        made.attribute.extend(attribute.name for attribute in proto.attribute)
+        for name, array in body.constants.items():
+            constant = made.node.add(op_type="Constant", output=[name])
+            constant.attribute.append(self.attribute("value", array, "tensor", known))
+        made.node.extend(self.node(inner, known) for inner in body.nodes)
+        overloads = self.functions.setdefault((made.domain, made.name), [])
+        for each in overloads:
+            made.overload = proto.overload = each.overload
+            if made == each:
+                return
+        made.overload = proto.overload = str(len(overloads)) if overloads else ""
+        overloads.append(made)
 
     def attribute(
         self, name: str, value: Any, kind: str | None, types: Mapping[str, TensorType]

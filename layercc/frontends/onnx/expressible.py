@@ -13,10 +13,11 @@ from onnx.defs import OpSchema
 from ir.diagnostics import UnsupportedError
 from ir.dtypes import DType
 from ir.graph import Graph, Node
-from ir.registry import find_op
+from ir.inference import call_for, infer
+from ir.registry import find_op, user_ops
 from ir.types import TensorType
 from layercc.frontends.onnx.attributes import find_schema
-from layercc.frontends.onnx.rewrite import body_types
+from layercc.frontends.onnx.rewrite import body_types, to_onnx_ops
 
 #: Unless asked otherwise the oldest opset from here on that can express the graph is written:
 #: runtimes take years to follow the newest (onnxruntime 1.31 knows 26 and lacks kernels for some).
@@ -29,13 +30,16 @@ def choose_opset(graph: Graph, types: Mapping[str, TensorType]) -> int:
     """The oldest opset from `OLDEST_DEFAULT_OPSET` on that can express `graph`, else the newest."""
     newest = onnx.defs.onnx_opset_version()
     for version in range(min(OLDEST_DEFAULT_OPSET, newest), newest):
-        if not graph_problems(graph, types, version):
+        if not graph_problems(graph, types, version, functions=True):
             return version
     return newest
 
 
-def graph_problems(graph: Graph, types: Mapping[str, TensorType], version: int) -> Counter[str]:
-    """What opset `version` cannot express of `graph`, with counts; subgraphs included.
+def graph_problems(
+    graph: Graph, types: Mapping[str, TensorType], version: int, functions: bool = False
+) -> Counter[str]:
+    """What opset `version` cannot express of `graph`, with counts; subgraphs included, and with
+    `functions` the bodies of ops that a user has defined.
 
     Raises UnsupportedError when the onnx package does not know that opset.
     """
@@ -47,14 +51,30 @@ def graph_problems(graph: Graph, types: Mapping[str, TensorType], version: int) 
         if problem := _node_problem(node, types, version):
             found[problem] += 1
         for body in node.subgraphs():
-            found += graph_problems(body, body_types(body, types), version)
+            found += graph_problems(body, body_types(body, types), version, functions)
+        if functions and (written := function_body(node, types)) is not None:
+            found += graph_problems(written, infer(written).types, version, functions)
     return found
+
+
+def function_body(node: Node, types: Mapping[str, TensorType]) -> Graph | None:
+    """What an op that a user has defined stands for, in ONNX's ops; None where it has no body."""
+    op = find_op(node.op)
+    if op is None or op.origin is None or op.body is None:
+        return None
+    if any(name and name not in types for name in node.inputs):
+        return None
+    body = op.body(call_for(node, types))
+    return None if body is None else to_onnx_ops(body)
 
 
 def domain_version(domain: str, opset: int) -> int:
     """The version of a domain that goes with ONNX `opset`."""
     if not domain:
         return opset
+    own = [op.since for op in user_ops() if op.name.rpartition(".")[0] == domain]
+    if own:
+        return max(own)
     known = onnx.defs.C.schema_version_map()
     return known[domain][1] if domain in known else 1
 

@@ -26,7 +26,7 @@ def function_key(item: NodeProto | FunctionProto) -> Key:
 
 @dataclass
 class FunctionTable:
-    """The functions of a model."""
+    """The functions of a model, but for those that stand for an op that the user has registered."""
 
     functions: dict[Key, FunctionProto]
 
@@ -40,10 +40,16 @@ class FunctionTable:
                     f"function {function.domain}.{function.name} is given twice"
                 )
             table[key] = function
+        table = {key: each for key, each in table.items() if not _is_registered(key)}
         return FunctionTable(table)
 
     def find(self, node: NodeProto) -> FunctionProto | None:
         return self.functions.get(function_key(node)) if self.functions else None
+
+
+def _is_registered(key: Key) -> bool:
+    op = find_op(".".join(filter(None, key[:2])))
+    return op is not None and op.origin is not None
 
 
 def schema_function(node: NodeProto, version: int) -> FunctionProto | None:

@@ -209,9 +209,15 @@ class _Importer:
             return
         if not plain_domain(proto.domain):
             lift(lifted)
-        if find_op(lifted.op) is None:
+        definition = find_op(lifted.op)
+        if definition is None:
             self.expand(proto, version, scope, frame)
             return
+        if definition.origin is not None and version < definition.since:
+            raise UnsupportedError(
+                f"{self.where}: {op} {name!r} is of version {version} of domain {proto.domain!r}; "
+                f"the op registered at {definition.origin} came with version {definition.since}"
+            )
         for new in lifted.nodes():
             self.add(new, scope)
 
