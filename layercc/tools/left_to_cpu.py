@@ -15,38 +15,22 @@ from layercc import jobs
 from layercc.jobs.job import Job
 from layercc.tools.left_to_numpy import Left
 
-_UNWRITTEN = "nobody has written them yet"
-_BYTES = "kernels multiply numbers of four and eight bytes"
 _LIBRARY = "there is no C library on a GPU"
 
 #: Jobs without an emitter, and why.
-LEFT_JOBS: dict[str, str] = dict.fromkeys(
-    ("LocalResponse", "PoolIndices", "QuantizedRecurrence", "Recurrence", "Resample",
-     "SampleGrid", "Unpool"),
-    _UNWRITTEN,
-)  # fmt: skip
+LEFT_JOBS: dict[str, str] = {}
 
 _F64 = frozenset({DType.f64})
 _INTEGERS = DTYPE_SETS["int"]
 #: Ops that have no kernels, or none at some element types, and why.
 LEFT_TO_CPU: tuple[Left, ...] = (
-    Left(
-        ("com.microsoft.DynamicQuantizeLSTM", "GRU", "GridSample", "LRN", "LSTM", "MaxUnpool",
-         "RNN", "Resize"),
-        None, _UNWRITTEN,
-    ),
-    Left(("Attention",), _F64, _LIBRARY, "T1"),
-    Left(("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"), None, _BYTES),
+    Left(("Attention",), _F64, "nobody has written it yet", "T1"),
     Left(("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh"), None, _LIBRARY),
     Left(
-        ("Celu", "Cos", "Elu", "Exp", "Gelu", "Log", "LogSoftmax", "LpPool", "Mish", "Selu",
-         "Sigmoid", "Sin", "Softmax", "Softplus", "SwiGLU", "Swish", "Tan", "Tanh",
-         "com.microsoft.BiasGelu", "com.microsoft.FastGelu", "com.microsoft.Gelu",
-         "com.microsoft.QuickGelu"),
+        ("Cos", "Gelu", "LpPool", "Sin", "Tan", "com.microsoft.BiasGelu", "com.microsoft.Gelu"),
         _F64, _LIBRARY,
     ),
     Left(("Erf", "Pow"), _F64 | _INTEGERS, _LIBRARY, "T"),
-    Left(("ReduceLogSum", "ReduceLogSumExp"), None, _LIBRARY),
     Left(("Mod",), DTYPE_SETS["float"], _LIBRARY),
 )  # fmt: skip
 

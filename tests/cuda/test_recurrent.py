@@ -10,6 +10,7 @@ from layercc.cuda.emit import recurrence as emission
 from layercc.cuda.kernels import recurrent as kernels
 from tests.cuda.running import check_node, on_device
 from tests.lower.test_recurrent import CASES, GATES, arrays, inputs_of
+from tests.onnx import test_dynamic_lstm as quantised
 from tests.support import graph_of, named, one_node, reference_node
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -90,3 +91,25 @@ def test_a_sample_gives_the_same_alone_and_in_a_batch(monkeypatch):
     assert np.isnan(whole[1:3, :, 4]).all() and not np.isnan(np.delete(whole, 4, 2)).any()
     monkeypatch.setattr(emission, "_MANY_SAMPLES", 0)
     np.testing.assert_array_equal(run(0, 7), whole)
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_quantised(number):
+    """With peepholes in two directions; reversed with a scale for each column; unsigned weights."""
+    sizes, kinds, attributes = quantised.CASES[number]
+    inputs = quantised.arrays(*sizes, **kinds)
+    inputs[4] = np.arange(sizes[1], dtype=np.int32) + sizes[0] - sizes[1] + 1
+    attributes = {"hidden_size": sizes[-1], **attributes}
+    graph = one_node(quantised.OP, inputs, attributes, 3, quantised.WEIGHTS)
+    found = on_device(graph, {v.name: named(inputs)[v.name] for v in graph.inputs})
+    wanted = reference_node(quantised.OP, inputs, attributes, 3, exact=False)
+    quantised.close(found.values(), wanted)
+
+
+def test_quantised_with_nothing_to_do():
+    for sizes in ((0, 2, 3, 4), (3, 0, 3, 4)):
+        inputs = quantised.arrays(*sizes, given="hc")
+        graph = one_node(quantised.OP, inputs, {"hidden_size": 4}, 3, quantised.WEIGHTS)
+        found = on_device(graph, {v.name: named(inputs)[v.name] for v in graph.inputs})
+        wanted = reference_node(quantised.OP, inputs, {"hidden_size": 4}, 3, exact=False)
+        quantised.close(found.values(), wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +26,15 @@ BYTES = DTYPE_SETS["byte"]
 _LEAST_COLUMNS, _LEAST_ROWS = 8, 8
 
 
-def byte_product(builder: Builder, job: Contraction) -> None:
+def byte_product(
+    builder: Builder, job: Contraction, x_zero: Mapping[str, Any] | None = None
+) -> None:
     """One launch, and some before where weights or zero points are not constant and must be brought
-    in order."""
+    in order.
+
+    `x_zero` are zero points of X as the kernels take them, i32 in a record of operands, instead of
+    the job's own.
+    """
     terms = job.depth * job.taps
     job = replace(
         job,
@@ -59,13 +66,15 @@ def byte_product(builder: Builder, job: Contraction) -> None:
             for o in job.epilogue.operands
         ],
     }
-    if job.x_zero is not None:
+    if x_zero is not None and terms:
+        words["x_zero"] = x_zero
+    elif job.x_zero is not None:
         words["x_zero"] = _zeros_of_rows(builder, job, job.x_zero)
     if job.w_zero is not None:
         words["w_zero"] = _zeros_of_columns(builder, job, job.w_zero)
     expression = job.epilogue.steps or (("i32",), (), (0,))
     columns = tuple(operand.column for operand in job.epilogue.operands)
-    zeroed = job.x_zero is not None, job.w_zero is not None
+    zeroed = "x_zero" in words, "w_zero" in words
     of_key = (expression, columns, len(job.groups), job.window is not None, *zeroed)
     types = str(job.x.dtype), str(job.weights.tensor.dtype)
     if job.columns < _LEAST_COLUMNS or job.rows < _LEAST_ROWS:

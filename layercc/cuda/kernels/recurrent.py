@@ -41,7 +41,7 @@ LAYER = record(
 )
 
 
-def _helpers(limited: bool):
+def helpers(limited: bool):
     """`row_of(tensor, direction, time, sample)` and `place_of(layer, direction, sample, step)`: the
     time that is read and written in a step, and whether the sample has such a step."""
     from layercc.kernels.helper import jit
@@ -265,7 +265,7 @@ def recurrent_layer(
     apart = kind == "GRU" and not linear
     is_lstm = kind == "LSTM"
     finish, reset = _units(kind, dtype, activations, peeping, coupled, biased, linear)
-    row_of, place_of = _helpers(limited)
+    row_of, place_of = helpers(limited)
 
     @jit
     def element(r, at, inside):
@@ -404,7 +404,7 @@ def step_cells(
     apart = kind == "GRU" and not linear
     is_lstm = kind == "LSTM"
     finish, _ = _units(kind, dtype, activations, peeping, coupled, biased, linear)
-    row_of, place_of = _helpers(limited)
+    row_of, place_of = helpers(limited)
     taken = _tuple_of(gates)
 
     def body(
@@ -475,7 +475,7 @@ def step_reset(dtype: str, activations: tuple, limited: bool, biased: bool):
     from layercc.kernels.intrinsics import offset
 
     _, reset = _units("GRU", dtype, activations, False, False, biased, False)
-    row_of, place_of = _helpers(limited)
+    row_of, place_of = helpers(limited)
     taken = _tuple_of(2)
 
     def body(
