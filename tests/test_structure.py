@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": (),
     "layercc.runtime": ("ir.diagnostics",),
+    "layercc.algorithms": ("ir.diagnostics", "layercc.jobs", "layercc.limits"),
     "layercc.buffers": ("ir.dtypes", "layercc.runtime.arenas"),
     "layercc.cgroups": (),
     "layercc.cores": ("layercc.cgroups",),
@@ -86,6 +87,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.weights",
     ),
     "layercc.cpu.algorithms": (
+        "layercc.algorithms",
         "ir.diagnostics",
         "ir.dtypes",
         "layercc.buffers",
@@ -106,13 +108,26 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "layercc.weights",
     ),
     "layercc.building": ("ir.dtypes", "layercc.buffers", "layercc.program", "layercc.weights"),
-    "layercc.cuda": ("ir.diagnostics", "layercc.kernels", "layercc.program", "layercc.target"),
+    "layercc.cuda": (
+        "ir.diagnostics",
+        "layercc.kernels",
+        "layercc.limits",
+        "layercc.program",
+        "layercc.target",
+    ),
     "layercc.cuda.arrays": ("ir.dtypes",),
     "layercc.cuda.dlpack": ("ir.dtypes",),
+    "layercc.cuda.algorithms": (
+        "ir.dtypes",
+        "layercc.algorithms",
+        "layercc.buffers",
+        "layercc.jobs",
+    ),
     "layercc.cuda.driver": ("ir.units",),
     "layercc.cuda.instance": ("layercc.buffers", "layercc.jobs"),
     "layercc.cuda.emit": (
         "ir.dtypes",
+        "layercc.algorithms",
         "layercc.buffers",
         "layercc.building",
         "layercc.emitters",

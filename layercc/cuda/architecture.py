@@ -32,6 +32,7 @@ class Architecture:
     registers: int
     shared: int
     shared_of_block: int
+    multiprocessors: int  # of its largest device, for which work is divided
 
     def occupancy(self, threads: int, registers: int, shared: int) -> int:
         """Blocks of a kernel that a multiprocessor holds at once: as many as fit its threads, its
@@ -49,9 +50,9 @@ class Architecture:
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     each.name: each
     for each in (
-        Architecture("sm_80", "7.1", (8, 0), False, 2048, 32, 65536, 164 << 10, 163 << 10),
-        Architecture("sm_90", "7.8", (9, 0), False, 2048, 32, 65536, 228 << 10, 227 << 10),
-        Architecture("sm_90a", "8.0", (9, 0), True, 2048, 32, 65536, 228 << 10, 227 << 10),
+        Architecture("sm_80", "7.1", (8, 0), False, 2048, 32, 65536, 164 << 10, 163 << 10, 108),
+        Architecture("sm_90", "7.8", (9, 0), False, 2048, 32, 65536, 228 << 10, 227 << 10, 132),
+        Architecture("sm_90a", "8.0", (9, 0), True, 2048, 32, 65536, 228 << 10, 227 << 10, 132),
     )
 }
 

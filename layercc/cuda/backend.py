@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ir.diagnostics import UnsupportedError
@@ -25,9 +26,16 @@ class CudaBackend(Backend):
     They share packed weights, on the host and on the device.
     """
 
-    def __init__(self, architecture: Architecture, ordinal: int | None, precision: str) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        ordinal: int | None,
+        precision: str,
+        choices: Mapping[str, str] | None = None,
+    ) -> None:
         self.architecture = architecture
         self.precision = precision
+        self._choices = choices
         tool = find_assembler() if _runs_cubins(architecture, ordinal) else None
         self.kernels = GpuKernels(open_cache(), architecture, tool)
         self._ordinal = ordinal
@@ -50,7 +58,9 @@ class CudaBackend(Backend):
         Raises UnsupportedError that names the nodes whose jobs have no kernels, or kernels that
         cannot be had for a GPU.
         """
-        program = program_of(workload, self._weights, self.architecture, self.precision)
+        program = program_of(
+            workload, self._weights, self.architecture, self.precision, self._choices
+        )
         kernels = self.kernels.get(program.keys())
         refused = {
             call.node: f"{call.node}: kernel {call.key}: {kernels[call.key].facts['refused']}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ir.diagnostics import UnsupportedError
 from layercc.cuda.architecture import Architecture
 from layercc.cuda.emit.builder import Builder
@@ -13,15 +15,20 @@ from layercc.weights import Weights
 
 
 def program_of(
-    workload: Workload, weights: Weights, architecture: Architecture, precision: str = "highest"
+    workload: Workload,
+    weights: Weights,
+    architecture: Architecture,
+    precision: str = "highest",
+    choices: Mapping[str, str] | None = None,
 ) -> Program:
     """The program of a workload for an architecture.
 
-    Raises UnsupportedError that names all nodes of which jobs have no kernels.
+    Raises UnsupportedError that names all nodes of which jobs have no kernels, ValueError for
+    choices that there are not.
     """
     EMITTERS.require(workload)
     program = Program(workload.inputs, workload.outputs)
-    builder = Builder(program, weights, architecture, precision)
+    builder = Builder(program, weights, architecture, precision, choices)
     refused: dict[str, str] = {}
     for each in workload.jobs:
         builder.node = each.name

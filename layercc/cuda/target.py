@@ -56,9 +56,8 @@ class CudaTarget(Target):
         """Imports what makes programs, and if they can run here what runs them."""
         from layercc.cuda.backend import CudaBackend
 
-        return CudaBackend(
-            self.architecture(), None if self.hindrance() else self.ordinal, precision
-        )
+        ordinal = None if self.hindrance() else self.ordinal
+        return CudaBackend(self.architecture(), ordinal, precision, choices)
 
     def hindrance(self) -> str:
         """Why no device here runs it: empty if one does."""

@@ -47,7 +47,7 @@ MMA = {
 }
 
 
-def _asm(builder: Any, text: str, out: Any, count: int, values: Any, memory: bool) -> list[Any]:
+def assembly(builder: Any, text: str, out: Any, count: int, values: Any, memory: bool) -> list[Any]:
     """One instruction: `count` results of type `out` in $0..., then `values`. Those that touch
     `memory` keep their place among each other; all are convergent."""
     result = _VOID if not count else out if count == 1 else ir.LiteralStructType([out] * count)
@@ -60,8 +60,16 @@ def _asm(builder: Any, text: str, out: Any, count: int, values: Any, memory: boo
     return [call] if count == 1 else [builder.extract_value(call, i) for i in range(count)]
 
 
-def _unsigned(context: Any, builder: Any, signature: Any, args: Any, index: int) -> Any:
+def unsigned(context: Any, builder: Any, signature: Any, args: Any, index: int) -> Any:
+    """An argument of an intrinsic as uint32."""
     return context.cast(builder, args[index], signature.args[index], types.uint32)
+
+
+def mma_text(kind: str) -> str:
+    """The instruction for one product of matrices: results, then A, B and C."""
+    shape, dtypes, _ = MMA[kind]
+    registers = "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13}"
+    return f"mma.sync.aligned.{shape}.row.col.{dtypes} {registers};"
 
 
 @intrinsic
@@ -91,8 +99,8 @@ def _ldmatrix(transposed: str) -> Any:
                 f"ldmatrix.sync.aligned.m8n8.x{matrices}{transposed}.shared.b16 "
                 f"{{{registers}}}, [${matrices}];"
             )
-            place = _unsigned(context, builder, signature, args, 0)
-            parts = _asm(builder, text, _I32, matrices, [place], memory=True)
+            place = unsigned(context, builder, signature, args, 0)
+            parts = assembly(builder, text, _I32, matrices, [place], memory=True)
             return context.make_tuple(builder, result, parts)
 
         return result(address, count), codegen
@@ -119,12 +127,12 @@ def cp_async(typingctx: Any, target: Any, source: Any, size: Any, valid: Any) ->
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _unsigned(context, builder, signature, args, 0)
+        place = unsigned(context, builder, signature, args, 0)
         cache = "cg" if nbytes == 16 else "ca"  # not by way of the first level, if it can be had so
         text = f"cp.async.{cache}.shared.global [$0], [$1], {nbytes}, $2;"
-        filled = _unsigned(context, builder, signature, args, 3)
+        filled = unsigned(context, builder, signature, args, 3)
         values = [place, builder.ptrtoint(args[1], _I64), filled]
-        _asm(builder, text, _I32, 0, values, memory=True)
+        assembly(builder, text, _I32, 0, values, memory=True)
         return context.get_dummy_value()
 
     return types.void(target, source, size, valid), codegen
@@ -135,7 +143,7 @@ def cp_async_commit(typingctx: Any) -> Any:
     """Makes a group of this thread's copies since the last."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _asm(builder, "cp.async.commit_group;", _I32, 0, [], memory=True)
+        assembly(builder, "cp.async.commit_group;", _I32, 0, [], memory=True)
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -148,7 +156,7 @@ def cp_async_wait(typingctx: Any, pending: Any) -> Any:
     groups = constant_of(pending, "cp_async_wait")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _asm(builder, f"cp.async.wait_group {groups};", _I32, 0, [], memory=True)
+        assembly(builder, f"cp.async.wait_group {groups};", _I32, 0, [], memory=True)
         return context.get_dummy_value()
 
     return types.void(pending), codegen
@@ -163,14 +171,11 @@ def mma(typingctx: Any, kind: Any, c: Any, a: Any, b: Any) -> Any:
     """
     if not isinstance(kind, types.StringLiteral) or kind.literal_value not in MMA:
         raise TypingError(f"mma: the kind must be a constant, one of {', '.join(MMA)}")
-    shape, dtypes, total = MMA[kind.literal_value]
+    _, _, total = MMA[kind.literal_value]
     rows, columns = a.count // 4, b.count // 2
     if c != types.UniTuple(total, 4 * rows * columns) or a.count % 4 or b.count % 2:
         raise TypingError(f"mma: {c} is no sum of {a} by {b}")
-    text = (
-        f"mma.sync.aligned.{shape}.row.col.{dtypes} "
-        "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
-    )
+    text = mma_text(kind.literal_value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, result, left, right = args
@@ -182,7 +187,7 @@ def mma(typingctx: Any, kind: Any, c: Any, a: Any, b: Any) -> Any:
                 start = 4 * (i * columns + j)
                 before = [builder.extract_value(result, start + r) for r in range(4)]
                 values = [*one, *other, *before]
-                made = _asm(builder, text, out, 4, values, memory=False)
+                made = assembly(builder, text, out, 4, values, memory=False)
                 for r in range(4):
                     result = builder.insert_value(result, made[r], start + r)
         return result
@@ -197,7 +202,7 @@ def _packed(instruction: str, doc: str) -> Any:
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values = [args[1], args[0]]
-            return _asm(builder, f"{instruction} $0, $1, $2;", _I32, 1, values, memory=False)[0]
+            return assembly(builder, f"{instruction} $0, $1, $2;", _I32, 1, values, memory=False)[0]
 
         return types.uint32(low, high), codegen
 
@@ -217,6 +222,6 @@ def tf32(typingctx: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _asm(builder, "cvt.rna.tf32.f32 $0, $1;", _I32, 1, [args[0]], memory=False)[0]
+        return assembly(builder, "cvt.rna.tf32.f32 $0, $1;", _I32, 1, [args[0]], memory=False)[0]
 
     return types.uint32(value), codegen

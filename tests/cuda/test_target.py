@@ -342,13 +342,13 @@ def test_a_device_that_is_too_old(monkeypatch):
 
 def test_a_plan_is_looked_at_without_a_device(nothing):
     """Registers, shared memory and launches of a plan for a named architecture."""
-    text = "graph g(x: f32[N,300], w: f32[300,40]) -> (y) {\n m = MatMul(x, w)\n y = Relu(m)\n}"
-    plan = model(text, target=lc.CudaTarget("sm_80")).plan({"x": (70, 300), "w": (300, 40)})
+    text = "graph g(x: f32[N,300], w: f32[300,9]) -> (y) {\n m = MatMul(x, w)\n y = Relu(m)\n}"
+    plan = model(text, target=lc.CudaTarget("sm_80")).plan({"x": (70, 300), "w": (300, 9)})
     described = plan.described()
     assert [row["node"] for row in described] == [call.node for call in plan.program.calls]
     (tiles,) = described
-    assert tiles["algorithm"] == "tiles" and tiles["blocks"] == 2 and tiles["threads"] == 128
-    assert tiles["flops"] == 2 * 70 * 300 * 40 and tiles["shared"] > 16000
+    assert tiles["algorithm"] == "cuda_cores" and tiles["blocks"] == 2 and tiles["threads"] == 128
+    assert tiles["flops"] == 2 * 70 * 300 * 9 and tiles["shared"] > 16000
     if find_assembler() is not None:
         assert 32 < tiles["registers"] <= 255 and not tiles["spilled"]
         assert tiles["blocks_at_once"] >= 1

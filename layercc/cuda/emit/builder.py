@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ir.diagnostics import UnsupportedError
@@ -9,6 +11,7 @@ from layercc.buffers import Address, Buffer
 from layercc.building import Given, ProgramBuilder
 from layercc.cuda.architecture import Architecture
 from layercc.cuda.emit.registry import emitter_of
+from layercc.cuda.limits import estimated
 from layercc.jobs.job import Check, Job
 from layercc.kernels.declaration import KernelKey
 from layercc.program import KernelCall, Program
@@ -21,6 +24,9 @@ MOST_ELEMENTS = (1 << 31) - 1
 class Builder(ProgramBuilder):
     """Jobs → calls of a `Program`, for an architecture, at a precision.
 
+    `limits` are the scale of costs, and `choices` overrule the algorithms that follow from them:
+    class of shapes (`layercc.algorithms`) → name.
+
     The tasks of a call are the blocks of its grid, along x alone.
     """
 
@@ -30,10 +36,14 @@ class Builder(ProgramBuilder):
         weights: Weights,
         architecture: Architecture,
         precision: str = "highest",
+        choices: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(program, weights)
         self.architecture = architecture
         self.precision = precision
+        self.limits = estimated(architecture)
+        self.choices = choices or {}
+        self._choice = ("", "")  # algorithm, class of shapes
         self._faults = Buffer("faults", 0)
 
     def emit(self, job: Job) -> None:
@@ -42,6 +52,15 @@ class Builder(ProgramBuilder):
         if emit is None:
             raise UnsupportedError(f"no kernels for {type(job).__name__}")
         emit(self, job)
+
+    @contextmanager
+    def by(self, algorithm: str, shape_class: str) -> Iterator[None]:
+        """The calls appended inside are those of an algorithm, chosen for a class of shapes."""
+        before, self._choice = self._choice, (algorithm, shape_class)
+        try:
+            yield
+        finally:
+            self._choice = before
 
     def check(self, check: Check) -> dict[str, Any]:
         """Through what a kernel reports values that it cannot use: the record
@@ -61,8 +80,17 @@ class Builder(ProgramBuilder):
         if blocks > MOST_ELEMENTS:
             raise UnsupportedError(f"{blocks} blocks in a grid; {MOST_ELEMENTS} would fit")
         words = self.words(given)
+        chosen, shapes = self._choice
         self.program.calls.append(
-            KernelCall(key, blocks, words, self.node, flops=flops, algorithm=algorithm)
+            KernelCall(
+                key,
+                blocks,
+                words,
+                self.node,
+                flops=flops,
+                algorithm=algorithm or chosen,
+                shape_class=shapes,
+            )
         )
 
 

@@ -42,12 +42,13 @@ def operand(dtype: str, rank: int):
 
 def epilogue_parts(dtype: str, expression: tuple, columns: tuple, rank: int):
     """`located(group, groups, operands)`: elements to a group's matrices in x, w and y, and where
-    its operands begin; `finished(value, starts, operands, m, n)`: the result for a sum.
+    its operands begin; `finished(y, at, value, starts, operands, m, n)`: writes the result for a
+    sum, which is rounded to the type before anything reads it.
 
     `columns[i]` says whether operand i of the epilogue varies along the columns (1) or not (0).
     """
     from layercc.cuda.intrinsics import quotient, rest
-    from layercc.kernels.expressions import build
+    from layercc.kernels.expressions import build, decoder, encoder, load, store
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
@@ -59,20 +60,84 @@ def epilogue_parts(dtype: str, expression: tuple, columns: tuple, rank: int):
             f"    left = quotient(left, groups[{d}].size)",
         ]
 
-    def total(text: str) -> str:
+    def along(text: str) -> str:
         return " + ".join(["0", *(f"i{d} * {text.format(d=d)}" for d in dims)])
 
-    places = [total(f"groups[{{d}}].{side}") for side in "xwy"]
-    starts = [f"offset(operands[{k}].data, {total(f'operands[{k}].groups[{{d}}]')})" for k in each]
+    places = [along(f"groups[{{d}}].{side}") for side in "xwy"]
+    starts = [f"offset(operands[{k}].data, {along(f'operands[{k}].groups[{{d}}]')})" for k in each]
     lines.append(f"    return {', '.join(places)}, ({''.join(f'{s}, ' for s in starts)})")
-    values = [f"starts[{k}][m * operands[{k}].row + n * {columns[k]}]" for k in each]
+    values = [f"load(starts[{k}], m * operands[{k}].row + n * {columns[k]})" for k in each]
+    total = "decode(encode(value))" if expression[1] and encoder(dtype) else "value"
     lines += [
-        "def finished(value, starts, operands, m, n):",
-        f"    return epilogue({', '.join(['value', *values])})",
+        "def finished(y, at, value, starts, operands, m, n):",
+        f"    store(y, at, epilogue({', '.join([total, *values])}))",
     ]
-    names = {"rest": rest, "quotient": quotient, "offset": offset, "epilogue": build(expression)}
+    names = {"rest": rest, "quotient": quotient, "offset": offset, "epilogue": build(expression),
+             "load": load(dtype), "store": store(dtype), "decode": decoder(dtype),
+             "encode": encoder(dtype)}  # fmt: skip
     exec("\n".join(lines), names)
     return jit(names["located"]), jit(names["finished"])
+
+
+def element_sum(dtype: str, windowed: bool):
+    """A helper `(x, w, m, depth, taps, x_row, w_step, window)`: the sum for one element, in
+    stretches of its terms; `w` is the first of its weights."""
+    from layercc.cuda.intrinsics import quotient, rest
+    from layercc.cuda.tile import multiply_add
+    from layercc.kernels.element_types import SCALAR
+    from layercc.kernels.helper import jit
+    from layercc.kernels.intrinsics import offset
+
+    zero, int32, scalar = SCALAR[dtype](0), SCALAR["i32"], SCALAR[dtype]
+
+    @jit
+    def product(x, w, m, depth, taps, x_row, w_step, window):
+        total = part = zero
+        left = 0  # terms in the stretch
+        image = d0 = h0 = w0 = int32(0)
+        if windowed:
+            ow = rest(m, window.w.outputs)
+            q = quotient(m, window.w.outputs)
+            oh = rest(q, window.h.outputs)
+            q = quotient(q, window.h.outputs)
+            od = rest(q, window.d.outputs)
+            image = quotient(q, window.d.outputs)
+            image = int32(image * window.d.inputs * window.h.inputs * window.w.inputs)
+            d0 = int32(od * window.d.stride - window.d.pad)
+            h0 = int32(oh * window.h.stride - window.h.pad)
+            w0 = int32(ow * window.w.stride - window.w.pad)
+        for t in range(taps):
+            inside = True
+            pixel = int32(m)
+            if windowed:
+                q = quotient(t, window.w.taps)
+                at_w = int32(w0 + rest(t, window.w.taps) * window.w.dilation)
+                at_h = int32(h0 + rest(q, window.h.taps) * window.h.dilation)
+                at_d = int32(d0 + quotient(q, window.h.taps) * window.d.dilation)
+                inside = (
+                    at_d >= 0
+                    and at_d < window.d.inputs
+                    and at_h >= 0
+                    and at_h < window.h.inputs
+                    and at_w >= 0
+                    and at_w < window.w.inputs
+                )
+                pixel = int32(image + (at_d * window.h.inputs + at_h) * window.w.inputs + at_w)
+            source = offset(x, pixel * x_row)
+            weights = offset(w, t * depth * w_step)
+            for k in range(depth):
+                value = zero
+                if inside:
+                    value = source[k]
+                part = multiply_add(value, weights[k * w_step], part)
+                left += 1
+                if left == STRETCH:
+                    total = scalar(total + part)
+                    part = zero
+                    left = 0
+        return scalar(total + part)
+
+    return product
 
 
 @gpu_kernel_family(threads=THREADS)
@@ -249,7 +314,8 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
             r, c = at // COLUMNS, at % COLUMNS
             m, n = first_row + r, first_column + c
             if m < rows_ and n < columns_:
-                y[m * y_row + n] = finished(result[r * w_pitch + c], starts, operands, m, n)
+                value = result[r * w_pitch + c]
+                finished(y, m * y_row + n, value, starts, operands, m, n)
 
     return body
 
@@ -267,62 +333,10 @@ def direct(
     from numba import cuda
 
     from layercc.cuda.intrinsics import quotient, rest
-    from layercc.cuda.tile import multiply_add
-    from layercc.kernels.element_types import SCALAR
-    from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
-    zero, int32 = SCALAR[dtype](0), SCALAR["i32"]
-    scalar = SCALAR[dtype]
     located, finished = epilogue_parts(dtype, expression, columns, rank)
-
-    @jit
-    def product(x, w, m, depth, taps, x_row, w_step, window):
-        """The sum for an element, in stretches of its terms."""
-        total = part = zero
-        left = 0  # terms in the stretch
-        image = d0 = h0 = w0 = int32(0)
-        if windowed:
-            ow = rest(m, window.w.outputs)
-            q = quotient(m, window.w.outputs)
-            oh = rest(q, window.h.outputs)
-            q = quotient(q, window.h.outputs)
-            od = rest(q, window.d.outputs)
-            image = quotient(q, window.d.outputs)
-            image = int32(image * window.d.inputs * window.h.inputs * window.w.inputs)
-            d0 = int32(od * window.d.stride - window.d.pad)
-            h0 = int32(oh * window.h.stride - window.h.pad)
-            w0 = int32(ow * window.w.stride - window.w.pad)
-        for t in range(taps):
-            inside = True
-            pixel = int32(m)
-            if windowed:
-                q = quotient(t, window.w.taps)
-                at_w = int32(w0 + rest(t, window.w.taps) * window.w.dilation)
-                at_h = int32(h0 + rest(q, window.h.taps) * window.h.dilation)
-                at_d = int32(d0 + quotient(q, window.h.taps) * window.d.dilation)
-                inside = (
-                    at_d >= 0
-                    and at_d < window.d.inputs
-                    and at_h >= 0
-                    and at_h < window.h.inputs
-                    and at_w >= 0
-                    and at_w < window.w.inputs
-                )
-                pixel = int32(image + (at_d * window.h.inputs + at_h) * window.w.inputs + at_w)
-            source = offset(x, pixel * x_row)
-            weights = offset(w, t * depth * w_step)
-            for k in range(depth):
-                value = zero
-                if inside:
-                    value = source[k]
-                part = multiply_add(value, weights[k * w_step], part)
-                left += 1
-                if left == STRETCH:
-                    total = scalar(total + part)
-                    part = zero
-                    left = 0
-        return scalar(total + part)
+    product = element_sum(dtype, windowed)
 
     def body(
         x: pointer(dtype),
@@ -355,6 +369,6 @@ def direct(
             x_at, w_at, y_at, starts = located(group, groups, operands)
             w_at += column * w_column
             value = product(offset(x, x_at), offset(w, w_at), m, depth, taps, x_row, w_step, window)
-            y[y_at + m * y_row + column] = finished(value, starts, operands, m, column)
+            finished(y, y_at + m * y_row + column, value, starts, operands, m, column)
 
     return body

@@ -1,0 +1,21 @@
+"""Which algorithm computes a contraction on a GPU."""
+
+from __future__ import annotations
+
+from layercc import algorithms as common
+from layercc.algorithms import Algorithm
+from layercc.cuda.emit.builder import Builder
+from layercc.jobs.contraction import Contraction
+
+
+def algorithms() -> tuple[Algorithm, ...]:
+    """All of them, by name."""
+    return common.algorithms_in(__name__.rpartition(".")[0])
+
+
+def choose(builder: Builder, job: Contraction) -> Algorithm:
+    """What the builder's table says, else the cheapest that fits.
+
+    Raises UnsupportedError where none fits, ValueError where the table has a name that none has.
+    """
+    return common.choose(algorithms(), builder, job)
