@@ -70,10 +70,10 @@ class CudaBackend(Backend):
         if refused:
             raise UnsupportedError("; ".join(refused.values()), nodes=list(refused))
         if self.memory is None:
-            return PaperPlan(program, kernels, self.architecture)
+            return PaperPlan(program, kernels, self.architecture, self.precision)
         from layercc.cuda.plan import DevicePlan
 
-        return DevicePlan(program, kernels, self.architecture, self.memory)
+        return DevicePlan(program, kernels, self.architecture, self.precision, self.memory)
 
 
 def _runs_cubins(architecture: Architecture, ordinal: int | None) -> bool:

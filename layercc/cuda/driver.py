@@ -24,6 +24,9 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+#: CU_DEVICE_ATTRIBUTE_CLOCK_RATE and _MEMORY_CLOCK_RATE in kHz, _GLOBAL_MEMORY_BUS_WIDTH in bits,
+#: _L2_CACHE_SIZE in bytes.
+_CLOCKS = 13, 36, 37, 38
 _MOST_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _POINTER_DEVICE = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
 
@@ -178,6 +181,11 @@ class Device:
         """Gives the calling thread back the context that it had: other libraries look at it."""
         if before is not None and not self.lost:
             self.do("cuCtxSetCurrent", before)
+
+    def clocks(self) -> tuple[int, ...]:
+        """The highest clocks of multiprocessors and memory in kHz, the width of the memory's bus in
+        bits, and the bytes of the cache of the second level."""
+        return tuple(map(self._attribute, _CLOCKS))
 
     # Code
 

@@ -20,6 +20,7 @@ from layercc.cuda.architecture import Architecture
 from layercc.cuda.arenas import Arena, Arenas, keep
 from layercc.cuda.arrays import DeviceArray, DeviceView, stream_number, taken
 from layercc.cuda.blocks import Blocks
+from layercc.cuda.card import card_of
 from layercc.cuda.driver import Device, Node
 from layercc.cuda.instance import Instance
 from layercc.cuda.owned import Memory
@@ -28,6 +29,7 @@ from layercc.cuda.streams import Stream
 from layercc.kernels.cache import CompiledKernel
 from layercc.kernels.declaration import KernelKey
 from layercc.kernels.element_types import FLOATS, SCALAR
+from layercc.limits import Limits
 from layercc.program import KernelCall, Program
 from layercc.target import DeviceMemory, DeviceRunnable
 
@@ -95,9 +97,10 @@ class DevicePlan(PaperPlan, DeviceRunnable):
         program: Program,
         kernels: dict[KernelKey, CompiledKernel],
         architecture: Architecture,
+        precision: str,
         shared: Shared,
     ) -> None:
-        super().__init__(program, kernels, architecture)
+        super().__init__(program, kernels, architecture, precision)
         self.device = device = shared.device
         self._shared = shared
         self._number = next(_numbers)
@@ -114,6 +117,10 @@ class DevicePlan(PaperPlan, DeviceRunnable):
     def __del__(self) -> None:
         if shared := getattr(self, "_shared", None):
             shared.arenas.forget(self._number)
+
+    @property
+    def limits(self) -> Limits:
+        return card_of(self.device).limits(self.precision)
 
     def run(self, inputs: Sequence[np.ndarray], threads: int = 1) -> list[np.ndarray]:
         """Runs on dense arrays of the planned shapes and dtypes, in port order.

@@ -32,6 +32,7 @@ def program_of(
     refused: dict[str, str] = {}
     for each in workload.jobs:
         builder.node = each.name
+        builder.kind = type(each.job).__module__.rpartition(".")[2]
         try:
             builder.emit(each.job)
         except UnsupportedError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ir.diagnostics import LayerccError
 from layercc.cuda.architecture import Architecture, architecture_named, architecture_of
+from layercc.limits import Limits
 from layercc.target import Backend, Target
 
 _DEVICE = re.compile(r"cuda(?::(\d+))?")
@@ -79,6 +80,17 @@ class CudaTarget(Target):
     def runs_here(self) -> bool:
         """Whether there is such a device, and a driver."""
         return not self.hindrance()
+
+    def limits(self, threads: int) -> Limits:
+        """What the device reaches at its highest clocks, on paper; where there is none, a usual one
+        of the architecture."""
+        from layercc.cuda.card import card_of, usual_card
+
+        if self.hindrance():
+            return usual_card(self.architecture()).limits()
+        from layercc.cuda.driver import device
+
+        return card_of(device(self.ordinal)).limits()
 
     def fallback(self) -> str:
         """The CPU."""

@@ -148,7 +148,7 @@ class CompiledModel:
             self.graph.name,
             {node.name: node.source.layer if node.source else "" for node in self.graph.nodes},
             str(target) if limits is None else limits.device,
-            threads,
+            threads if target.takes_threads else 1,
             shapes,
             limits,
         )

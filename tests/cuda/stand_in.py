@@ -140,7 +140,10 @@ class StandIn:
         return b"Stand-in".ljust(length, b"\0")
 
     def _cuDeviceGetAttribute(self, attribute: int, device: int) -> int:
-        return {75: self.capability[0], 76: self.capability[1], 16: 132}[attribute]
+        return {
+            75: self.capability[0], 76: self.capability[1], 16: 132, 13: 1_980_000, 36: 2_619_000,
+            37: 5120, 38: 50 << 20,
+        }[attribute]  # fmt: skip
 
     def _cuDeviceTotalMem(self, device: int) -> int:
         return self.limit

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import layercc as lc
-from layercc.cuda import driver
+from layercc.cuda import card, driver
+from layercc.cuda.architecture import architecture_named
 from layercc.cuda.arenas import PATIENCE
 from layercc.cuda.codegen import assembler
 from layercc.cuda.codegen.assembler import find_assembler
@@ -349,9 +350,30 @@ def test_a_plan_is_looked_at_without_a_device(nothing):
     (tiles,) = described
     assert tiles["algorithm"] == "cuda_cores" and tiles["blocks"] == 2 and tiles["threads"] == 128
     assert tiles["flops"] == 2 * 70 * 300 * 9 and tiles["shared"] > 16000
+    assert (tiles["kind"], tiles["dtype"]) == ("contraction", "f32")
+    moved = 4 * (70 * 300 + 300 * 9 + 70 * 9)
+    assert moved <= tiles["bytes"] < 1.2 * moved
+    summary = plan.summary()
+    assert summary["device"] == "A100 SXM 80 GB (on paper)" and summary["launches"] == 1
+    assert summary["flops"] == tiles["flops"] and summary["floor"] >= moved / 2.039e12
+    assert tiles["floor"] == pytest.approx(tiles["flops"] / (108 * 1.41e9 * 1024 / 3))
     if find_assembler() is not None:
         assert 32 < tiles["registers"] <= 255 and not tiles["spilled"]
-        assert tiles["blocks_at_once"] >= 1
+        assert tiles["blocks_at_once"] >= 1 and tiles["waves"] < 1
+        assert tiles["occupancy"] == tiles["blocks_at_once"] * 128 / 2048
+
+
+def test_what_a_card_reaches(stand_in):
+    """NVIDIA's data sheets, dense: H100 SXM 67 TFLOP/s in f32, 3.35 TB/s; A100 312 in bf16."""
+    limits = lc.CudaTarget("cuda").limits(1)
+    assert limits.device == "Stand-in"
+    assert limits.flops["f32"] == pytest.approx(495e12 / 3, rel=0.1)  # as products of tf32
+    assert limits.bytes_per_second["memory"] == pytest.approx(3.35e12, rel=0.01)
+    paper = card.usual_card(architecture_named("sm_80")).limits("medium")
+    assert paper.flops["f32"] == paper.flops["bf16"] == pytest.approx(312e12, rel=0.01)
+    assert paper.flops["f64"] == pytest.approx(9.7e12, rel=0.01)
+    (tiles,) = model("graph g(x: f32[N]) -> (y) {\n y = Relu(x)\n}").plan({"x": (9,)}).described()
+    assert tiles["bytes"] == 72 and tiles["kind"] == "pointwise" and tiles["floor"] > 0
 
 
 def test_a_device_of_a_later_generation_is_given_ptx(monkeypatch):

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ir.diagnostics import UnsupportedError
-from layercc.buffers import Address, Buffer
-from layercc.building import Given, ProgramBuilder
+from layercc.buffers import Address, Buffer, Tensor
+from layercc.building import Given, ProgramBuilder, argument_words
 from layercc.cuda.architecture import Architecture
 from layercc.cuda.emit.registry import emitter_of
 from layercc.cuda.limits import estimated
@@ -44,6 +44,7 @@ class Builder(ProgramBuilder):
         self.limits = estimated(architecture)
         self.choices = choices or {}
         self._choice = ("", "")  # algorithm, class of shapes
+        self.kind = ""  # the family of the job that is being emitted
         self._faults = Buffer("faults", 0)
 
     def emit(self, job: Job) -> None:
@@ -92,6 +93,15 @@ class Builder(ProgramBuilder):
                 shape_class=shapes,
             )
         )
+        self._account(self.program.calls[-1], given)
+
+    def _account(self, call: KernelCall, given: Mapping[str, Given]) -> None:
+        """Says of a call what a profile wants to know: its kind, type and bytes."""
+        words = [word for name, value in given.items() for _, word in argument_words(name, value)]
+        tensors = [word for word in words if isinstance(word, Tensor)]
+        call.kind = self.kind
+        call.dtype = str(tensors[0].dtype) if tensors else ""
+        call.bytes = sum(tensor.nbytes for tensor in tensors)
 
 
 def countable(what: str, elements: int) -> int:
