@@ -52,12 +52,12 @@ class LayerccBackend(Backend):
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> LayerccRep:
-        """Compiles a model. `kwargs` go to `layercc.compile` (precision, threads, ...)."""
+        """Compiles a model for "CPU", "CUDA" or "CUDA:1". `kwargs` go to `layercc.compile`
+        (precision, threads, ...)."""
         import layercc  # the public API is above this module in the import order
 
         graph = from_onnx(model)
-        target = "cuda" if _device_type(device) == "CUDA" else "cpu"
-        compiled = layercc.compile(graph, target=target, **kwargs)
+        compiled = layercc.compile(graph, target=_target(device), **kwargs)
         return LayerccRep(compiled, graph.input_names, graph.output_names)
 
     @classmethod
@@ -84,15 +84,13 @@ class LayerccBackend(Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """CPU always; CUDA where a device is found."""
-        kind = _device_type(device)
-        if kind != "CUDA":
-            return kind == "CPU"
-        try:
-            from numba import cuda
-        except ImportError:
-            return False
-        return bool(cuda.is_available())
+        """CPU always; CUDA where there is a device, and a driver."""
+        import layercc
+
+        kind, _, number = device.partition(":")
+        if kind.upper() == "CUDA" and (not number or number.isdecimal()):
+            return layercc.CudaTarget(device.lower()).runs_here()
+        return kind.upper() == "CPU"
 
 
 def model_of_node(
@@ -123,15 +121,23 @@ def model_of_node(
 def _by_name(inputs: Any, names: Sequence[str], optional: int = 0) -> dict[str, np.ndarray]:
     """Arrays by input name; the last `optional` ones may be left out."""
     if isinstance(inputs, Mapping):
-        return {name: np.asarray(array) for name, array in inputs.items()}
+        return {name: _array(array) for name, array in inputs.items()}
     given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     if not len(names) - optional <= len(given) <= len(names):
         raise InputError(f"{len(given)} arrays given for inputs {', '.join(names)}")
-    return {name: np.asarray(array) for name, array in zip(names, given, strict=False)}
+    return {name: _array(array) for name, array in zip(names, given, strict=False)}
 
 
-def _device_type(device: str) -> str:
-    return device.split(":")[0].upper()
+def _target(device: str) -> str:
+    """The target of a device in onnx's words: "CPU", "CPU:0", "CUDA", "CUDA:1"."""
+    kind = device.lower().partition(":")[0]
+    return "cpu" if kind == "cpu" else device.lower()
+
+
+def _array(given: Any) -> Any:
+    """What may lie on a device stays as it is; anything else is an array of NumPy's."""
+    on_device = hasattr(given, "__dlpack__") or hasattr(given, "__cuda_array_interface__")
+    return given if on_device else np.asarray(given)
 
 
 is_compatible = LayerccBackend.is_compatible

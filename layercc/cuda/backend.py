@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ir.diagnostics import UnsupportedError
 from layercc.cuda.architecture import Architecture
-from layercc.cuda.codegen.assembler import find_assembler
+from layercc.cuda.codegen.assembler import Assembler, find_assembler
 from layercc.cuda.paper import PaperPlan
 from layercc.cuda.programs import program_of
 from layercc.cuda.store import GpuKernels
@@ -36,7 +36,9 @@ class CudaBackend(Backend):
         self.architecture = architecture
         self.precision = precision
         self._choices = choices
-        tool = find_assembler() if _runs_cubins(architecture, ordinal) else None
+        tool = find_assembler()
+        if tool is not None and not _runs_cubins(architecture, ordinal, tool):
+            tool = None
         self.kernels = GpuKernels(open_cache(), architecture, tool)
         self._ordinal = ordinal
         self._weights = Weights()
@@ -76,11 +78,14 @@ class CudaBackend(Backend):
         return DevicePlan(program, kernels, self.architecture, self.precision, self.memory)
 
 
-def _runs_cubins(architecture: Architecture, ordinal: int | None) -> bool:
+def _runs_cubins(architecture: Architecture, ordinal: int | None, tool: Assembler) -> bool:
     """Whether what ptxas makes for the architecture runs on the device, if there is one: cubins run
-    on later devices of the same generation, PTX on those of later generations too."""
+    on later devices of the same generation, PTX on those of later generations too; and cubins of a
+    CUDA of the driver's major version or an older one."""
     if ordinal is None:
         return True
     from layercc.cuda.driver import device
 
-    return device(ordinal).capability[0] == architecture.capability[0]
+    here = device(ordinal)
+    made_by = int(tool.version.partition(".")[0])
+    return here.capability[0] == architecture.capability[0] and made_by <= here.version[0]

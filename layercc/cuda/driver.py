@@ -117,6 +117,8 @@ class Device:
             raise NoDeviceError(f"no NVIDIA driver: {error}") from None
         if int(status):
             raise NoDeviceError(f"no NVIDIA device: cuInit says {self._name(status)}")
+        #: The CUDA that the driver serves: major, minor.
+        self.version = divmod(int(self.do("cuDriverGetVersion")) // 10, 100)
         count = self.do("cuDeviceGetCount")
         if not 0 <= ordinal < count:
             raise NoDeviceError(f"no device cuda:{ordinal}; there are {count}")

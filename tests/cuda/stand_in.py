@@ -71,6 +71,7 @@ class StandIn:
         self.calls: list[str] = []
         self.faults: dict[str, int] = {}
         self.limit = 1 << 30
+        self.version = 13000
         self.lost = False
         self.launched: Counter[str] = Counter()
         self.owners: dict[int, int] = {}  # devices of addresses, where not the first
@@ -101,10 +102,12 @@ class StandIn:
                 return (status, None)
             if self.lost and name not in ("cuGetErrorName", "cuGetErrorString"):
                 return (LAUNCH_FAILED, None)
-            free = name in ("cuInit", "cuDeviceGet", "cuDeviceGetCount", "cuDeviceGetName",
-                            "cuDeviceGetAttribute", "cuDeviceTotalMem", "cuDevicePrimaryCtxRetain",
-                            "cuCtxGetCurrent", "cuCtxSetCurrent", "cuGetErrorName",
-                            "cuGetErrorString")  # fmt: skip
+            free = name in (
+                "cuInit", "cuDriverGetVersion", "cuDeviceGet", "cuDeviceGetCount",
+                "cuDeviceGetName", "cuDeviceGetAttribute", "cuDeviceTotalMem",
+                "cuDevicePrimaryCtxRetain", "cuCtxGetCurrent", "cuCtxSetCurrent",
+                "cuGetErrorName", "cuGetErrorString",
+            )  # fmt: skip
             if not free and getattr(self._current, "context", None) is None:
                 return (INVALID_CONTEXT, None)
             made = body(self, *arguments)
@@ -129,6 +132,9 @@ class StandIn:
             self._streams[number] = Stream(queue=[])
             self._streams[number].number = number
         return self._streams[number]
+
+    def _cuDriverGetVersion(self) -> int:
+        return self.version
 
     def _cuDeviceGetCount(self) -> int:
         return self.devices

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib.machinery
+import importlib.util
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -376,13 +379,36 @@ def test_what_a_card_reaches(stand_in):
     assert tiles["bytes"] == 72 and tiles["kind"] == "pointwise" and tiles["floor"] > 0
 
 
-def test_a_device_of_a_later_generation_is_given_ptx(monkeypatch):
-    """A cubin would not run there."""
-    made = assembler.Assembler("ptxas", "13.0")
+@pytest.mark.parametrize(
+    ("capability", "version", "cubins"),
+    [((9, 0), 13000, True), ((9, 0), 13020, True), ((12, 0), 13000, False), ((9, 0), 12090, False)],
+)
+def test_cubins_are_made_where_they_run(monkeypatch, capability, version, cubins):
+    """Not for a later generation of devices, nor by a ptxas that is newer than the driver."""
+    made = assembler.Assembler("ptxas", "13.5.37")
     monkeypatch.setattr("layercc.cuda.backend.find_assembler", lambda: made)
-    for capability, tool in (((9, 0), made), ((12, 0), None)):
-        monkeypatch.setattr(driver, "bindings", lambda c=capability: StandIn(capability=c))
-        driver.device.cache_clear()
-        backend = lc.CudaTarget("cuda").open(precision="highest", choices={})
-        assert backend.kernels.assembler == tool
+    here = StandIn(capability=capability)
+    here.version = version
+    monkeypatch.setattr(driver, "bindings", lambda: here)
     driver.device.cache_clear()
+    backend = lc.CudaTarget("cuda").open(precision="highest", choices={})
+    assert backend.kernels.assembler == (made if cubins else None)
+    driver.device.cache_clear()
+
+
+def test_the_wheel_of_ptxas_is_found(monkeypatch, tmp_path):
+    """Where nvidia-cuda-nvcc 13 and nvidia-cuda-nvcc-cu12 lay it."""
+    monkeypatch.delenv(assembler.VARIABLE, raising=False)
+    monkeypatch.setattr(assembler, "_TOOLKIT", str(tmp_path / "none"))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    for place in ("cu13", "cuda_nvcc"):
+        tool = tmp_path / place / "nvidia" / place / "bin" / "ptxas"
+        tool.parent.mkdir(parents=True)
+        tool.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 13.5, V13.5.37'\n")
+        tool.chmod(0o755)
+        spec = importlib.machinery.ModuleSpec("nvidia", None, is_package=True)
+        spec.submodule_search_locations = [str(tmp_path / place / "nvidia")]
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, spec=spec: spec)
+        find_assembler.cache_clear()
+        assert find_assembler() == assembler.Assembler(str(tool), "13.5.37")
+    find_assembler.cache_clear()

@@ -10,6 +10,7 @@ from onnx.backend.base import Backend, BackendRep
 
 from ir.diagnostics import InputError
 from layercc import onnx_backend
+from tests.cuda.stand_in import StandIn
 from tests.frontends.onnx_models import model_of
 
 X = np.array([[-1.0, 2.0, 3.0]], np.float32)
@@ -64,3 +65,37 @@ def test_compatibility() -> None:
     unknown = model_of([helper.make_node("Nonsense", ["x"], ["y"])], {"x": X}, ["y"])
     assert onnx_backend.is_compatible(model())
     assert not onnx_backend.is_compatible(unknown)
+
+
+def test_devices(monkeypatch) -> None:
+    """CUDA is asked of the driver, by number too; an error says what is missing."""
+    from layercc.cuda import driver
+
+    def missing():
+        raise driver.NoDeviceError("no cuda-bindings: pip install 'layercc[cuda]'")
+
+    monkeypatch.setattr(driver, "bindings", missing)
+    driver.device.cache_clear()
+    assert not onnx_backend.supports_device("CUDA")
+    assert not onnx_backend.is_compatible(model(), "CUDA:1")
+    assert not onnx_backend.supports_device("CUDA:x")
+    with pytest.raises(driver.NoDeviceError, match=r"pip install 'layercc\[cuda\]'"):
+        onnx_backend.prepare(model(), "CUDA")
+    monkeypatch.setattr(driver, "bindings", lambda: StandIn(devices=2))
+    driver.device.cache_clear()
+    assert [onnx_backend.supports_device(f"CUDA{n}") for n in ("", ":0", ":1", ":2")] == [
+        True, True, True, False,
+    ]  # fmt: skip
+    driver.device.cache_clear()
+
+
+def test_arrays_on_a_device_are_not_copied_first() -> None:
+    class Elsewhere:
+        def __dlpack__(self, **asked):
+            raise AssertionError
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+    with pytest.raises(InputError, match="'x' lies on cuda:0"):
+        onnx_backend.prepare(model()).run([Elsewhere(), X])

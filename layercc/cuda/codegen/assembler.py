@@ -1,7 +1,8 @@
 """PTX to cubin by ptxas, where there is one; else the driver assembles when it loads.
 
-ptxas is part of the CUDA toolkit and of the wheel nvidia-cuda-nvcc. `LAYERCC_PTXAS` names another,
-or none where it is empty.
+ptxas is part of the CUDA toolkit and of the wheels nvidia-cuda-nvcc and nvidia-cuda-nvcc-cu12, of
+which the second needs no other, and makes what drivers of CUDA 12 and 13 take. `LAYERCC_PTXAS`
+names another, or none where it is empty.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def find_assembler() -> Assembler | None:
 
 
 def _wheels() -> list[str]:
-    """Where nvidia-cuda-nvcc lays it: nvidia/cuda_nvcc/bin, or nvidia/cu13/bin."""
+    """Where they lay it: nvidia/cu13/bin and nvidia/cuda_nvcc/bin."""
     found = importlib.util.find_spec("nvidia")
     folders = [] if found is None else list(found.submodule_search_locations or [])
     return [str(path) for folder in folders for path in Path(folder).glob("cu*/bin/ptxas")]
