@@ -1,34 +1,51 @@
 """layercc on a GPU: are its kernels right there, and how fast are networks.
 
-    python -m benchmarks.gpu --out results.json --seconds 420
-    python -m benchmarks.gpu --stand-in          # on the tests' stand-in device: nothing is timed
+    python -m benchmarks.gpu --prebuild build/gpu        # here, without a GPU: kernels, references
+    python -m benchmarks.gpu --prebuilt build/gpu --out results.json --seconds 440
+    python -m benchmarks.gpu --stand-in                  # on the tests' device: nothing is timed
 
-First a table of kernels, each against double precision; then networks at batch 1, 8 and 64, beside
-PyTorch (eager, and torch.compile) where it sees the device. The JSON file is written after each
-row, so the script can be stopped at any time with what it has; no row is begun after `--seconds`.
-Times are medians, in seconds: of a call with NumPy arrays, and of the device alone.
+First a table of kernels, each against double precision, and the table of ops of `tests/cuda`; then
+ResNet-50, BERT-base, ViT-B/16, MobileNetV2, U-Net and GPT-2 at batch 1, 8 and 64, in every
+precision, beside PyTorch (eager, and `torch.compile(mode="max-autotune")`) and onnxruntime's CUDA
+provider, where they are installed and see the device; the rows that matter most come first. The
+JSON file is written after each row, so the script can be stopped at any time with what it has; no
+row is begun after `--seconds`, and none may take longer than `--row-seconds`. Times are medians, in
+seconds; `benchmarks/gpu_networks.py` says of what.
+
+A machine with a card may have no network and little else. It needs Python, NumPy, ml_dtypes and
+cuda-bindings (with cuda-pathfinder); with `--prebuilt` neither Numba, llvmlite nor ptxas, unless
+something falls back to the CPU. Wheels to carry for that, 21 MB:
+
+    pip download --dest build/wheels --only-binary :all: numpy ml_dtypes cuda-bindings networkx
+    pip install --no-index --find-links build/wheels --target build/site numpy ml_dtypes ...
+
+What is prebuilt for sm_90a is printed with its size. PyTorch and onnxruntime are too large to be
+carried: their rows say why they are missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import layercc as lc
+from benchmarks.gpu_networks import TINY, Bench, Row, batched
 from benchmarks.measure import error
 from benchmarks.networks import NETWORKS, Network
+from benchmarks.prebuilt import Folder
 from benchmarks.reference import reference_outputs
 from ir.graph import Graph
-from layercc.compiler import as_graph
 
 #: Kernel cases: a graph, and the inputs' shapes; ints are drawn below the first input's rows.
 CASES = {
@@ -57,9 +74,14 @@ CASES = {
 #: How far a kernel may be off: plain float32 arithmetic is as far.
 MOST_ERROR = 5e-6
 BATCHES = (1, 8, 64)
-MODELS = ("lenet5", "mlp", "resnet18")
+PRECISIONS = ("highest", "medium", "high")
+#: In the order of their importance.
+MODELS = ("resnet50", "bert_base", "vit_b16", "mobilenet_v2", "unet", "gpt2")
+_FIRST = 3  # models whose first and last batch come before all else
+PEERS = ("torch eager", "torch max-autotune", "onnxruntime")
 
-Row = dict[str, Any]
+#: What a row is of, and what makes the rest of it.
+Work = Iterator[tuple[Row, Callable[[], Row]]]
 
 
 def case(name: str, seed: int = 0) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -92,124 +114,205 @@ def run_case(name: str, target: Any) -> Row:
     return {"error": off, "right": off <= MOST_ERROR}
 
 
-def run_network(network: Network, batch: int, target: Any, rounds: int) -> Row:
-    """A network's error and times."""
-    graph = as_graph(network.build())
-    inputs = {
-        name: np.concatenate([array] * batch) for name, array in network.example_inputs().items()
-    }
-    begun = time.perf_counter()
-    model = lc.compile(graph, target=target, example_inputs=inputs)
-    outputs = model.run(inputs)
-    first = time.perf_counter() - begun
-    one = {name: array[:1] for name, array in inputs.items()}
-    off = error([array[:1] for array in outputs.values()], reference_outputs(graph, one))
-    plan = model.plan({name: array.shape for name, array in inputs.items()}, inputs)
-    row: Row = {
-        "batch": batch,
-        "error": off,
-        "first": first,
-        "call": median(lambda: model.run(inputs), rounds),
-    }
-    if hasattr(plan, "device_seconds"):
-        row |= {"device": plan.device_seconds(), "launches": len(plan.program.calls)}
-    return row
+def table_rows(target: Any) -> Work:
+    """The table of ops that the tests have: an entry a row."""
+    from tests.cuda import table
+
+    for entry in table.cases():
+
+        def run(entry: Any = entry) -> Row:
+            wrong = table.departures(entry, table.run(entry, lc.CudaTarget(target)))
+            return {"right": not wrong, **({"departs": str(wrong)[:500]} if wrong else {})}
+
+        yield {"op": entry.name}, run
 
 
-def run_torch(network: Network, batch: int, mode: str, rounds: int) -> Row:
-    """The same network in PyTorch, arrays on the device: what its own kernels take.
-
-    Raises ImportError without PyTorch, RuntimeError where it sees no device, or for a network that
-    is none of torchvision's.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        raise RuntimeError("PyTorch sees no device")
-    import torchvision
-
-    if not hasattr(torchvision.models, network.name):
-        raise RuntimeError(f"torchvision has no {network.name}")
-    net = getattr(torchvision.models, network.name)().eval().cuda()
-    if mode != "eager":
-        net = torch.compile(net, mode=mode)
-    x = torch.randn(batch, 3, 224, 224, device="cuda")
-    with torch.no_grad():
-
-        def call() -> None:
-            net(x)
-            torch.cuda.synchronize()
-
-        call()
-        return {"batch": batch, "call": median(call, rounds)}
+def network_rows(bench: Bench, networks: dict[str, Network]) -> Work:
+    """Networks in the order of importance: the peers of a precision and a batch behind layercc."""
+    names = [*networks]
+    stages = [
+        (names[:_FIRST], BATCHES[:1], PRECISIONS[:2]),
+        (names[:_FIRST], BATCHES[-1:], PRECISIONS[:2]),
+        (names[_FIRST:], BATCHES[:1], PRECISIONS[:2]),
+        (names, BATCHES, PRECISIONS),
+    ]
+    done = set()
+    for some, batches, precisions in stages:
+        for name in some:
+            for batch in batches:
+                for precision in precisions:
+                    for runtime in ("layercc", *PEERS):
+                        key = name, batch, precision, runtime
+                        if key not in done:
+                            done.add(key)
+                            yield _row(bench, networks[name], batch, precision, runtime)
 
 
-def median(call: Callable[[], Any], rounds: int) -> float:
-    """Seconds of a call, after one that does not count."""
-    call()
-    taken = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
+def _row(
+    bench: Bench, network: Network, batch: int, precision: str, runtime: str
+) -> tuple[Row, Callable[[], Row]]:
+    row = {"network": network.name, "runtime": runtime, "precision": precision, "batch": batch}
+    if runtime == "layercc":
+        return row, lambda: bench.layercc(network, precision, batch)
+    if runtime == "onnxruntime":
+        return row, lambda: bench.onnxruntime(network, precision, batch)
+    mode = runtime.removeprefix("torch ")
+    return row, lambda: bench.torch(network, precision, batch, mode)
 
 
-def work(
-    target: Any, models: tuple[str, ...], batches: tuple[int, ...], rounds: int
-) -> Iterator[tuple[Row, Callable[[], Row]]]:
-    """What is to be done, in order: what a row is of, and what makes the rest of it."""
+def prebuild(folder: Folder, networks: dict[str, Network], architecture: str) -> None:
+    """Fills a folder with the kernels of all rows, and references; needs no GPU."""
+    from layercc.cuda.codegen.assembler import find_assembler
+    from tests.cuda import table
+
+    target = lc.CudaTarget(architecture)
+    tool = find_assembler()
+    folder.begin(architecture, "none: PTX" if tool is None else tool.version)
+    missing = []
+    for entry in table.cases():
+        backend = target.open(precision="highest", choices={})
+        folder.put(table.planned(entry, backend).kernels.values())
     for name in CASES:
-        yield {"kernel": name}, lambda name=name: run_case(name, target)  # type: ignore[misc]
-    for name in models:
-        for batch in batches:
-            network = NETWORKS[name]
-            yield (
-                {"network": name, "runtime": "layercc"},
-                lambda n=network, b=batch: run_network(n, b, target, rounds),  # type: ignore[misc]
-            )
-            for mode in ("eager", "max-autotune"):
-                yield (
-                    {"network": name, "runtime": f"torch {mode}"},
-                    lambda n=network, b=batch, m=mode: run_torch(n, b, m, rounds),  # type: ignore[misc]
-                )
+        graph, inputs = case(name)
+        folder.put(_kernels(lc.compile(graph, inputs, target=target), inputs))
+    bench = Bench(target, 1, folder)
+    for name, network in networks.items():
+        for precision in PRECISIONS:
+            for batch in BATCHES:
+                inputs = batched(network, batch)
+                model = lc.compile(bench.graph(network), inputs, target=target, precision=precision)
+                kernels = _kernels(model, inputs)
+                missing += [] if kernels else [f"{name} {precision} {batch}"]
+                folder.put(kernels)
+        if folder.reference(name) is None:
+            exact = reference_outputs(bench.graph(network), network.example_inputs())
+            folder.reference(name, exact)
+        size = sum(path.stat().st_size for path in folder.path.iterdir())
+        print(f"{name}: {size / 1e6:.1f} MB in {folder.path}", flush=True)
+    if missing:
+        print(f"in parts, whose kernels are not there: {', '.join(missing)}")
+
+
+def _kernels(model: lc.CompiledModel, inputs: dict[str, np.ndarray]) -> list[Any]:
+    plan = model.plan({name: array.shape for name, array in inputs.items()}, inputs)
+    return [*plan.kernels.values()] if hasattr(plan, "kernels") else []
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError if it takes longer, where signals can tell."""
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise TimeoutError(f"it took more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def versions() -> dict[str, str]:
+    """Of what is installed here."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": sys.version.split()[0]}
+    for name in ("numpy", "numba", "llvmlite", "cuda-bindings", "torch", "onnxruntime-gpu"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs all, prints a line and writes the file after each row; 1 if a kernel was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--target", default="cuda")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seconds", type=float, default=420, help="no row is begun later")
+    parser.add_argument("--seconds", type=float, default=440, help="no row is begun later")
+    parser.add_argument("--row-seconds", type=float, default=100, help="no row takes longer")
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--stand-in", action="store_true", help="the tests' device; lenet5 alone")
+    parser.add_argument("--prebuild", type=Path, help="fill a folder of kernels, and stop")
+    parser.add_argument("--architecture", default="sm_90a", help="that --prebuild is for")
+    parser.add_argument("--prebuilt", type=Path, default=Path("build/gpu"), help="such a folder")
+    parser.add_argument("--models", nargs="*", default=None, help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--no-table", action="store_true", help="networks only")
+    parser.add_argument("--peers", default="cuda", help="where they run: cuda, or cpu for a trial")
+    parser.add_argument("--stand-in", action="store_true", help="the tests' device; a tiny model")
     options = parser.parse_args(arguments)
-    models, batches = MODELS, BATCHES
     if options.stand_in:
         from tests.cuda.stand_in import install
 
         install()
-        models, batches, options.rounds = ("lenet5",), (1,), 1
+        options.models, options.rounds = options.models or [TINY.name], 1
+    names = MODELS if options.models is None else options.models
+    networks = {name: {TINY.name: TINY, **NETWORKS}[name] for name in names}
+    folder = Folder(options.prebuilt)
+    if options.prebuild is not None:
+        prebuild(Folder(options.prebuild), networks, options.architecture)
+        return 0
+    if fault := folder.fault():
+        print(f"{fault}; kernels are compiled here", flush=True)
+        folder = Folder(Path("/nonexistent"))
+    else:
+        folder.use()
     from layercc.cuda.driver import device
 
     here = device(lc.CudaTarget(options.target).ordinal)
-    report: dict[str, Any] = {"device": here.name, "capability": here.capability, "rows": []}
+    report: dict[str, Any] = {
+        "device": here.name,
+        "capability": here.capability,
+        "driver": ".".join(map(str, here.version)),
+        "versions": versions(),
+        "prebuilt": fault or "used",
+        "rows": [],
+    }
+    bench = Bench(options.target, options.rounds, folder, options.peers)
     begun = time.perf_counter()
     wrong = False
-    for row, make in work(options.target, models, batches, options.rounds):
+    for row, make in work(options.target, bench, networks, not options.no_table):
         if time.perf_counter() - begun > options.seconds:
             report["stopped"] = f"after {options.seconds} s"
             break
+        started = time.perf_counter()
         try:
-            row |= make()
+            with at_most(options.row_seconds):
+                row |= make()
         except Exception as failure:  # the next rows are worth having, whatever this one met
-            row["failure"] = f"{type(failure).__name__}: {failure}"
-        wrong |= "kernel" in row and not row.get("right", False)
+            row["failure"] = f"{type(failure).__name__}: {str(failure)[:500]}"
+        row["took"] = time.perf_counter() - started
+        wrong |= ("kernel" in row or "op" in row) and not row.get("right", False)
         report["rows"].append(row)
         print(json.dumps(row), flush=True)
-        if options.out is not None:
-            options.out.write_text(json.dumps(report, indent=1))
+        write(report, options.out)
+    write(report, options.out)
     return int(wrong)
+
+
+def work(target: Any, bench: Bench, networks: dict[str, Network], table: bool) -> Work:
+    """All rows, in order."""
+    if table:
+        for name in CASES:
+            yield {"kernel": name}, lambda name=name: run_case(name, target)  # type: ignore[misc]
+        yield from table_rows(target)
+    yield from network_rows(bench, networks)
+
+
+def write(report: dict[str, Any], out: Path | None) -> None:
+    """Writes the file so that it is whole at any time."""
+    if out is not None:
+        part = out.with_suffix(".part")
+        part.write_text(json.dumps(report, indent=1))
+        part.replace(out)
 
 
 if __name__ == "__main__":

@@ -67,16 +67,24 @@ class DeviceArray(DeviceView):
         """`"cuda:0"`, or another of that kind."""
         return f"cuda:{self._device.ordinal}"
 
+    def wait(self) -> None:
+        """Waits for the call that makes it. Raises DeviceError for what went wrong there."""
+        if self._block.ready is not None:
+            before = self._device.enter()
+            try:
+                self._block.ready.wait()
+            finally:
+                self._device.leave(before)
+
     def numpy(self) -> np.ndarray:
         """A copy in the memory of the host; waits for the call that makes it.
 
         Raises DeviceError for what went wrong on the device.
         """
         made = np.empty(self.shape, self.dtype)
+        self.wait()
         before = self._device.enter()
         try:
-            if self._block.ready is not None:
-                self._block.ready.wait()
             self._device.download(self.address, made)
         finally:
             self._device.leave(before)

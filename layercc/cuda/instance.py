@@ -248,16 +248,16 @@ class Instance:
             self._faults.raise_first()
         return [view.copy() for view in self._views[len(self._input_ports) :]]
 
-    def device_seconds(self, arena: Arena, runs: int) -> float:
-        """The device's time of one run of the graph, on what lies in the staging."""
+    def times(self, arena: Arena, runs: int) -> list[float]:
+        """The device's times of runs of the graph, on what lies in the staging."""
         if self._graph is None:
-            return 0.0
+            return [0.0]
         arena.settle()
         self._bind_staged(self._stage(arena, pinned=False))
-        seconds = arena.stream.seconds(self._graph, runs)
+        times = arena.stream.times(self._graph, runs)
         if self._faults is not None:
             self._faults.forget()
-        return seconds
+        return times
 
     def record(
         self, arena: Arena, inputs: Sequence[np.ndarray]

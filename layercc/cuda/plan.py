@@ -11,6 +11,7 @@ import itertools
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,9 +163,9 @@ class DevicePlan(PaperPlan, DeviceRunnable):
         return described(self.program)
 
     def device_seconds(self, runs: int = 20) -> float:
-        """What the launches alone take on the device: a mean over runs one behind the other, on
+        """What the launches alone take on the device: the median over runs one behind the other, on
         what the last run of arrays of the host has left there. For measuring, behind a run."""
-        return self._in_arena(lambda instance, arena: instance.device_seconds(arena, runs))
+        return median(self._in_arena(lambda instance, arena: instance.times(arena, runs)))
 
     def _in_arena(self, work: Callable[[Instance, Arena], Any]) -> Any:
         """What `work` makes of an instance of the plan, in an arena that no other call uses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from layercc.cuda.owned import Owned
@@ -85,15 +86,15 @@ class Stream:
         other.record(event)
         self.wait_for(event)
 
-    def seconds(self, graph: Graph, runs: int) -> float:
-        """The device's own time of a graph, of so many runs one behind the other; waits."""
-        first, last = Event(self.device, timing=True), Event(self.device, timing=True)
-        self.record(first)
-        for _ in range(runs):
+    def times(self, graph: Graph, runs: int) -> list[float]:
+        """The device's own times, in seconds, of runs of a graph one behind the other; waits."""
+        events = [Event(self.device, timing=True) for _ in range(runs + 1)]
+        self.record(events[0])
+        for event in events[1:]:
             self.launch(graph)
-        self.record(last)
-        last.wait()
-        return elapsed(first, last) / runs
+            self.record(event)
+        events[-1].wait()
+        return [elapsed(*pair) for pair in itertools.pairwise(events)]
 
     def wait(self) -> None:
         """Waits for all that was queued; raises DeviceError for what went wrong in it."""

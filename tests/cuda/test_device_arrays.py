@@ -67,6 +67,9 @@ def test_results_stay_on_the_device(stand_in):
     assert isinstance(y, DeviceArray)
     assert (y.shape, y.ndim, y.size, y.nbytes, y.dtype) == ((5,), 1, 5, 20, np.float32)
     assert y.device == "cuda:0" and repr(y).startswith("DeviceArray(shape=(5,), dtype=float32")
+    stand_in._cuCtxSetCurrent(0)
+    y.wait()
+    assert not stand_in.CUstream(1).queue
     np.testing.assert_array_equal(y.numpy(), Y)
     with pytest.raises(TypeError, match=r"\.numpy\(\)"):
         np.asarray(y)
