@@ -36,7 +36,7 @@ def torch_card(card):
 def departures(every: bool) -> dict[str, object]:
     """The entries of the table of kernels that are wrong, and how."""
     found: dict[str, object] = {}
-    for entry in table.cases(every):
+    for entry in table.cases(every=every):
         try:
             wrong: object = table.departures(entry, table.run(entry))
         except Exception as error:  # whatever one met, the others are worth knowing
