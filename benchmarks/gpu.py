@@ -13,14 +13,16 @@ row is begun after `--seconds`, and none may take longer than `--row-seconds`. T
 seconds; `benchmarks/gpu_networks.py` says of what.
 
 A machine with a card may have no network and little else. It needs Python, NumPy, ml_dtypes and
-cuda-bindings (with cuda-pathfinder); with `--prebuilt` neither Numba, llvmlite nor ptxas, unless
-something falls back to the CPU. Wheels to carry for that, 21 MB:
+cuda-bindings with cuda-pathfinder; with `--prebuilt` neither Numba, llvmlite, onnx nor ptxas,
+unless something falls back to the CPU. Wheels to carry for that, 26 MB:
 
-    pip download --dest build/wheels --only-binary :all: numpy ml_dtypes cuda-bindings networkx
-    pip install --no-index --find-links build/wheels --target build/site numpy ml_dtypes ...
+    pip download --no-deps --only-binary :all: -d build/wheels \\
+        numpy ml_dtypes cuda-bindings cuda-pathfinder
+    pip install --no-index --no-deps --target build/site build/wheels/*.whl  # there
+    PYTHONPATH=build/site python -m benchmarks.gpu ...
 
-What is prebuilt for sm_90a is printed with its size. PyTorch and onnxruntime are too large to be
-carried: their rows say why they are missing.
+The kernels and references of a network take one or two megabytes. PyTorch and onnxruntime are too
+large to be carried: their rows say that they are missing.
 """
 
 from __future__ import annotations
