@@ -39,6 +39,24 @@ quotient = _division(lambda b, x, y: b.udiv(x, y), "x // y of what fits 31 bits;
 rest = _division(lambda b, x, y: b.urem(x, y), "x % y of what fits 31 bits; y > 0.")
 
 
+@intrinsic
+def rotated_right(typingctx: Any, bits: Any, by: Any) -> Any:
+    """The low 32 bits of an integer, rotated to the right by the low 5 of another, as uint32."""
+    if not isinstance(bits, types.Integer) or not isinstance(by, types.Integer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word, count = (
+            context.cast(builder, value, kind, types.uint32)
+            for value, kind in zip(args, signature.args, strict=True)
+        )
+        kind = ir.FunctionType(_I32, [_I32] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.fshr.i32")
+        return builder.call(function, [word, word, count])
+
+    return types.uint32(bits, by), codegen
+
+
 def constant_of(value: Any, where: str) -> int:
     if not isinstance(value, types.IntegerLiteral):
         raise TypingError(f"{where}: the number of elements must be a constant integer")

@@ -30,7 +30,7 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from layercc.cuda.codegen.words import SHARED
+from layercc.cuda.codegen.words import GLOBAL, SHARED
 from layercc.cuda.intrinsics import constant_of
 
 _I32, _I64, _F32, _VOID = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.VoidType()
@@ -131,7 +131,8 @@ def cp_async(typingctx: Any, target: Any, source: Any, size: Any, valid: Any) ->
         cache = "cg" if nbytes == 16 else "ca"  # not by way of the first level, if it can be had so
         text = f"cp.async.{cache}.shared.global [$0], [$1], {nbytes}, $2;"
         filled = unsigned(context, builder, signature, args, 3)
-        values = [place, builder.ptrtoint(args[1], _I64), filled]
+        there = builder.addrspacecast(args[1], ir.PointerType(args[1].type.pointee, GLOBAL))
+        values = [place, builder.ptrtoint(there, _I64), filled]
         assembly(builder, text, _I32, 0, values, memory=True)
         return context.get_dummy_value()
 
@@ -164,7 +165,8 @@ def cp_async_wait(typingctx: Any, pending: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def mma(typingctx: Any, kind: Any, c: Any, a: Any, b: Any) -> Any:
-    """c + a · b, of a tile in registers; `kind` is a constant, one of `MMA`.
+    """c + a · b, of a tile in registers; `kind` is a constant, one of `MMA`. The low 13 bits of
+    tf32 do not count.
 
     `a` has four registers (uint32) for each 16 rows, `b` two for each 8 columns, and `c` four for
     each 16 rows by 8 columns, row by row of such.

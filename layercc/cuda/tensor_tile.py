@@ -37,6 +37,11 @@ def ldmatrix_tile(typingctx: Any, address: Any, count: Any, pitch: Any) -> Any:
     return result(address, count, pitch), codegen
 
 
+def _four_matrices(builder: Any, place: Any, past: int) -> Any:
+    text = f"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {{$0, $1, $2, $3}}, [$4+{past}];"
+    return assembly(builder, text, _I32, 4, [place], memory=True)
+
+
 def _rounded_tf32(builder: Any, bits: Any) -> Any:
     value = builder.bitcast(bits, _F32)
     return assembly(builder, "cvt.rna.tf32.f32 $0, $1;", _I32, 1, [value], memory=False)[0]
@@ -82,34 +87,40 @@ def bf16_of_f32(typingctx: Any, registers: Any, first: Any, second: Any) -> Any:
     return first(registers, first, second), codegen
 
 
-@intrinsic
-def mma_f32(typingctx: Any, c: Any, a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
+@intrinsic(prefer_literal=True)
+def mma_f32(typingctx: Any, c: Any, a0: Any, a1: Any, pitch: Any, b0: Any, b1: Any) -> Any:
     """c + a · b of float32, 16 terms in two tiles of 8, as nearly as float32 has it.
 
-    Each number is a TF32 number and a rest, which is one again. The product of the rests is below
-    what counts. Tensor cores cut off, so the small products come first, and c is added at the end.
+    A is loaded from two addresses for `ldmatrix`, 16 rows `pitch` bytes (a constant) from the next,
+    when their turn comes: registers are few. Each number is a TF32 number and a rest, of which
+    tensor cores take as much as TF32 has. The product of the rests is below what counts. Tensor
+    cores cut off, so the small products come first, and c is added at the end.
     """
-    if a0 != a1 or b0 != b1 or c.count != 4 * (a0.count // 4) * (b0.count // 2):
+    columns = b0.count // 2
+    rows, step = c.count // (4 * columns), constant_of(pitch, "mma_f32")
+    if b0 != b1 or c.count != 4 * rows * columns:
         return None
     text = mma_text("tf32")
-    rows, columns = a0.count // 4, b0.count // 2
 
     def pieces(builder: Any, bits: Any) -> tuple[Any, Any]:
-        big = _rounded_tf32(builder, bits)
+        # as cvt.rna does, but in two instructions rather than four: what is not finite, or becomes
+        # so, has a rest that is not
+        big = builder.and_(builder.add(bits, _I32(0x1000)), _I32(0xFFFFE000))
         rest = builder.fsub(builder.bitcast(bits, _F32), builder.bitcast(big, _F32))
-        return big, _rounded_tf32(builder, builder.bitcast(rest, _I32))
+        return big, builder.bitcast(rest, _I32)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        result, *tiles = args
+        result, *tiles = args[0], *args[4:]
+        places = [unsigned(context, builder, signature, args, i) for i in (1, 2)]
         right = [
             [pieces(builder, builder.extract_value(tile, r)) for r in range(b0.count)]
-            for tile in tiles[2:]
+            for tile in tiles
         ]
         zero = ir.Constant(_F32, 0.0)
         for i in range(rows):
             left = [
-                [pieces(builder, builder.extract_value(tile, 4 * i + r)) for r in range(4)]
-                for tile in tiles[:2]
+                [pieces(builder, part) for part in _four_matrices(builder, place, i * step)]
+                for place in places
             ]
             for j in range(columns):
                 total = [zero] * 4
@@ -125,7 +136,7 @@ def mma_f32(typingctx: Any, c: Any, a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
                     result = builder.insert_value(result, added, start + r)
         return result
 
-    return c(c, a0, a1, b0, b1), codegen
+    return c(c, a0, a1, pitch, b0, b1), codegen
 
 
 @intrinsic(prefer_literal=True)

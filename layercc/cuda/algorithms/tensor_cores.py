@@ -45,6 +45,7 @@ _LAUNCH = 2e-6
 #: Most stretches of a sum, and the least slices of one.
 _MOST_STRETCHES, _LEAST_SLICES = 16, 4
 _COPIES = (16, 8, 4)
+_WORDS = (1, 2, 4)
 
 
 def arithmetic_of(job: Contraction, precision: str) -> str:
@@ -56,10 +57,11 @@ def arithmetic_of(job: Contraction, precision: str) -> str:
 
 
 def fits(job: Contraction, precision: str) -> bool:
-    """Where rows of X can be copied four bytes at a time."""
+    """Where rows of X can be copied four bytes at a time, by windows of less than 128 taps."""
     if job.x_zero or job.w_zero or job.weights.tensor.dtype != job.x.dtype or not job.depth:
         return False
-    return bool(arithmetic_of(job, precision)) and _copied_x(job) > 0
+    few = job.taps < 32 * _WORDS[-1]
+    return bool(arithmetic_of(job, precision)) and few and _copied_x(job) > 0
 
 
 def cost(job: Contraction, limits: Limits) -> float:
@@ -99,13 +101,15 @@ def emit(builder: Builder, job: Contraction) -> None:
     copied = (_copied_x(job), weights.copied)
     given = common(job, weights.tensor, weights.groups)
     of_key = key_parts(job, dtype, weights.groups)
+    words = _words(job)
     if not split:
-        key = kernels.implicit_gemm.key(arithmetic, dtype, *of_key, tile, *copied, False)
+        parts_of_key = (*of_key[:-1], words, tile, *copied, False)
+        key = kernels.implicit_gemm.key(arithmetic, dtype, *parts_of_key)
         builder.call(key, blocks, flops=job.flops, **(given | sizes))
         return
     n = job.group_count * job.rows * job.columns
     parts = builder.scratch(DType.f32, (countable("sums in parts", stretches * n),))
-    plain = (((dtype,), (), (0,)), (), len(weights.groups), job.window is not None)
+    plain = (((dtype,), (), (0,)), (), len(weights.groups), words)
     key = kernels.implicit_gemm.key(arithmetic, dtype, *plain, tile, *copied, True)
     partial = given | sizes | {"y": parts, "operands": ()}
     builder.call(key, blocks * stretches, flops=job.flops, **partial)
@@ -205,6 +209,12 @@ def _plain(job: Contraction) -> Contraction:
     if all(axis == Axis(inputs=axis.outputs, outputs=axis.outputs) for axis in axes):
         return replace(job, window=None)
     return job
+
+
+def _words(job: Contraction) -> int:
+    """Words of 32 bits that have one for each tap of the window and one more, as kernels have them;
+    0 without a window."""
+    return 0 if job.window is None else next(n for n in _WORDS if job.taps < 32 * n)
 
 
 def _copied_x(job: Contraction) -> int:

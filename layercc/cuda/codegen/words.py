@@ -38,8 +38,8 @@ for _template in (
 ):
     typing_registry.register_attr(_template)
 
-#: Address space of shared memory in NVPTX.
-SHARED = 3
+#: Address spaces of NVPTX.
+GLOBAL, SHARED = 1, 3
 _I32 = ir.IntType(32)
 _SHARED_ALIGNMENT = 16  # bytes: the widest access
 _names = itertools.count()

@@ -45,7 +45,7 @@ ARITHMETIC = {"tf32x3": 4, "tf32": 4, "rounded": 4, "bf16": 2, "f16": 2}
 TILES = (
     (128, 128, 64, 32, 3),
     (128, 64, 64, 32, 3),
-    (64, 64, 32, 32, 4),
+    (64, 64, 64, 32, 4),
     (16, 128, 16, 32, 4),
 )
 _PAD = 8  # words by which rows of the result are longer in shared memory, for its banks
@@ -73,10 +73,10 @@ def slice_terms(arithmetic: str) -> int:
 
 
 @gpu_kernel_family(
-    threads=lambda arithmetic, dtype, expression, columns, rank, windowed, tile, *_: threads_of(
+    threads=lambda arithmetic, dtype, expression, columns, rank, words, tile, *_: threads_of(
         tile
     ),
-    dynamic_shared=lambda arithmetic, dtype, expression, columns, rank, windowed, tile, x, w, split:
+    dynamic_shared=lambda arithmetic, dtype, expression, columns, rank, words, tile, x, w, split:
         shared_bytes(arithmetic, tile, split),
 )  # fmt: skip
 def implicit_gemm(
@@ -85,7 +85,7 @@ def implicit_gemm(
     expression: tuple,
     columns: tuple,
     rank: int,
-    windowed: bool,
+    words: int,
     tile: tuple,
     x_copied: int,
     w_copied: int,
@@ -94,13 +94,14 @@ def implicit_gemm(
     """Blocks: groups * `row_blocks` * `column_blocks`, times the stretches if they are `split`:
     then `y` is [stretches, groups, rows, columns] of float32.
 
+    `words` of 32 bits have one for each tap of a window and one more; there are none without one.
     `x_copied` and `w_copied` are the bytes (4, 8 or 16) that are copied at once: rows of X, its
     pixels' depth and columns of W are multiples of these. `w_step` are the elements between columns
     of W, `w_terms` those that each has; there are `slices` slices, `stretch` in a stretch.
     """
     from numba import cuda
 
-    from layercc.cuda.intrinsics import first_of, load_vector, quotient, rest
+    from layercc.cuda.intrinsics import first_of, load_vector, quotient, rest, rotated_right
     from layercc.cuda.tensor_cores import (
         cp_async,
         cp_async_commit,
@@ -127,30 +128,32 @@ def implicit_gemm(
     ring_bytes = stages * stage_bytes
     pitch = block_columns + _PAD
     x_pieces, w_pieces = SLICE_BYTES // x_copied, SLICE_BYTES // w_copied  # of a row
+    x_place = x_copied.bit_length() - 1
     x_elements, w_elements = x_copied // size, w_copied // size
     x_rows, w_rows = threads // x_pieces, threads // w_pieces  # copied at once
     x_passes, w_passes = block_rows // x_rows, block_columns // w_rows
-    pixels_size = 4 * block_rows
     in_shared = arithmetic == "tf32x3" and not split
     in_registers = not in_shared and not split
     again = size == 4 and not split
     ahead, pending = stages - 1, stages - 2
-    outside = int32(-(2**30))
 
     located, finished = epilogue_parts(dtype, expression, columns, rank)
+    windowed = words > 0
+    table_size, steps_size = max(2 * words * block_rows, 4), max(32 * words, 4)
     exact = element_sum("f32", windowed)
     multiplied = slice_product(arithmetic, tile)
 
     @jit
-    def place(row, byte):
-        """Where a byte of a row of a slice lies."""
-        chunk = (byte // 16) ^ (row % 8)
-        return row * SLICE_BYTES + chunk * 16 + byte % 16
+    def place(first, row, byte):
+        """Where a byte of a row of a slice lies: so many rows behind the first."""
+        swap = first % 8 if row % 8 == 0 else (first + row) % 8
+        chunk = (byte // 16) ^ swap
+        return uint32(uint32(first * SLICE_BYTES + chunk * 16 + byte % 16) + row * SLICE_BYTES)
 
     @jit
-    def starting_pixels(pixels, first_row, count, window):
-        """For each row of the block: the pixel where its window begins, counted through all images,
-        and its place in the image."""
+    def windows(rows_of, steps, first_row, count, taps, x_row, window):
+        """For each row of the block: where in X its window begins, and for each tap a bit that says
+        whether it is inside of the image; for each tap: how much further it lies."""
         for r in range(cuda.threadIdx.x, block_rows, threads):
             m = int32(first_row + r)
             ow = rest(m, window.w.outputs)
@@ -163,69 +166,68 @@ def implicit_gemm(
             h = int32(oh * window.h.stride - window.h.pad)
             w = int32(ow * window.w.stride - window.w.pad)
             depths = int32(image * window.d.inputs + d)
-            pixels[4 * r] = int32((depths * window.h.inputs + h) * window.w.inputs + w)
-            pixels[4 * r + 1] = d if first_row + r < count else outside
-            pixels[4 * r + 2] = h
-            pixels[4 * r + 3] = w
+            pixel = int32((depths * window.h.inputs + h) * window.w.inputs + w)
+            bits = uint32(0)
+            for t in range(taps + 1):
+                q = int32(quotient(t, window.w.taps))
+                at_w = int32(w + rest(t, window.w.taps) * window.w.dilation)
+                at_h = int32(h + rest(q, window.h.taps) * window.h.dilation)
+                at_d = int32(d + quotient(q, window.h.taps) * window.d.dilation)
+                inside = (
+                    t < taps
+                    and first_row + r < count
+                    and uint32(at_d) < uint32(window.d.inputs)
+                    and uint32(at_h) < uint32(window.h.inputs)
+                    and uint32(at_w) < uint32(window.w.inputs)
+                )
+                if inside:
+                    bits = uint32(bits | uint32(1 << t % 32))
+                if t % 32 == 31 or t == taps:
+                    row = offset(rows_of, 2 * (t // 32 * block_rows + r))
+                    row[0], row[1] = int32(pixel * x_row), int32(bits)
+                    bits = uint32(0)
+        for t in range(cuda.threadIdx.x, taps + 1, threads):
+            q = int32(quotient(t, window.w.taps))
+            step_w = int32(rest(t, window.w.taps) * window.w.dilation)
+            step_h = int32(rest(q, window.h.taps) * window.h.dilation)
+            step_d = int32(quotient(q, window.h.taps) * window.d.dilation)
+            pixels = int32((step_d * window.h.inputs + step_h) * window.w.inputs + step_w)
+            steps[t] = int32(pixels * x_row)
 
     @jit
-    def tap_of(kappa, depth, window):
-        """(k, tap along w, h and d) of a term."""
-        t = quotient(kappa, depth)
-        k = int32(kappa - t * depth)
-        tw = int32(rest(t, window.w.taps))
-        t = quotient(t, window.w.taps)
-        return k, tw, int32(rest(t, window.h.taps)), int32(quotient(t, window.h.taps))
-
-    @jit
-    def next_tap(tap, depth, window):
-        """The same, a slice further."""
-        k, tw, th, td = tap
-        k = int32(k + slice_terms_)
-        while k >= depth:
+    def next_tap(k, t, depth, taps):
+        """The tap, and the place in its depth, of a term that is `k` on from the start of a tap."""
+        while k >= depth and t < taps:
             k = int32(k - depth)
-            tw = int32(tw + 1)
-            if tw == window.w.taps:
-                tw = int32(0)
-                th = int32(th + 1)
-                if th == window.h.taps:
-                    th = int32(0)
-                    td = int32(td + 1)
-        return k, tw, th, td
+            t = int32(t + 1)
+        return k, t
 
     @jit
-    def fill_x(stage, x, pixels, first_row, kappa, tap, count, terms, x_row, window):
+    def fill_x(stage, x, rows_of, steps, first_row, kappa, tap, count, terms, x_row):
         """Copies a slice of X, from term `kappa` on: a thread the same places of several rows."""
         column = cuda.threadIdx.x % x_pieces
         first = cuda.threadIdx.x // x_pieces
         if windowed:
-            k, tw, th, td = tap
-            d_step = int32(td * window.d.dilation)
-            h_step = int32(th * window.h.dilation)
-            w_step = int32(tw * window.w.dilation)
-            step = int32((d_step * window.h.inputs + h_step) * window.w.inputs + w_step)
+            k, t = tap
+            step = int32(steps[t] + k)
+            turn = int32(t - x_place)  # brings the tap's bit to where it means x_copied
+            table = offset(rows_of, int32(quotient(t, 32) * 2 * block_rows))
             for each in range(x_passes):
                 r = int32(first + each * x_rows)
-                pixel, d, h, w = load_vector(offset(pixels, 4 * r), 4)
-                inside = (
-                    td < window.d.taps
-                    and uint32(int32(d + d_step)) < uint32(window.d.inputs)
-                    and uint32(int32(h + h_step)) < uint32(window.h.inputs)
-                    and uint32(int32(w + w_step)) < uint32(window.w.inputs)
-                )
-                at = int32(int32(pixel + step) * x_row + k) if inside else int32(0)
-                valid = int32(x_copied) if inside else int32(0)
-                target = stage + place(r, column * x_copied)
-                cp_async(target, offset(x, at), x_copied, valid)
+                start, bits = load_vector(offset(table, 2 * r), 2)
+                valid = rotated_right(bits, turn) & x_copied
+                target = uint32(stage + place(first, each * x_rows, column * x_copied))
+                cp_async(target, offset(x, int32(start + step)), x_copied, valid)
         else:
             k = int32(kappa + column * x_elements)
             left = min(max(int32((terms - k) * size), int32(0)), int32(x_copied))
+            source = offset(x, int32((first_row + first) * x_row + k))
             for each in range(x_passes):
                 r = int32(first + each * x_rows)
-                m = int32(first_row + r)
-                valid = int32(left) if m < count else int32(0)
-                at = int32(m * x_row + k) if valid > 0 else int32(0)
-                cp_async(stage + place(r, column * x_copied), offset(x, at), x_copied, valid)
+                valid = int32(left) if int32(first_row + r) < count else int32(0)
+                target = uint32(stage + place(first, each * x_rows, column * x_copied))
+                cp_async(target, source, x_copied, valid)
+                source = offset(source, int32(x_rows * x_row))
 
     @jit
     def fill_w(stage, w, first_column, kappa, count, terms, w_step):
@@ -234,13 +236,15 @@ def implicit_gemm(
         first = cuda.threadIdx.x // w_pieces
         k = int32(kappa + column * w_elements)
         left = min(max(int32((terms - k) * size), int32(0)), int32(w_copied))
+        source = offset(w, int32((first_column + first) * w_step + k))
         for each in range(w_passes):
             r = int32(first + each * w_rows)
-            n = int32(first_column + r)
-            valid = int32(left) if n < count else int32(0)
-            at = int32(n * w_step + k) if valid > 0 else int32(0)
-            target = stage + x_stage + place(r, column * w_copied)
-            cp_async(target, offset(w, at), w_copied, valid)
+            valid = int32(left) if int32(first_column + r) < count else int32(0)
+            target = uint32(
+                uint32(stage + x_stage) + place(first, each * w_rows, column * w_copied)
+            )
+            cp_async(target, source, w_copied, valid)
+            source = offset(source, int32(w_rows * w_step))
 
     def body(
         x: pointer(dtype),
@@ -279,16 +283,21 @@ def implicit_gemm(
             first = int32(part * stretch)
             count = int32(min(stretch, int32(slices - first)))
 
-        pixels = first_of(cuda.shared.array(pixels_size if windowed else 4, int32))
+        rows_of = first_of(cuda.shared.array(table_size, int32))
+        steps = first_of(cuda.shared.array(steps_size, int32))
         memory = first_of(cuda.shared.array(0, float32))
         totals = offset(memory, ring_bytes // 4 + thread)
         ring = shared_address(memory)
         terms = int32(depth * taps)
         kappa = int32(first * slice_terms_)
-        tap = (int32(0), int32(0), int32(0), int32(0))
+        left_terms = int32(terms - kappa)
+        tap = (int32(0), int32(0))
         if windowed:
-            starting_pixels(pixels, first_row, rows_, window)
-            tap = tap_of(kappa + thread % x_pieces * x_elements, depth, window)
+            windows(rows_of, steps, first_row, rows_, taps, x_row, window)
+            ours = int32(kappa + thread % x_pieces * x_elements)
+            skipped = int32(min(int32(quotient(ours, depth)), taps))
+            tap = (int32(ours - skipped * depth), skipped)
+            cuda.syncthreads()
         warp = thread // 32
         warp_row = int32(warp // across * warp_rows)
         warp_column = int32(warp % across * warp_columns)
@@ -309,18 +318,20 @@ def implicit_gemm(
                     cp_async_wait(pending)
                 cuda.syncthreads()
                 if s < count:
-                    stage = ring + filled
-                    fill_x(stage, x, pixels, first_row, kappa, tap, rows_, terms, x_row, window)
+                    stage = uint32(ring + filled)
+                    fill_x(stage, x, rows_of, steps, first_row, kappa, tap, rows_, terms, x_row)
                     fill_w(stage, w, first_column, kappa, columns_, w_terms, w_step)
                     kappa = int32(kappa + slice_terms_)
                     if windowed:
-                        tap = next_tap(tap, depth, window)
+                        tap = next_tap(int32(tap[0] + slice_terms_), tap[1], depth, taps)
                     filled = int32(filled + stage_bytes)
                     if filled == ring_bytes:
                         filled = int32(0)
                 cp_async_commit()
                 if s >= ahead:
-                    product = multiplied(product, ring + read, warp_row, warp_column)
+                    stage = uint32(ring + read)
+                    product = multiplied(product, stage, warp_row, warp_column, left_terms)
+                    left_terms = int32(left_terms - slice_terms_)
                     read = int32(read + stage_bytes)
                     if read == ring_bytes:
                         read = int32(0)
@@ -357,14 +368,16 @@ def implicit_gemm(
 
 
 def slice_product(arithmetic: str, tile: tuple):
-    """A helper `(c, stage, row, column)`: c + the product of a warp's part of a slice, whose
-    operands begin at these rows of those of the stage."""
+    """A helper `(c, stage, row, column, left)`: c + the product of a warp's part of a slice, whose
+    operands begin at these rows of those of the stage; so many terms are `left` from it on."""
     from numba import cuda
 
     from layercc.cuda.tensor_cores import mma
     from layercc.cuda.tensor_tile import bf16_of_f32, ldmatrix_tile, mma_f32, tf32_tile
+    from layercc.kernels.element_types import SCALAR
     from layercc.kernels.helper import jit
 
+    int32, uint32 = SCALAR["i32"], SCALAR["u32"]
     block_rows, _, warp_rows, warp_columns, _ = tile
     x_stage = block_rows * SLICE_BYTES
     row_tiles, column_pairs = warp_rows // 16, warp_columns // 16
@@ -376,35 +389,39 @@ def slice_product(arithmetic: str, tile: tuple):
         2 q on lies at that ^ 32 q."""
         lane = cuda.threadIdx.x % 32
         swap = lane % 8
-        x = stage + (row + lane % 16) * SLICE_BYTES
-        w = stage + x_stage + (column + swap + lane // 16 * 8) * SLICE_BYTES
-        return x, (lane // 16 ^ swap) * 16, w, (lane // 8 % 2 ^ swap) * 16
+        x = uint32(stage + uint32((row + lane % 16) * SLICE_BYTES))
+        w = uint32(stage + uint32(x_stage + (column + swap + lane // 16 * 8) * SLICE_BYTES))
+        return x, uint32((lane // 16 ^ swap) * 16), w, uint32((lane // 8 % 2 ^ swap) * 16)
 
     @jit
-    def of_floats(c, stage, row, column):
+    def of_floats(c, stage, row, column, left):
         """16 terms at a time, in two halves."""
         x, x_chunk, w, w_chunk = places(stage, row, column)
-        for step in range(0, SLICE_BYTES, 64):
-            x0 = ldmatrix_tile(x + (x_chunk ^ step), row_tiles, between)
-            x1 = ldmatrix_tile(x + (x_chunk ^ (step + 32)), row_tiles, between)
-            w0 = ldmatrix_tile(w + (w_chunk ^ step), column_pairs, between)
-            w1 = ldmatrix_tile(w + (w_chunk ^ (step + 32)), column_pairs, between)
+        # products in pieces are many: ptxas would unroll a loop of two, and run out of registers
+        end = min(int32(4 * left), int32(SLICE_BYTES)) if full else SLICE_BYTES
+        for step in range(0, end, 64):
+            x0, x1 = uint32(x + (x_chunk ^ uint32(step))), uint32(x + (x_chunk ^ uint32(step + 32)))
+            w0 = ldmatrix_tile(uint32(w + (w_chunk ^ uint32(step))), column_pairs, between)
+            w1 = ldmatrix_tile(uint32(w + (w_chunk ^ uint32(step + 32))), column_pairs, between)
             if full:
-                c = mma_f32(c, x0, x1, w0, w1)
-            elif rounded:
-                c = mma("bf16", c, bf16_of_f32(4, x0, x1), bf16_of_f32(2, w0, w1))
+                c = mma_f32(c, x0, x1, between, w0, w1)
+                continue
+            a0 = ldmatrix_tile(x0, row_tiles, between)
+            a1 = ldmatrix_tile(x1, row_tiles, between)
+            if rounded:
+                c = mma("bf16", c, bf16_of_f32(4, a0, a1), bf16_of_f32(2, w0, w1))
             else:
-                c = mma("tf32", c, tf32_tile(x0), tf32_tile(w0))
-                c = mma("tf32", c, tf32_tile(x1), tf32_tile(w1))
+                c = mma("tf32", c, tf32_tile(a0), tf32_tile(w0))
+                c = mma("tf32", c, tf32_tile(a1), tf32_tile(w1))
         return c
 
     @jit
-    def of_halves(c, stage, row, column):
+    def of_halves(c, stage, row, column, left):
         x, x_chunk, w, w_chunk = places(stage, row, column)
         for step in range(0, SLICE_BYTES, 32):
-            left = ldmatrix_tile(x + (x_chunk ^ step), row_tiles, between)
-            right = ldmatrix_tile(w + (w_chunk ^ step), column_pairs, between)
-            c = mma(arithmetic, c, left, right)
+            a = ldmatrix_tile(uint32(x + (x_chunk ^ uint32(step))), row_tiles, between)
+            b = ldmatrix_tile(uint32(w + (w_chunk ^ uint32(step))), column_pairs, between)
+            c = mma(arithmetic, c, a, b)
         return c
 
     full, rounded = arithmetic == "tf32x3", arithmetic == "rounded"
