@@ -137,17 +137,22 @@ def atomic_least(typingctx: Any, pointer: Any, value: Any) -> Any:
     return types.void(pointer, value), codegen
 
 
-@intrinsic
-def as_words(typingctx: Any, pointer: Any) -> Any:
-    """The same pointer, to uint32; the place must be aligned for them."""
-    if not isinstance(pointer, types.CPointer):
-        return None
-    result = types.CPointer(types.uint32)
+def _as_pointer_to(element: Any) -> Any:
+    def typing(typingctx: Any, pointer: Any) -> Any:
+        if not isinstance(pointer, types.CPointer):
+            return None
+        result = types.CPointer(element)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], context.get_value_type(result))
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(result))
 
-    return result(pointer), codegen
+        return result(pointer), codegen
+
+    typing.__doc__ = f"""The same pointer, to {element}; the place must be aligned for them."""
+    return intrinsic(typing)
+
+
+as_words, as_floats = _as_pointer_to(types.uint32), _as_pointer_to(types.float32)
 
 
 @intrinsic(prefer_literal=True)
@@ -164,3 +169,17 @@ def four_bytes_added(typingctx: Any, word: Any, total: Any, signed: Any) -> Any:
         return builder.call(function, [args[0], _I32(0x01010101), args[1]])
 
     return types.int32(word, total, signed), codegen
+
+
+@intrinsic
+def power_of_two(typingctx: Any, value: Any) -> Any:
+    """2 to the power of a float32, to 2 ulp; 0 where it would be denormal."""
+    if value != types.float32:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+        code = ir.InlineAsm(kind, "ex2.approx.ftz.f32 $0, $1;", "=f,f", side_effect=False)
+        return builder.call(code, args)
+
+    return types.float32(value), codegen

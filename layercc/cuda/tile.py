@@ -87,6 +87,22 @@ def add_tiles(typingctx: Any, a: Any, b: Any) -> Any:
     return a(a, b), codegen
 
 
+@intrinsic
+def scale_and_add(typingctx: Any, tile: Any, factors: Any, other: Any) -> Any:
+    """tile * factors + other, element by element, each rounded once."""
+    if not tile == factors == other:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        result = args[2]
+        for i in range(tile.count):
+            a, b, c = (builder.extract_value(each, i) for each in args)
+            result = builder.insert_value(result, _multiply_add(builder, tile.dtype, a, b, c), i)
+        return result
+
+    return tile(tile, factors, other), codegen
+
+
 @intrinsic(prefer_literal=True)
 def put_tile(typingctx: Any, pointer: Any, tile: Any, columns: Any, pitch: Any) -> Any:
     """Writes a tile of `columns` (a constant) to rows `pitch` (a constant) elements apart, each in

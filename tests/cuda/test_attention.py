@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.cuda.running import check_node
+from layercc.cuda.architecture import architecture_named
+from layercc.cuda.codegen.compiler import compile_kernel
+from layercc.cuda.kernels.attention_tiles import attention_tiles
+from tests.cuda.ptx.parser import parse
+from tests.cuda.running import check_node, distance, on_device
+from tests.support import named, one_node, reference_node
 
 pytestmark = pytest.mark.usefixtures("stand_in")
 RNG = np.random.default_rng(0)
@@ -25,12 +31,89 @@ def check(inputs, attributes=None, outputs=1, error=1e-6):
     check_node("Attention", inputs, attributes or {}, outputs=outputs, error=error)
 
 
+def kernels(stand_in) -> set[str]:
+    """The families of attention that were launched."""
+    names = (name.removeprefix("layercc_").rpartition("_")[0] for name in stand_in.launched)
+    return {name for name in names if name.startswith("attention")}
+
+
 @pytest.mark.parametrize(
     ("sizes", "kv_heads"),
     [((1, 1, 1, 1, 1), 1), ((2, 3, 5, 7, 11), 3), ((1, 2, 3, 70, 16), 1), ((2, 2, 3, 0, 4), 2)],
 )
 def test_sizes(sizes, kv_heads):
     check(qkv(*sizes, kv_heads=kv_heads))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kv_heads"),
+    [((1, 2, 17, 70, 16), 1), ((2, 2, 65, 130, 8), 2), ((1, 1, 16, 1, 4), 1), ((1, 1, 20, 0, 8), 1),
+      ((1, 2, 19, 67, 81, 150), 2)],
+)  # fmt: skip
+def test_tiles(sizes, kv_heads, stand_in):
+    """Several blocks of queries, keys and columns; a depth that is put down on the way."""
+    check(qkv(*sizes, kv_heads=kv_heads))
+    assert {"attention_tiles"} == kernels(stand_in)
+
+
+def test_tiles_of_masks(stand_in):
+    """By numbers; and by choice, by the place, and by lengths, with caps on scores."""
+    q, k, v = qkv(2, 3, 21, 70, 8)
+    added = some(21, 70) * 3
+    added[1] = -np.inf  # a query that sees nothing
+    added[3, 4] = -np.inf
+    check([q, k, v, added])
+    q, k, v = qkv(2, 1, 70, 150, 8)
+    seen = RNG.random((2, 1, 70, 149)) < 0.5
+    seen[0, 0, 2] = False
+    lengths = np.array([100, 148])
+    attributes = {"is_causal": 1, "softcap": 2.0, "scale": 0.3, "left_window_size": 90}
+    check([q, k, v, seen, None, None, lengths], attributes)
+    assert {"attention_tiles"} == kernels(stand_in)
+
+
+@pytest.mark.parametrize(("precision", "error"), [("high", 3e-5), ("medium", 1e-2)])
+def test_precisions(precision, error):
+    """Fewer pieces, and they are not what the highest precision computes."""
+    inputs = qkv(1, 2, 33, 70, 32)
+    graph = one_node("Attention", inputs, {}, 1)
+    (found,) = on_device(graph, named(inputs), precision=precision).values()
+    (exact,) = reference_node("Attention", inputs)
+    assert error / 100 < distance(found, exact) <= error
+
+
+def test_what_is_not_finite():
+    """Pieces of infinity are not all numbers: such rows are computed again without them."""
+    q, k, v = qkv(1, 1, 20, 70, 8)
+    q[0, 0, 3, 2], k[0, 0, 5] = np.nan, np.abs(k[0, 0, 5])
+    k[0, 0, 5, 1], v[0, 0, 7, 3] = np.inf, -np.inf
+    q[..., 1] = -np.abs(q[..., 1])  # a score of -inf, which is no weight
+    inputs = [q, k, v]
+    (found,) = on_device(one_node("Attention", inputs), named(inputs)).values()
+    (exact,) = reference_node("Attention", inputs)
+    assert np.isnan(exact[0, 0, 3]).all() and np.isinf(exact[0, 0, :, 3]).sum() == 19
+    assert distance(found, exact) <= 1e-6
+
+
+def test_f64():
+    inputs = [x.astype("f8") for x in qkv(1, 2, 17, 40, 8)]
+    graph = one_node("Attention", inputs, {"softcap": 3.0})
+    (found,) = on_device(graph, named(inputs)).values()
+    assert distance(found, *reference_node("Attention", inputs, {"softcap": 3.0})) <= 1e-14
+
+
+@pytest.mark.parametrize("dtype", ["f2", ml_dtypes.bfloat16])
+def test_halves(dtype):
+    inputs = [x.astype(dtype) for x in qkv(1, 2, 17, 40, 8)]
+    check(inputs, error=1e-3 if dtype == "f2" else 4e-3)
+
+
+def test_a_sample_gives_the_same_alone_and_in_a_batch():
+    q, k, v = qkv(3, 2, 33, 70, 8)
+    whole = on_device(one_node("Attention", [q, k, v]), named([q, k, v]))["y0"]
+    part = [x[1:2] for x in (q, k, v)]
+    one = on_device(one_node("Attention", part), named(part))["y0"]
+    np.testing.assert_array_equal(one, whole[1:2])
 
 
 def test_many_columns():
@@ -56,7 +139,7 @@ def test_masks():
 
 
 def test_causal_windows_and_caps():
-    inputs = qkv(1, 2, 40, 40, 8)
+    inputs = qkv(1, 2, 15, 40, 8)
     check(inputs, {"is_causal": 1})
     check(inputs, {"softcap": 2.0, "scale": 0.3})
 
@@ -93,3 +176,35 @@ def test_rotary_embedding(shape, attributes, interleaved):
     )
     caches = [some(shape[0], length, half) for _ in range(2)]
     check_node("RotaryEmbedding", [x, *caches], attributes, error=3e-7)
+
+
+@pytest.mark.parametrize(("precision", "pieces"), [("highest", 3), ("medium", 1)])
+def test_matrix_instructions(precision, pieces):
+    """Of the instructions of the inner loop, that of Q K, at least 28 % are products; of all that
+    are executed for a block of keys, as many at the highest precision."""
+    key = attention_tiles.key("f32", "bf16", pieces, 64, 64, True, "", False, False, False)
+    code = compile_kernel(key, architecture_named("sm_80"), None).code.decode()
+    loops = loops_of(code)
+    inner = min(loops, key=len)
+    assert share(inner) >= 0.28
+    if precision == "highest":
+        whole = max(loops, key=len)
+        rest = [each for each in whole if each not in inner]
+        assert share([*rest, *inner * 4]) >= 0.28  # 4 steps for a head of 64
+
+
+def share(instructions: list[str]) -> float:
+    """How many of them are products."""
+    return sum("mma.sync" in each for each in instructions) / len(instructions)
+
+
+def loops_of(code: str) -> list[list[str]]:
+    """The instructions of each loop of a kernel that has products."""
+    kernel = parse(code)
+    texts = [f"{number} {each.text}" for number, each in enumerate(kernel.instructions)]
+    loops = []
+    for number, each in enumerate(kernel.instructions):
+        start = kernel.labels.get(each.operands[0], number) if "bra" in each.op else number
+        if start < number and any("mma.sync" in text for text in texts[start : number + 1]):
+            loops.append(texts[start : number + 1])
+    return loops

@@ -16,6 +16,7 @@ from layercc.cuda.codegen.assembler import AssemblyError, assemble, find_assembl
 from layercc.cuda.codegen.compiler import compile_kernel
 from layercc.cuda.family import gpu_kernel_family
 from layercc.cuda.kernels.attention import attention
+from layercc.cuda.kernels.attention_tiles import attention_tiles
 from layercc.cuda.kernels.byte_products import byte_tiles
 from layercc.cuda.kernels.contraction import direct, tiles
 from layercc.cuda.kernels.cumulate import cumulate, piece_totals
@@ -132,6 +133,8 @@ LIMITS = {
     direct.key("f32", SUM, (), 1, True, True): 64,
     byte_tiles.key("u8", "i8", True, BYTES, (), 0, True, True, True): 255,
     byte_tiles.key("i8", "i8", True, BYTES, (), 0, False, False, False): 168,
+    attention_tiles.key("f32", "bf16", 3, 64, 64, True, "", False, False, False): 216,
+    attention_tiles.key("f32", "bf16", 3, 128, 64, False, "added", True, True, True): 216,
     attention.key("f32", 2, "added", True, True, True, ""): 128,
     reduce_rows.key(SUM, TOTAL, "sum", False): 56,
     reduce_columns.key(SUM, TOTAL, "max"): 64,

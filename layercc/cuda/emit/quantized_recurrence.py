@@ -114,6 +114,7 @@ def quantized_recurrence(builder: Builder, job: QuantizedRecurrence) -> None:
             kernels.quantized_cells.key(job.activations[d], *options),
             -(-n // CELL_THREADS),
             flops=_CELL_FLOPS * n,
+            algorithm="step by step",
             step=0,
             n=n,
             layer=layer_words(job, d),

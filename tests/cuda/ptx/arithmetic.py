@@ -106,6 +106,16 @@ def _permuted(a: Any, b: Any, selector: Any) -> Any:
     return result
 
 
+def _power_of_two(x: Any) -> Any:
+    """ex2.approx.ftz: off by as much as it may be, 2 units in the last place; 0 for denormals."""
+    least = np.float32(2.0**-126)
+    x = np.where(np.abs(x) < least, np.float32(0), x)
+    exact = np.exp2(x.astype(np.float64)).astype(np.float32)
+    sign = np.where(np.asarray(x, np.float32).view("u4") & 1, 2.0**-22, -(2.0**-22))
+    off = np.where(np.isfinite(exact) & (x != np.rint(x)), exact * (1 + sign), exact)
+    return np.where(off < least, np.float32(0), off).astype(np.float32)
+
+
 def _dot_of_bytes(a: Any, b: Any, c: Any, kinds: list[str]) -> Any:
     """dp4a: c and the products of four bytes each, signed where their kinds are."""
     total = np.asarray(c).astype(np.int64)
@@ -277,6 +287,9 @@ def execute(
     elif name == "shf":
         known("l", "r", "wrap", "clamp")
         made = _funnel(parts, value(1), value(2), value(3, "u32"))
+    elif name == "ex2":
+        known("approx", "ftz")
+        made = _power_of_two(np.asarray(value(1)))
     elif name == "dp4a":
         known()
         made = _dot_of_bytes(value(1), value(2), value(3), kinds)
