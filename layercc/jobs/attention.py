@@ -47,7 +47,8 @@ class Attention(Job):
         products[i, j] = scale * Q[b, h, i, :] · K[b, h', j, :]
 
     The heads of q are a multiple of those of k and v, as many for each: h' = h // multiple. All
-    tensors but the lengths (i64, in range) and a mask of bool are of one type.
+    tensors but the lengths (i64, in range) and a mask of bool are of one type; where that is f16 or
+    bf16, sums and scores are kept in f32, and only y and `scores` are rounded.
 
     The mask's last dim is dense and may be shorter than there are keys: those beyond are not seen.
     Its other dims are broadcast to [batch, heads, queries]. A mask of bool says which keys are

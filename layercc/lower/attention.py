@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import get_args
 
-from ir.dtypes import DType
+from ir.dtypes import HALVES, DType
 from ir.graph import Node
 from ir.ops.attention import AttentionDims, attention_dims
 from layercc.buffers import Tensor
@@ -27,19 +27,21 @@ def _heads(tensor: Tensor, packed: bool, heads: int) -> Heads:
 
 @lowering("Attention")
 def attention(context: Context, node: Node) -> None:
-    """Past and present keys and values together, then attention in a type that is computed with."""
+    """Past and present keys and values together, then attention, in the element type of all its
+    operands or one that holds theirs."""
     call = context.call_of(node)
     dims = attention_dims(call)
     given = [*node.inputs, *[""] * (7 - len(node.inputs))]
     wanted = [*node.outputs, *[""] * (4 - len(node.outputs))]
-    q = computable(context, context.tensor(given[0]))
+    dtype = _common_type(context, [name for name in given[:6] if name])
+    q = _as(context, context.tensor(given[0]), dtype)
     heads, keys = int(dims.q_heads), int(dims.total_length)
     k, v = (
-        _keys_or_values(context, dims, given[1 + i], given[4 + i], wanted[1 + i], q.dtype)
+        _keys_or_values(context, dims, given[1 + i], given[4 + i], wanted[1 + i], dtype)
         for i in range(2)
     )
-    y = result(context, wanted[0], q.dtype)
-    scores = result(context, wanted[3], q.dtype) if wanted[3] else None
+    y = result(context, wanted[0], dtype)
+    scores = result(context, wanted[3], dtype) if wanted[3] else None
     after = call.right_window_size if call.right_window_size >= 0 else None
     context.emit(
         jobs.Attention(
@@ -47,7 +49,7 @@ def attention(context: Context, node: Node) -> None:
             k=k,
             v=v,
             y=_heads(y, dims.packed, heads),
-            mask=_mask(context, given[3], q.dtype, keys) if given[3] else None,
+            mask=_mask(context, given[3], dtype, keys) if given[3] else None,
             lengths=in_range(context, node, 6) if given[6] else None,
             scale=1 / math.sqrt(int(dims.head_size)) if call.scale is None else call.scale,
             softcap=float(call.softcap),
@@ -62,6 +64,14 @@ def attention(context: Context, node: Node) -> None:
     rounded(context, y, wanted[0])
     if scores is not None:
         rounded(context, scores, wanted[3])
+
+
+def _common_type(context: Context, names: list[str]) -> DType:
+    """The element type of values (but for bool), or where they differ that in which the first is
+    computed."""
+    dtypes = {context.dtype(name) for name in names} - {DType.bool}
+    first = context.dtype(names[0])
+    return DType.f32 if first in HALVES and len(dtypes) > 1 else first
 
 
 def _keys_or_values(
@@ -86,7 +96,7 @@ def _keys_or_values(
             old = context.tensor(past)
             strided_copy(context, old, whole, old.shape, strides_of(old.shape), strides)
         at = Heads.apart(whole)
-    return replace(at, tensor=_as(context, computable(context, at.tensor), dtype))
+    return replace(at, tensor=_as(context, at.tensor, dtype))
 
 
 def _as(context: Context, x: Tensor, dtype: DType) -> Tensor:

@@ -102,10 +102,27 @@ def test_f64():
     assert distance(found, *reference_node("Attention", inputs, {"softcap": 3.0})) <= 1e-14
 
 
-@pytest.mark.parametrize("dtype", ["f2", ml_dtypes.bfloat16])
-def test_halves(dtype):
-    inputs = [x.astype(dtype) for x in qkv(1, 2, 17, 40, 8)]
-    check(inputs, error=1e-3 if dtype == "f2" else 4e-3)
+@pytest.mark.parametrize(("dtype", "error"), [("f2", 1e-3), (ml_dtypes.bfloat16, 6e-3)])
+def test_halves(dtype, error, stand_in):
+    """In their own type: nothing is converted before."""
+    for queries in (17, 5):
+        q, k, v = qkv(1, 2, queries, 40, 8)
+        inputs = [x.astype(dtype) for x in (q, k, v, some(queries, 40))]
+        graph = one_node("Attention", inputs)
+        (found,) = on_device(graph, named(inputs)).values()
+        exact = [x.astype("f8") for x in inputs]
+        assert found.dtype == inputs[0].dtype
+        assert distance(found, *reference_node("Attention", exact)) <= error
+    assert kernels(stand_in) == {"attention", "attention_tiles"} and len(stand_in.launched) == 2
+
+
+def test_types_that_differ():
+    """Computed in f32, in which numbers of all of them are."""
+    q, k, v = (x.astype("f2") for x in qkv(1, 2, 17, 40, 8))
+    mask = np.where(RNG.random((17, 40)) < 0.3, -1e30, 0).astype("f4")  # not of f16
+    inputs = [q, k, v, mask]
+    (found,) = on_device(one_node("Attention", inputs), named(inputs)).values()
+    assert distance(found, *reference_node("Attention", inputs)) <= 1e-3
 
 
 def test_a_sample_gives_the_same_alone_and_in_a_batch():

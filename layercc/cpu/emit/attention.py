@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
-from ir.dtypes import DType
+from ir.dtypes import HALVES, DType
 from layercc.buffers import Tensor
 from layercc.cpu.algorithms.panels import pack_at_run_time
 from layercc.cpu.emit.builder import Builder, part_of
@@ -21,9 +22,9 @@ from layercc.cpu.kernels.attention import (
 from layercc.cpu.kernels.attention import attention as kernel
 from layercc.cpu.kernels.rotary import rotary as rotary_kernel
 from layercc.cpu.tiles import choose_vectors, lanes, tile_rows, widest
-from layercc.jobs.attention import Attention, Rotary, Stage
+from layercc.jobs.attention import Attention, Heads, Rotary, Stage
 from layercc.jobs.pointwise import Pointwise, row_major_strides
-from layercc.kernels.expressions import ExpressionBuilder
+from layercc.kernels.expressions import ExpressionBuilder, conversion
 
 #: A window without a bound.
 _EVERYTHING = 1 << 40
@@ -33,6 +34,9 @@ _SCORE_FLOPS, _ROTARY_FLOPS = 10, 3  # beside the products, a score; an element
 @emitter(Attention)
 def attention(builder: Builder, job: Attention) -> None:
     """K' and V packed in panels, then one call: blocks of queries by blocks of columns of V."""
+    if job.q.tensor.dtype in HALVES:
+        _in_f32(builder, job)
+        return
     q, k, v, y = job.q, job.k, job.v, job.y
     batch, heads, queries, size = q.shape
     _, kv_heads, keys, value_size = v.shape
@@ -83,6 +87,32 @@ def attention(builder: Builder, job: Attention) -> None:
         y_head=y.head,
         y_row=y.row,
     )
+
+
+def _in_f32(builder: Builder, job: Attention) -> None:
+    """Operands widened before, results rounded after."""
+
+    def wide(tensor: Tensor) -> Tensor:
+        return builder.scratch(DType.f32, tensor.shape)
+
+    def convert(x: Tensor, y: Tensor) -> Tensor:
+        expression = conversion(str(x.dtype), str(y.dtype))
+        builder.emit(Pointwise(expression, (x,), (y,), x.shape, 1))
+        return y
+
+    def widened(heads: Heads) -> Heads:
+        return replace(heads, tensor=convert(heads.tensor, wide(heads.tensor)))
+
+    mask, scores = job.mask, job.scores
+    if mask is not None and mask.dtype is not DType.bool:
+        mask = convert(mask, wide(mask))
+    shown = None if scores is None else wide(scores)
+    q, k, v = (widened(heads) for heads in (job.q, job.k, job.v))
+    y = replace(job.y, tensor=wide(job.y.tensor))
+    attention(builder, replace(job, q=q, k=k, v=v, y=y, mask=mask, scores=shown))
+    convert(y.tensor, job.y.tensor)
+    if scores is not None and shown is not None:
+        convert(shown, scores)
 
 
 def _mask_words(builder: Builder, mask: Tensor, dtype: DType) -> dict[str, Any]:

@@ -144,7 +144,8 @@ def _quantize_state(builder: Builder, job: QuantizedRecurrence, h: Strided) -> _
     """The states of each direction by a range of their own."""
     shape = (job.directions, job.batch, job.hidden)
     q = builder.scratch(DType.u8, shape)
-    scale, zero = (builder.scratch(kind, shape[:1]) for kind in (DType.f32, DType.i32))
+    scale = builder.scratch(DType.f32, shape[:1])
+    zero = builder.scratch(DType.i32, shape[:1])
     builder.call(
         kernels.quantize_state.key(), job.directions, flops=_QUANTIZE_FLOPS * math.prod(shape),
         x=h.words(), q=q, scale=scale, zero=zero, batch=job.batch, hidden=job.hidden,
