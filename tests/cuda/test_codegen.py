@@ -25,8 +25,8 @@ from layercc.cuda.kernels.movement import fill, strided_copy, transpose
 from layercc.cuda.kernels.normalize import normalize_rows, softmax_columns, softmax_rows
 from layercc.cuda.kernels.placing import one_hot, reverse_sequence, triangle, write_sequence
 from layercc.cuda.kernels.pointwise import pointwise
-from layercc.cuda.kernels.pooling import max_pool_indices, pool
-from layercc.cuda.kernels.recurrent import recurrent_layer, step_cells
+from layercc.cuda.kernels.pooling import pool
+from layercc.cuda.kernels.recurrent import recurrent_layer
 from layercc.cuda.kernels.reduce import reduce_columns, reduce_rows
 from layercc.cuda.kernels.resampling import grid_sample
 from layercc.cuda.kernels.rotary import rotary
@@ -132,8 +132,6 @@ LIMITS = {
     tiles.key("f64", (("f64",), (), (0,)), (), 0, False, "depth"): 224,
     direct.key("f32", SUM, (), 1, True, True): 64,
     byte_tiles.key("u8", "i8", True, BYTES, (), 0, True, True, True): 255,
-    byte_tiles.key("i8", "i8", True, BYTES, (), 0, False, False, False): 168,
-    attention_tiles.key("f32", "bf16", 3, 64, 64, True, "", False, False, False): 216,
     attention_tiles.key("f32", "bf16", 3, 128, 64, False, "added", True, True, True): 216,
     attention.key("f32", 2, "added", True, True, True, ""): 128,
     reduce_rows.key(SUM, TOTAL, "sum", False): 56,
@@ -144,11 +142,8 @@ LIMITS = {
     pool.key("average", "f32", 0): 96,
     gather.key("u32", "i64", True): 40,
     grid_sample.key("f32", "f32", "cubic", "reflection", False, 3): 240,
-    max_pool_indices.key("f32"): 64,
     lstm(1, 24): 128,  # weights in registers: of 24 hidden units, for four gates
     lstm(4, 8): 128,
-    lstm(1, 0): 128,  # or read at each step
-    step_cells.key("LSTM", "f32", lstm(1, 0).params[2], *[False] * 5, True): 64,
     gather_elements.key("u32", "i64", 3): 32,
     gather_nd.key("u64", 2): 32,
     scatter_elements.key("f32", "i64", "add", 32, 2): 64,
