@@ -183,3 +183,13 @@ def power_of_two(typingctx: Any, value: Any) -> Any:
         return builder.call(code, args)
 
     return types.float32(value), codegen
+
+
+@intrinsic
+def as_type_of(typingctx: Any, value: Any, other: Any) -> Any:
+    """A number converted to the type of another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], value, other)
+
+    return other(value, other), codegen

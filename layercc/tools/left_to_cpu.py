@@ -15,23 +15,13 @@ from layercc import jobs
 from layercc.jobs.job import Job
 from layercc.tools.left_to_numpy import Left
 
-_LIBRARY = "there is no C library on a GPU"
-
 #: Jobs without an emitter, and why.
 LEFT_JOBS: dict[str, str] = {}
 
 _F64 = frozenset({DType.f64})
-_INTEGERS = DTYPE_SETS["int"]
 #: Ops that have no kernels, or none at some element types, and why.
 LEFT_TO_CPU: tuple[Left, ...] = (
     Left(("Attention",), _F64, "nobody has written it yet", "T1"),
-    Left(("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh"), None, _LIBRARY),
-    Left(
-        ("Cos", "Gelu", "LpPool", "Sin", "Tan", "com.microsoft.BiasGelu", "com.microsoft.Gelu"),
-        _F64, _LIBRARY,
-    ),
-    Left(("Erf", "Pow"), _F64 | _INTEGERS, _LIBRARY, "T"),
-    Left(("Mod",), DTYPE_SETS["float"], _LIBRARY),
 )  # fmt: skip
 
 

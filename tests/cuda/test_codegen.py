@@ -236,11 +236,22 @@ def test_a_barrier_is_not_moved_into_a_branch():
     assert text.count("bar.sync") == 3  # neither joined nor doubled
 
 
+@gpu_kernel_family(threads=32)
+def of_the_library(dtype: str):
+    """y[0] = lgamma(x[0])."""
+    from layercc.kernels.math_intrinsics import c_function
+
+    function = c_function("lgamma")
+
+    def body(x: pointer(dtype), y: pointer(dtype)):
+        y[0] = function(x[0])
+
+    return body
+
+
 def test_what_a_gpu_has_not():
-    made = compile_kernel(
-        pointwise.key((("f64",), (("erf", (0,), (), "f64"),), (1,)), (1,), 1, 1), HOPPER, None
-    )
-    assert made.facts["refused"] == "it calls erf, which there is on a CPU only"
+    made = compile_kernel(of_the_library.key("f64"), HOPPER, None)
+    assert made.facts["refused"] == "it calls lgamma, which there is on a CPU only"
     assert not made.code
 
 

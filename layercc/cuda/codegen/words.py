@@ -1,4 +1,4 @@
-"""numba.cuda's words in layercc's own Numba target.
+"""numba.cuda's words in layercc's own Numba target, and what stands for the C library's functions.
 
 Numba declares them (`numba.cuda.cudadecl`); here they are lowered to what LLVM's NVPTX knows. Known
 are `threadIdx`, `blockIdx`, `blockDim`, `gridDim`, `laneid`, `grid`, `gridsize`, `syncthreads`,
@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import cuda
 from numba.core import cgutils, datamodel
@@ -25,8 +26,10 @@ from numba.cuda.models import Dim3Model
 from numba.cuda.types import Dim3, dim3
 from numba.extending import intrinsic
 
+from layercc.cuda import elementary, trigonometry
 from layercc.cuda import math_f64 as own_f64
-from layercc.kernels import math_f64
+from layercc.kernels import math_f32, math_f64, math_intrinsics
+from layercc.kernels.helper import jit
 from layercc.kernels.numba_types import types
 
 registry = Registry("layercc.cuda")
@@ -159,13 +162,36 @@ def _gridsize(typingctx: Any, ndim: Any) -> Any:
     return (types.int64(ndim), codegen) if known else None
 
 
+_LIBRARY = {
+    own_f64: ("exp", "expm1", "log", "log1p", "tanh"),
+    elementary: ("power", "sinh", "cosh", "asinh", "acosh", "atanh", "erf"),
+    trigonometry: ("sin", "cos", "tan", "asin", "acos", "atan"),
+}
+_OF_SINGLES = ("asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
+
+
+def _library() -> dict[Any, Any]:
+    """What kernels call of the C library → the same without one."""
+    found = {math_intrinsics.remainder_of_division: elementary.remainder_of_division}
+    for module, names in _LIBRARY.items():
+        found |= {getattr(math_f64, name): getattr(module, name) for name in names}
+    for name in _OF_SINGLES:
+        found[getattr(math_f32, name)] = _rounded(found[getattr(math_f64, name)])
+    return found
+
+
+def _rounded(function: Any) -> Any:
+    """A function of float64 for float32."""
+
+    def rounded(x: Any) -> Any:
+        return np.float32(function(np.float64(x)))
+
+    return jit(rounded)
+
+
 #: numba.cuda's words that are for its own target only, and functions of the C library → the same
 #: for this one.
-OWN = {
-    **{
-        getattr(math_f64, _name): getattr(own_f64, _name)
-        for _name in ("exp", "expm1", "log", "log1p", "tanh")
-    },
+OWN = _library() | {
     intrinsics.syncthreads: _syncthreads,
     intrinsics.grid: _grid,
     intrinsics.gridsize: _gridsize,

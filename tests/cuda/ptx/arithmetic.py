@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,19 +25,62 @@ def fused(a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once.
 
     For f32 the sum of the exact product is rounded to odd in f64, from where one more rounding is
-    right (Boldo and Melquiond, 2008). For f64 it is off by a unit in rare cases.
+    right; for f64 the error of the sum is, before it is added (both Boldo and Melquiond, "Emulation
+    of a FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008).
     """
     if np.asarray(a).dtype == np.float64:
-        wide = np.longdouble
-        return (wide(a) * wide(b) + wide(c)).astype(np.float64)
+        return _fused_doubles(*np.broadcast_arrays(a, b, c))
     product, addend = np.float64(a) * np.float64(b), np.float64(c)
-    total = product + addend
-    part = total - product
-    error = (product - (total - part)) + (addend - part)
+    return _odd_sum(product, addend).astype(np.float32)
+
+
+def _two_sum(a: Any, b: Any) -> Any:
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _odd_sum(a: Any, b: Any) -> Any:
+    """a + b in f64, rounded to odd."""
+    total, error = _two_sum(a, b)
     bits = np.asarray(total).view(np.int64)
     toward_zero = bits - ((error < 0) == (total > 0))
     odd = np.where((error != 0) & np.isfinite(total), toward_zero | 1, bits)
-    return odd.view(np.float64).astype(np.float32)
+    return odd.view(np.float64)
+
+
+#: Magnitudes within which no part of the sum overflows or is denormal.
+_SAFE = 2.0**-300, 2.0**300
+
+
+def _fused_doubles(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    product = a * b
+    result = product + c
+    sizes = np.abs([a, b, product, c])
+    safe = (((sizes > _SAFE[0]) & (sizes < _SAFE[1])) | (sizes == 0)).all(axis=0)
+    halves = []
+    for x in (a, b):  # Veltkamp's
+        high = 134217729.0 * x
+        high = high - (high - x)
+        halves += [high, x - high]
+    a1, a0, b1, b0 = halves
+    low = ((a1 * b1 - product) + a1 * b0 + a0 * b1) + a0 * b0
+    total, error = _two_sum(c, low)
+    first, rest = _two_sum(product, total)
+    sums = first + _odd_sum(error, rest)
+    result = np.where(safe & (sums != 0), sums, result)  # nothing has the sign of its parts
+    for i in np.flatnonzero(~safe.reshape(-1) & np.isfinite(a * b * 0 + c).reshape(-1)):
+        exact = Fraction(float(a.flat[i])) * Fraction(float(b.flat[i])) + Fraction(float(c.flat[i]))
+        if exact:
+            result.flat[i] = _nearest(exact)
+    return result
+
+
+def _nearest(exact: Fraction) -> float:
+    try:
+        return float(exact)  # of integers, correctly rounded
+    except OverflowError:
+        return np.inf if exact > 0 else -np.inf
 
 
 def _divide(a: Any, b: Any) -> Any:
