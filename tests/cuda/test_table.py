@@ -59,7 +59,11 @@ def refused(case: Case) -> str:
     return ""
 
 
-@pytest.mark.parametrize("op", ops(), ids=lambda op: op.name)
+WITH_KERNELS = [op for op in ops() if not pointwise(op)]  # of their own
+each_op = pytest.mark.parametrize("op", WITH_KERNELS, ids=lambda op: op.name)
+
+
+@each_op
 def test_all_that_is_refused_is_said(op: type[Op]):
     """At every element type."""
     first: dict[tuple[str, DType], Case] = {}
@@ -79,7 +83,7 @@ def departures(chosen: list[type[Op]]) -> list[str]:
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("op", [op for op in ops() if not pointwise(op)], ids=lambda op: op.name)
+@each_op
 def test_op(op: type[Op]):
     """At f32 and one other type."""
     assert not departures([op])

@@ -90,6 +90,10 @@ class Memory(Bytes):
         self.sizes: dict[int, int] = {}  # by address
         self._top = _ALIGNMENT
 
+    def meet(self, start: int = 0, stop: int | None = None) -> None:
+        """As of all bytes: none are touched beyond the last allocation."""
+        super().meet(start, self._top if stop is None else stop)
+
     def allocate(self, nbytes: int) -> int:
         """The address of so many bytes, aligned as by cuMemAlloc."""
         start = self._top
