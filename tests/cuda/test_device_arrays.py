@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import weakref
 
@@ -12,9 +13,9 @@ import layercc as lc
 from layercc.cuda import dlpack
 from layercc.cuda.arrays import DeviceArray, stream_number
 from layercc.cuda.blocks import Blocks
-from layercc.cuda.driver import device
+from layercc.cuda.driver import DeviceError, device
 from layercc.cuda.torch_tensors import plain
-from tests.cuda.stand_in import StandIn
+from tests.cuda.stand_in import INVALID_VALUE, LAUNCH_FAILED, StandIn
 
 RELU = "graph g(x: f32[N]) -> (y) {\n a = Relu(x)\n y = Add(a, a)\n}"
 X = np.array([-1, 2, 3, 4, -5], np.float32)
@@ -372,3 +373,73 @@ def test_plain_tensors_of_pytorch_need_no_capsule(monkeypatch):
     assert plain(x, 0, 1) is None  # another device
     assert plain(x, -1, 7) is None  # another stream
     assert plain(x.to(torch.bfloat16), -1, 1)[1] == lc.DType.bf16.value
+
+
+class Aligned(Foreign):
+    """With gaps to any 16 bytes, so that it is copied."""
+
+    def __init__(self, driver, array):
+        super().__init__(driver, array, offset=4)
+
+
+@pytest.mark.parametrize(
+    ("function", "doing"),
+    [
+        ("cuCtxSetCurrent", ""),
+        ("cuGraphExecKernelNodeSetParams", "writing addresses of arrays into the graph of a plan"),
+        ("cuMemcpyDtoDAsync", "copying on the device"),
+        ("cuGraphLaunch", "launching the graph of a plan"),
+        ("cuEventRecord", "marking a place in a stream"),
+        ("cuMemAlloc", "reserving device memory"),
+        ("cuMemcpyDtoH", "copying from the device"),
+        ("cuEventSynchronize", "waiting for the device"),
+    ],
+)
+def test_faults_of_the_driver_say_what_was_being_done(stand_in, function, doing):
+    """And are forgotten, if the device is not lost."""
+    fn = model()
+    x = Aligned(stand_in, X)
+
+    def run():
+        made = fn.run({"x": x}, device=True)["y"], fn.run({"x": X[:3]}, device=True)["y"]
+        return [each.numpy() for each in made]
+
+    stand_in.faults[function] = INVALID_VALUE
+    with pytest.raises(DeviceError, match=rf"^cuda:0 \(Stand-in\): {function}, {doing}") as met:
+        run()
+    assert "CUDA_ERROR_INVALID_VALUE" in str(met.value)
+    assert function not in stand_in.faults
+    one, two = run()
+    np.testing.assert_array_equal(one, Y)
+    np.testing.assert_array_equal(two, Y[:3])
+
+
+@pytest.mark.parametrize("function", ["cuStreamWaitEvent", "cuPointerGetAttribute"])
+def test_faults_where_arrays_are_taken(stand_in, function):
+    fn = model()
+    one, two = new_stream(), new_stream()
+    y = fn.run({"x": X}, device=True, stream=one.number)["y"]
+    z = Interface(stand_in, X, stream=two.number)
+    stand_in.faults[function] = INVALID_VALUE
+    with pytest.raises(DeviceError, match=function):
+        fn.run({"x": y}, device=True)
+        fn.run({"x": z}, device=True)
+    np.testing.assert_array_equal(fn(y), 2 * Y)
+    np.testing.assert_array_equal(fn(z), Y)
+
+
+def test_results_of_a_lost_device_say_so(stand_in):
+    held = [model()]
+    held.append(held[0].run({"x": X}, device=True)["y"])
+    fn, y = held
+    stand_in.faults["cuEventSynchronize"] = LAUNCH_FAILED
+    with pytest.raises(DeviceError, match="the device is lost to this process"):
+        y.wait()
+    calls = len(stand_in.calls)
+    for use in (y.numpy, y.wait, functools.partial(fn, X), functools.partial(fn, y)):
+        with pytest.raises(DeviceError, match="lost to this process: cuEventSynchronize, waiting"):
+            use()
+    held.clear()
+    del y, fn, use
+    gc.collect()
+    assert len(stand_in.calls) == calls  # nothing is freed: the driver would refuse
