@@ -16,9 +16,9 @@ from layercc.limits import Limits
 if TYPE_CHECKING:
     from layercc.cuda.driver import Device
 
+_TYPES: Final = ("f64", "f32", "i32", "tf32", "bf16", "f16", "i8")
 #: Operations a clock of a multiprocessor, a multiply-add counted as two, by compute capability.
 #: "f32" are those of CUDA cores; tensor cores multiply "tf32" and the others.
-_TYPES: Final = ("f64", "f32", "i32", "tf32", "bf16", "f16", "i8")
 _PER_CLOCK: Final[dict[tuple[int, int], dict[str, int]]] = {
     (8, 0): dict(zip(_TYPES, (64, 128, 128, 1024, 2048, 2048, 4096), strict=True)),
     (8, 6): dict(zip(_TYPES, (4, 256, 128, 256, 512, 512, 1024), strict=True)),
@@ -30,7 +30,7 @@ _PER_CLOCK: Final[dict[tuple[int, int], dict[str, int]]] = {
 @dataclass(frozen=True)
 class Card:
     """A card: `clock` in Hz, the highest; `bandwidth` of its memory in bytes a second, `cache`
-    of the second level in bytes."""
+    of the second level in bytes. What a driver does not tell is 0."""
 
     name: str
     capability: tuple[int, int]
@@ -43,14 +43,14 @@ class Card:
         """What it reaches; for contractions of f32, by the fastest way that a `precision` allows:
         on CUDA cores, or on tensor cores as three products of tf32 (highest), one of tf32 (high) or
         one of bf16 (medium)."""
-        known = _PER_CLOCK.get(self.capability, {})
+        known = _PER_CLOCK.get(self.capability, {}) if self.clock else {}
         rates = {t: each * self.multiprocessors * self.clock for t, each in known.items()}
         if rates:
             ways = {"highest": rates["tf32"] / 3, "high": rates["tf32"], "medium": rates["bf16"]}
             rates["f32"] = max(rates["f32"], ways[precision])
-        return Limits(
-            self.name, self.multiprocessors, rates, {"memory": self.bandwidth}, {"L2": self.cache}
-        )
+        memory = {"memory": self.bandwidth} if self.bandwidth else {}
+        cache = {"L2": self.cache} if self.cache else {}
+        return Limits(self.name, self.multiprocessors, rates, memory, cache)
 
 
 #: A card of each architecture, for plans on paper.
