@@ -83,12 +83,20 @@ class PaperPlan(Runnable):
 
     def summary(self) -> dict[str, Any]:
         """The plan as a whole: device, launches, flops, the least seconds (`floor`): those of all
-        operations, or of the bytes that must come from memory once, inputs, constants and outputs;
-        and bytes of constants and of the arena."""
+        operations, or of the bytes that must come from memory once, inputs, outputs and those
+        constants that are not indexed; and bytes of constants and of the arena."""
         program, limits = self.program, self.limits
-        constants = sum(array.nbytes for array in program.constants)
+        constants = [array.nbytes for array in program.constants]
+        whole = {
+            buffer.slot
+            for call in program.calls
+            if call.kind != "indexing"
+            for buffer in call.buffers()
+            if buffer.space == "constant"
+        }
         ports = [*program.inputs, *program.outputs]
-        moved = constants + sum(prod(port.shape) * port.dtype.itemsize for port in ports)
+        moved = sum(constants[slot] for slot in whole)
+        moved += sum(prod(port.shape) * port.dtype.itemsize for port in ports)
         by_type: dict[str, int] = defaultdict(int)
         for call in program.calls:
             by_type[call.dtype or "f32"] += call.flops
@@ -98,7 +106,7 @@ class PaperPlan(Runnable):
             "launches": len(program.calls),
             "flops": sum(by_type.values()),
             "floor": max(arithmetic, limits.seconds(0, moved)),
-            "constant_bytes": constants,
+            "constant_bytes": sum(constants),
             "arena_bytes": program.arena_bytes,
         }
 

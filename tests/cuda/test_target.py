@@ -366,6 +366,18 @@ def test_a_plan_is_looked_at_without_a_device(nothing):
         assert tiles["occupancy"] == tiles["blocks_at_once"] * 128 / 2048
 
 
+def test_tables_that_are_indexed_are_not_read_whole(nothing):
+    graph = lc.parse_graph("graph g(t: f32[9999,64], i: i64[N]) -> (y) {\n y = Gather(t, i)\n}")
+    graph.inputs.pop(0)
+    graph.constants["t"] = np.zeros((9999, 64), np.float32)
+    fn = lc.compile(graph, [np.zeros(5, np.int64)], target=lc.CudaTarget("sm_90a"))
+    plan = fn.plan({"i": (5,)})
+    row, summary = plan.described()[0], plan.summary()
+    assert 2 * 5 * 64 * 4 <= row["bytes"] <= 2 * 5 * 64 * 4 + 5 * 8
+    assert summary["constant_bytes"] == 9999 * 64 * 4
+    assert summary["floor"] < 5000 / 3e12
+
+
 def test_what_a_card_reaches(stand_in):
     """NVIDIA's data sheets, dense: H100 SXM 67 TFLOP/s in f32, 3.35 TB/s; A100 312 in bf16."""
     limits = lc.CudaTarget("cuda").limits(1)

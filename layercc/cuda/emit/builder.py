@@ -96,12 +96,17 @@ class Builder(ProgramBuilder):
         self._account(self.program.calls[-1], given)
 
     def _account(self, call: KernelCall, given: Mapping[str, Given]) -> None:
-        """Says of a call what a profile wants to know: its kind, type and bytes."""
+        """Says of a call what a profile wants to know: its kind, type and bytes. Of what is indexed
+        a call reads no more than it writes."""
         words = [word for name, value in given.items() for _, word in argument_words(name, value)]
         tensors = [word for word in words if isinstance(word, Tensor)]
         call.kind = self.kind
         call.dtype = str(tensors[0].dtype) if tensors else ""
-        call.bytes = sum(tensor.nbytes for tensor in tensors)
+        sizes = [tensor.nbytes for tensor in tensors]
+        made = given.get("y")
+        if self.kind == "indexing" and isinstance(made, Tensor):
+            sizes = [min(size, made.nbytes) for size in sizes]
+        call.bytes = sum(sizes)
 
 
 def countable(what: str, elements: int) -> int:
