@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import layercc as lc
+from benchmarks.gpu_kernels import Row
 from benchmarks.measure import error
 from benchmarks.networks import Network
 from benchmarks.prebuilt import Folder, thinned
@@ -36,7 +37,6 @@ def _tiny() -> Model:
 #: Of the kinds of layers that the others have, for trials of this script.
 TINY = Network("tiny", _tiny, {"x": ((1, 8, 8, 3), "float32")}, 837)
 
-Row = dict[str, Any]
 Arrays = Mapping[str, np.ndarray]
 
 

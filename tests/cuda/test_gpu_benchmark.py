@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from benchmarks import gpu, prebuilt
+from benchmarks import gpu, gpu_kernels, prebuilt
 from ir.registry import find_op
 from tests.cuda import table
 
@@ -20,7 +20,7 @@ TEXT = "graph g(x: f32[5,3]) -> (y) {\n y = Relu(x)\n}"
 @pytest.fixture
 def small(monkeypatch, stand_in):
     """Two small kernel cases, an entry of the table, and a tiny network."""
-    monkeypatch.setattr(gpu, "CASES", {"one": TEXT, "two": TEXT.replace("Relu", "Softmax")})
+    monkeypatch.setattr(gpu_kernels, "CASES", {"one": TEXT, "two": TEXT.replace("Relu", "Softmax")})
     monkeypatch.setattr(gpu, "MODELS", ("tiny",))
     monkeypatch.setattr(gpu, "BATCHES", (1, 2))
     monkeypatch.setattr(table, "ops", lambda: [find_op("Softmax")])
@@ -48,7 +48,7 @@ def test_kernels_come_first(small, tmp_path):
         (1, "highest"), (1, "medium"), (2, "highest"), (2, "medium"), (1, "high"), (2, "high"),
     ]  # fmt: skip
     for row in ours:
-        assert "failure" not in row and row["error"] < gpu.MOST_ERROR
+        assert "failure" not in row and row["error"] < gpu_kernels.MOST_ERROR
         assert row["device"] == pytest.approx(1e-3) and row["call"] > 0 and row["host"] > 0
         assert row["beyond"] == row["call"] - row["device"] and row["launches"] == 3
         assert row["share"] == pytest.approx(row["limit"] / 1e-3)
@@ -88,7 +88,7 @@ def test_what_is_missing_is_said(small, tmp_path, monkeypatch):
 
 
 def test_a_kernel_that_is_wrong_is_told(small, monkeypatch, tmp_path):
-    monkeypatch.setattr(gpu, "MOST_ERROR", -1.0)
+    monkeypatch.setattr(gpu_kernels, "MOST_ERROR", -1.0)
     monkeypatch.setattr(gpu, "network_rows", lambda *given: iter(()))
     found = report(tmp_path, code=1)
     assert [row["right"] for row in found["rows"]] == [False, False, True]
@@ -96,7 +96,7 @@ def test_a_kernel_that_is_wrong_is_told(small, monkeypatch, tmp_path):
 
 def test_a_kernel_that_falls_back_or_fails_is_wrong(small, monkeypatch, tmp_path):
     text = "graph g(x: f32[4,4]) -> (y) {\n y = Det(x)\n}"
-    monkeypatch.setattr(gpu, "CASES", {"falls back": text, "one": TEXT})
+    monkeypatch.setattr(gpu_kernels, "CASES", {"falls back": text, "one": TEXT})
     monkeypatch.setattr(gpu, "network_rows", lambda *given: iter(()))
     first, second, _ = report(tmp_path, code=1)["rows"]
     assert "NumPy runs what cannot be compiled" in first["failure"] and second["right"]
@@ -143,7 +143,7 @@ sys.exit(gpu.main(sys.argv[1:]))
     ours = [row for row in found["rows"] if row["runtime"] == "layercc"]
     assert [row["batch"] for row in ours] == [1, 2]
     for row in ours:
-        assert "failure" not in row and row["error"] < gpu.MOST_ERROR, row
+        assert "failure" not in row and row["error"] < gpu_kernels.MOST_ERROR, row
 
 
 def test_kernels_of_other_sources_are_not_used(tmp_path, monkeypatch):
