@@ -9,7 +9,7 @@ import pytest
 from layercc.cuda.architecture import architecture_named
 from layercc.cuda.codegen.compiler import compile_kernel
 from layercc.cuda.kernels.attention_tiles import attention_tiles
-from tests.cuda.ptx.parser import parse
+from tests.cuda.instructions import loops_of, share
 from tests.cuda.running import check_node, distance, on_device
 from tests.support import named, one_node, reference_node
 
@@ -206,20 +206,3 @@ def test_matrix_instructions():
     whole = max(loops, key=len)
     rest = [each for each in whole if each not in inner]
     assert share([*rest, *inner * 4]) >= 0.28  # 4 steps for a head of 64
-
-
-def share(instructions: list[str]) -> float:
-    """How many of them are products."""
-    return sum("mma.sync" in each for each in instructions) / len(instructions)
-
-
-def loops_of(code: str) -> list[list[str]]:
-    """The instructions of each loop of a kernel that has products."""
-    kernel = parse(code)
-    texts = [f"{number} {each.text}" for number, each in enumerate(kernel.instructions)]
-    loops = []
-    for number, each in enumerate(kernel.instructions):
-        start = kernel.labels.get(each.operands[0], number) if "bra" in each.op else number
-        if start < number and any("mma.sync" in text for text in texts[start : number + 1]):
-            loops.append(texts[start : number + 1])
-    return loops

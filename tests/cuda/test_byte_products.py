@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from layercc.cuda.architecture import architecture_named
+from layercc.cuda.codegen.compiler import compile_kernel
+from layercc.cuda.kernels.byte_products import byte_tiles
+from tests.cuda.instructions import loops_of, share
 from tests.cuda.running import on_device
 from tests.support import named, one_node, reference_node
 
@@ -108,3 +112,10 @@ def test_symmetric_weights(stand_in):
     check("MatMulInteger", [left, right, *zeros], constants=(1, 2, 3))
     check("MatMulInteger", [left, right])
     assert len(stand_in.launched) == 2  # the product, and the transpose of what is not constant
+
+
+def test_matrix_instructions():
+    """At least 28 % of the inner loop's instructions are products."""
+    key = byte_tiles.key("u8", "i8", True, (("i32",), (), (0,)), (), 0, False, False, False)
+    loops = loops_of(compile_kernel(key, architecture_named("sm_80"), None).code.decode())
+    assert loops and all(share(loop) >= 0.28 for loop in loops)

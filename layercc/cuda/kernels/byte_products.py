@@ -79,13 +79,14 @@ def byte_tiles(
     from layercc.cuda.tile import zero_tile
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
+    from layercc.kernels.math_intrinsics import select
 
     int32, u32, u8 = np.int32, np.uint32, np.uint8
     located, finished = epilogue_parts("i32", expression, columns, rank)
     zero_of = _levels(rank)
     kind = f"{'u8' if x_type == 'u8' else 's8'}.{'u8' if w_type == 'u8' else 's8'}"
     x_signed, w_signed = x_type == "i8", w_type == "i8"
-    every, stages = 0xFFFFFFFF, STAGES
+    every, steps = 0xFFFFFFFF, range(SLICE // 32)
     x_bytes, w_bytes = ROWS * SLICE, COLUMNS * SLICE
     ring_x, pixels_size = STAGES * x_bytes, 4 * ROWS
     chunks = SLICE // CHUNK  # of a row
@@ -146,16 +147,23 @@ def byte_tiles(
         return at
 
     @jit
-    def fill_x(ring, x, pixels, first_row, count, first, terms, depth, x_row, outside, window):
+    def fill_x(
+        ring, start, x, pixels, first_row, count, first, terms, depth, x_row, outside, window
+    ):
         """A slice of X. A thread has a chunk of several rows; `outside` is a word of the bytes that
         lie outside of the image."""
         chunk = cuda.threadIdx.x % chunks
         kappa = first + chunk * CHUNK
+        left = u32(max(min(terms - kappa, CHUNK), 0))
         for load in range(x_loads):
             r = cuda.threadIdx.x // chunks + load * rows_between
             target = offset(ring, place(r, chunk))
             inside = first_row + r < count and kappa < terms
-            if wide:
+            if wide and not windowed:  # a place outside is not read
+                source = offset(x, np.int64(first_row + r) * x_row + kappa)
+                valid = left if first_row + r < count else u32(0)
+                cp_async(start + u32(load * rows_between * SLICE), source, CHUNK, valid)
+            elif wide:
                 at = np.int64(0)
                 if inside:
                     at = source_of(pixels, r, first_row, kappa, depth, x_row, window)
@@ -164,7 +172,7 @@ def byte_tiles(
                 else:
                     valid = min(terms - kappa, CHUNK) if inside and at >= 0 else 0
                     source = offset(x, max(at, np.int64(0)))
-                    cp_async(shared_address(target), source, CHUNK, valid)
+                    cp_async(start + u32(load * rows_between * SLICE), source, CHUNK, valid)
             else:
                 for word in range(CHUNK // 4):
                     made = u32(0)
@@ -180,31 +188,35 @@ def byte_tiles(
                     as_words(target)[word] = made
 
     @jit
-    def fill_w(ring, w, first_column, count, first, terms, pitch):
+    def fill_w(start, w, first_column, count, first, terms, pitch):
         chunk = cuda.threadIdx.x % chunks
         kappa = first + chunk * CHUNK
+        left = u32(max(min(terms - kappa, CHUNK), 0))
         for load in range(w_loads):
             c = cuda.threadIdx.x // chunks + load * rows_between
-            inside = first_column + c < count and kappa < terms
-            valid = min(terms - kappa, CHUNK) if inside else 0
-            at = (first_column + c) * pitch + kappa if inside else np.int64(0)
-            cp_async(shared_address(offset(ring, place(c, chunk))), offset(w, at), CHUNK, valid)
+            source = offset(w, (first_column + c) * pitch + kappa)
+            valid = left if first_column + c < count else u32(0)
+            cp_async(start + u32(load * rows_between * SLICE), source, CHUNK, valid)
 
+    # 16 rows on, a chunk is permuted alike; a warp's rows begin at multiples of that
     lines = [
-        "def multiply(x_ring, w_ring, row, column, tile, row_sums, column_sums):",
+        "def starts_of(ring, row, column):",
         "    lane = cuda.threadIdx.x % 32",
+        "    r, c = row + lane % 16, column + lane // 16 * 8 + lane % 8",
+        *(f"    a{step} = u32(place(r, {2 * step} + lane // 16))" for step in steps),
+        *(f"    b{step} = u32(w_start + place(c, {2 * step} + lane // 8 % 2))" for step in steps),
+        f"    return ({''.join(f'ring + a{step}, ring + b{step}, ' for step in steps)})",
     ]
-    for step in range(SLICE // 32):
-        for i in range(_WARP_ROWS):
-            lines += [
-                f"    at = place(row + {16 * i} + lane % 16, {2 * step} + lane // 16)",
-                f"    a{i} = ldmatrix(x_ring + u32(at), 4)",
-            ]
-        for j in range(0, _WARP_COLUMNS, 2):
-            lines += [
-                f"    c = column + {8 * j} + lane // 16 * 8 + lane % 8",
-                f"    b{j} = ldmatrix(w_ring + u32(place(c, {2 * step} + lane // 8 % 2)), 4)",
-            ]
+    start_lines = lines
+    lines = ["def multiply(starts, x_stage, w_stage, tile, row_sums, column_sums):"]
+    for step in steps:
+        lines += [
+            f"    left = starts[{2 * step}] + x_stage",
+            f"    right = starts[{2 * step + 1}] + w_stage",
+            *(f"    a{i} = ldmatrix(left + u32({16 * SLICE * i}), 4)" for i in range(_WARP_ROWS)),
+            *(f"    b{j} = ldmatrix(right + u32({8 * SLICE * j}), 4)"
+              for j in range(0, _WARP_COLUMNS, 2)),
+        ]  # fmt: skip
         a = " + ".join(f"a{i}" for i in range(_WARP_ROWS))
         b = " + ".join(f"b{j}" for j in range(0, _WARP_COLUMNS, 2))
         lines.append(f"    tile = mma('{kind}', tile, {a}, {b})")
@@ -262,12 +274,24 @@ def byte_tiles(
     names = {
         "cuda": cuda, "place": place, "ldmatrix": ldmatrix, "mma": mma, "u32": u32, "whole": whole,
         "four_bytes_added": four_bytes_added, "store_vector": store_vector, "offset": offset,
+        "w_start": ring_x,
     }  # fmt: skip
-    for text in (row_lines, column_lines, lines, put):
+    for text in (row_lines, column_lines, start_lines, lines, put):
         exec("\n".join(text), names)
         name = text[0].split("(")[0].removeprefix("def ")
         names[name] = jit(names[name])
-    multiply, put = names["multiply"], names["put"]
+    multiply, put, starts_of = names["multiply"], names["put"], names["starts_of"]
+
+    last_x, more, halves = u32(last_stage * x_bytes), u32(x_bytes), u32(x_bytes // w_bytes)
+
+    @jit
+    def following(stage):
+        return select(stage == last_x, u32(0), u32(stage + more))
+
+    @jit
+    def shrunk(stage):
+        """Bytes to a slice of W."""
+        return u32(stage // halves)
 
     def body(
         x: pointer(x_type),
@@ -302,8 +326,6 @@ def byte_tiles(
 
         pixels = first_of(cuda.shared.array(pixels_size, int32))
         x_ring = first_of(cuda.shared.array(ring_size, u8))
-        w_ring = offset(x_ring, ring_x)
-        x_place, w_place = shared_address(x_ring), shared_address(w_ring)
         if windowed:
             starting_pixels(pixels, first_row, rows_, window)
             cuda.syncthreads()
@@ -311,32 +333,35 @@ def byte_tiles(
         slices = (terms + SLICE - 1) // SLICE
         warp = cuda.threadIdx.x // 32
         row, column = warp % 2 * (16 * _WARP_ROWS), warp // 2 * (8 * _WARP_COLUMNS)
+        places = starts_of(shared_address(x_ring), row, column)
+        mine = u32(place(cuda.threadIdx.x // chunks, cuda.threadIdx.x % chunks))
+        x_start = shared_address(x_ring) + mine
+        w_start = x_start + u32(ring_x)
         for ahead in range(last_stage):
             if ahead < slices:
-                fill_x(offset(x_ring, ahead * x_bytes), x, pixels, first_row, rows_, ahead * SLICE,
-                       terms, depth, x_row, outside, window)  # fmt: skip
-                fill_w(offset(w_ring, ahead * w_bytes), w, first_column, columns_, ahead * SLICE,
+                fill_x(offset(x_ring, ahead * x_bytes), x_start + u32(ahead * x_bytes), x, pixels,
+                       first_row, rows_, ahead * SLICE, terms, depth, x_row, outside,
+                       window)  # fmt: skip
+                fill_w(w_start + u32(ahead * w_bytes), w, first_column, columns_, ahead * SLICE,
                        terms, pitch)  # fmt: skip
             cp_async_commit()
         tile = zero_tile("i32", tile_size)
         row_sums, column_sums = zero_tile("i32", row_size), zero_tile("i32", column_size)
-        stage, filled = 0, last_stage
+        stage, filled = u32(0), u32(last_stage * x_bytes)  # bytes to slices of X
         for number in range(slices):
             cp_async_wait(pending)
             cuda.syncthreads()
             ahead = number + last_stage
             if ahead < slices:
-                fill_x(offset(x_ring, filled * x_bytes), x, pixels, first_row, rows_,
+                fill_x(offset(x_ring, filled), x_start + filled, x, pixels, first_row, rows_,
                        ahead * SLICE, terms, depth, x_row, outside, window)  # fmt: skip
-                fill_w(offset(w_ring, filled * w_bytes), w, first_column, columns_, ahead * SLICE,
-                       terms, pitch)  # fmt: skip
+                fill_w(w_start + shrunk(filled), w, first_column, columns_, ahead * SLICE, terms,
+                       pitch)  # fmt: skip
             cp_async_commit()
             tile, row_sums, column_sums = multiply(
-                x_place + u32(stage * x_bytes), w_place + u32(stage * w_bytes), row, column, tile,
-                row_sums, column_sums,
-            )  # fmt: skip
-            stage = stage + 1 if stage + 1 < stages else 0
-            filled = filled + 1 if filled + 1 < stages else 0
+                places, stage, shrunk(stage), tile, row_sums, column_sums
+            )
+            stage, filled = following(stage), following(filled)
         cp_async_wait(0)
         cuda.syncthreads()
         result = as_words(x_ring)
