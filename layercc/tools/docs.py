@@ -159,7 +159,11 @@ def cuda_page() -> str:
         "runs in sections, those nodes on the CPU, with a warning that names them. What is left to",
         "NumPy on the CPU ([ops.md](ops.md)) is on a GPU, too. Everything else runs on the GPU.",
         "",
-        *_table(["ops", "element types", "why"], map(_left, LEFT_TO_CPU)),
+        *(
+            _table(["ops", "element types", "why"], map(_left, LEFT_TO_CPU))
+            if LEFT_TO_CPU
+            else ["There are none."]
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -18,11 +18,8 @@ from layercc.tools.left_to_numpy import Left
 #: Jobs without an emitter, and why.
 LEFT_JOBS: dict[str, str] = {}
 
-_F64 = frozenset({DType.f64})
 #: Ops that have no kernels, or none at some element types, and why.
-LEFT_TO_CPU: tuple[Left, ...] = (
-    Left(("Attention",), _F64, "nobody has written it yet", "T1"),
-)  # fmt: skip
+LEFT_TO_CPU: tuple[Left, ...] = ()
 
 
 def left_to_cpu(op: type[Op], variable: str) -> set[DType]:
