@@ -48,7 +48,8 @@ def compile(
     instruction set. `threads`: how many to run on; all usable cores if None. `precision` is how
     much accuracy may be given for speed, as in `torch.set_float32_matmul_precision`: at `"highest"`
     errors are no larger than plain float32 arithmetic has; at `"high"` and `"medium"` the norm of
-    the error over that of the result is 2e-5 at most, and some convolutions take more memory.
+    the error over that of the result is 2e-5 at most, and some convolutions take more memory. On a
+    GPU, `"high"` multiplies TF32 (about 3e-4), `"medium"` bfloat16 (3e-3).
 
     NumPy runs nodes that have no kernel, or whose results' shapes depend on values; a
     RuntimeWarning names them. Another tells of a value whose declared shape is not its own.
@@ -61,7 +62,7 @@ def compile(
     options = Options(target_of(target), precision, threads)
     graph = as_graph(model, example_inputs)
     bound = bind_defaults(graph)
-    optimized = optimize(bound, checked(bound))
+    optimized = optimize(bound, checked(bound), options.target)
     if getattr(graph, "structure", None) is not None:  # as few have
         from layercc.session.structured import StructuredModel
 

@@ -128,6 +128,12 @@ class Target(ABC):
         return ""
 
     @property
+    def multiplies_halves(self) -> bool:
+        """Whether it multiplies f16 and bf16 as they are, in Conv and MatMul: elsewhere passes have
+        them computed in f32."""
+        return False
+
+    @property
     def takes_threads(self) -> bool:
         """Whether a caller may say how many threads run a model."""
         return True

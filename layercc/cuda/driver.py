@@ -27,6 +27,7 @@ _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 #: CU_DEVICE_ATTRIBUTE_CLOCK_RATE and _MEMORY_CLOCK_RATE in kHz, _GLOBAL_MEMORY_BUS_WIDTH in bits,
 #: _L2_CACHE_SIZE in bytes.
 _CLOCKS = 13, 36, 37, 38
+_SHARED_OF_BLOCK = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 _MOST_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _POINTER_DEVICE = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
 
@@ -130,6 +131,7 @@ class Device:
         )
         self.capability = self._attribute(_MAJOR), self._attribute(_MINOR)
         self.multiprocessors = self._attribute(_MULTIPROCESSORS)
+        self.shared_of_block = self._attribute(_SHARED_OF_BLOCK)
         self.memory = int(self.do("cuDeviceTotalMem", handle))
         self._context = self.do("cuDevicePrimaryCtxRetain", handle)
         self._context_number = int(self._context)

@@ -47,7 +47,7 @@ class GpuKernels(KernelStore):
 
     def entry_name(self, key: KernelKey) -> str | None:
         by = "none" if self.assembler is None else self.assembler.version
-        machine = f"{self.architecture} ptxas {by}"
+        machine = f"{self.architecture.name} PTX {self.architecture.ptx} ptxas {by}"
         return cache.entry_name(key, _family_of(key), machine, COMPILER)
 
     def compile_here(self, key: KernelKey) -> CompiledKernel:

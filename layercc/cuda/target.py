@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ir.diagnostics import LayerccError
 from layercc.cuda.architecture import Architecture, architecture_named, architecture_of
@@ -51,7 +51,8 @@ class CudaTarget(Target):
                 f"{here.name} has compute capability {here.capability[0]}.{here.capability[1]}; "
                 "8.0 and later would fit"
             )
-        return found
+        room = min(found.shared_of_block, here.shared_of_block)  # later devices may have less
+        return replace(found, shared_of_block=room)
 
     def open(self, *, precision: str, choices: Mapping[str, str]) -> Backend:
         """Imports what makes programs, and if they can run here what runs them."""
@@ -95,6 +96,10 @@ class CudaTarget(Target):
     def fallback(self) -> str:
         """The CPU."""
         return "cpu"
+
+    @property
+    def multiplies_halves(self) -> bool:
+        return True
 
     @property
     def takes_threads(self) -> bool:

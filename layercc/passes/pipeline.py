@@ -35,7 +35,7 @@ from layercc.passes.recognize_normalization import recognize_normalization
 from layercc.passes.simplify_arithmetic import simplify_arithmetic
 from layercc.passes.simplify_shapes import simplify_shapes
 from layercc.passes.unroll_loops import unroll_loops
-from layercc.passes.widen_contractions import widen_contractions
+from layercc.passes.widen_contractions import widen_contractions, widen_contractions_but_halves
 
 #: Portable simplification, in rounds until nothing changes.
 SIMPLIFY: tuple[Pass, ...] = (
@@ -82,6 +82,14 @@ OPTIMIZE: tuple[Pass, ...] = (
     fuse_pointwise,
 )
 PIPELINE: tuple[Pass, ...] = (*SIMPLIFY, *OPTIMIZE)
+
+
+def preparation(halves: bool) -> tuple[Pass, ...]:
+    """`OPTIMIZE` for a target that multiplies half-precision operands, or not."""
+    if not halves:
+        return OPTIMIZE
+    other = {widen_contractions.name: widen_contractions_but_halves}
+    return tuple(other.get(each.name, each) for each in OPTIMIZE)
 
 
 def run_passes(

@@ -11,6 +11,9 @@ depend on the low bits alone. The Casts are pointwise and fuse with what surroun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from ir.dtypes import DTYPE_SETS, HALVES, DType
 from ir.graph import Graph, Node
 from ir.registry import all_ops
@@ -18,28 +21,39 @@ from layercc.passes.editor import GraphEditor, Replacement, rewrite
 from layercc.passes.infrastructure import graph_pass
 from layercc.passes.precision import in_type, in_type_of
 
-_WIDER = {
-    **dict.fromkeys(HALVES, DType.f32),
-    **{dtype: DType.i32 for dtype in DTYPE_SETS["int"] if dtype.bits < 32},
-}
+_HALVES = dict.fromkeys(HALVES, DType.f32)
+_INTEGERS = {dtype: DType.i32 for dtype in DTYPE_SETS["int"] if dtype.bits < 32}
+#: What kernels multiply where they multiply half-precision operands.
+_OF_HALVES = ("Conv", "MatMul")
 
 
 @graph_pass("optimize")
 def widen_contractions(graph: Graph) -> Graph:
     """Compute contractions and transforms of narrow types in types that kernels multiply."""
     ops = {op.name for op in all_ops() if op.contraction}
-    return rewrite(graph, dict.fromkeys(ops, _widened))
+    return rewrite(graph, dict.fromkeys(ops, partial(_widened, wider=_HALVES | _INTEGERS)))
 
 
-def _widened(editor: GraphEditor, node: Node) -> Replacement:
+@graph_pass("optimize")
+def widen_contractions_but_halves(graph: Graph) -> Graph:
+    """The same for targets that multiply half-precision operands and add in f32, as
+    `layercc.target.Target.multiplies_halves` says: Conv and MatMul of f16 and bf16 stay."""
+    ops = {op.name for op in all_ops() if op.contraction}
+    every = partial(_widened, wider=_HALVES | _INTEGERS)
+    rules = dict.fromkeys(ops, every)
+    rules |= dict.fromkeys(_OF_HALVES, partial(_widened, wider=_INTEGERS))
+    return rewrite(graph, rules)
+
+
+def _widened(editor: GraphEditor, node: Node, wider: Mapping[DType, DType]) -> Replacement:
     x = node.inputs[0]
-    if editor.types[x].dtype not in _WIDER:
+    if editor.types[x].dtype not in wider:
         return None
-    inputs = [_wider(editor, name) for name in node.inputs]
+    inputs = [_wider(editor, name, wider) for name in node.inputs]
     product = editor.emit(node.op, inputs, node.attributes, like=node)
     return in_type_of(editor, product, x, node)
 
 
-def _wider(editor: GraphEditor, name: str) -> str:
-    wide = _WIDER.get(editor.types[name].dtype) if name else None
+def _wider(editor: GraphEditor, name: str, wider: Mapping[DType, DType]) -> str:
+    wide = wider.get(editor.types[name].dtype) if name else None
     return name if wide is None else in_type(editor, name, wide)  # absent, or a length

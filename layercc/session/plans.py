@@ -197,7 +197,7 @@ class Planner:
         optimized = self._optimized.get(key)
         if optimized is None:
             graph = specialized(self.graph, known)
-            optimized = optimize(graph, infer(graph))
+            optimized = optimize(graph, infer(graph), self.options.target)
             _keep(self._optimized, key, optimized, _MOST_SPECIALIZATIONS)
         return optimized
 
@@ -342,7 +342,8 @@ class Planner:
         self, graph: Graph, inference: Inference, options: Options | None = None
     ) -> Planner:
         """The planner of a section of the graph."""
-        return Planner(graph, options or self.options, optimize(graph, inference))
+        options = options or self.options
+        return Planner(graph, options, optimize(graph, inference, options.target))
 
     def _keep_plan(self, key: PlanKey, plan: Runnable) -> None:
         """Enters a plan; the oldest make room."""

@@ -8,7 +8,7 @@ What no such value decides is left to NumPy (`layercc.session.partition`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from ir.inference import Inference
 from ir.naming import Names
 from ir.renaming import rename
 from layercc.lower.registry import find_lowering
-from layercc.passes import OPTIMIZE, SIMPLIFY, run_passes
+from layercc.passes import SIMPLIFY, Pass, preparation, run_passes
+from layercc.target import Target
 
 #: Element types of inputs that a model may be specialized on.
 DECIDING = DTYPE_SETS["int"] | DTYPE_SETS["bool"]
@@ -33,35 +34,37 @@ class Optimized:
     It is `finished`; or it is `simplified` only, since shapes tell whether a plan can run it: some
     nodes have no kernels and need not run if their values are known, or some dims do not follow
     from those of the inputs; or, with neither, there is control flow in it, or there are nodes that
-    have no types but at shapes and values of a call.
+    have no types but at shapes and values of a call. `preparation` are the passes for the target.
     """
 
     graph: Graph
     simplified: bool
     finished: bool
+    preparation: tuple[Pass, ...]
 
     def finish(self) -> Optimized:
         """What is simplified, finished."""
-        return Optimized(run_passes(self.graph, OPTIMIZE), simplified=True, finished=True)
+        return replace(self, graph=run_passes(self.graph, self.preparation), finished=True)
 
     def at_shapes(self, inference: Inference) -> Graph:
         """The graph optimized for the input shapes that `inference` was made at."""
         graph = self.graph.copy()
         graph.inputs = [Value(v.name, inference.types[v.name]) for v in graph.inputs]
         graph.types = inference.types
-        return run_passes(graph)
+        return run_passes(graph, (*SIMPLIFY, *self.preparation))
 
 
-def optimize(graph: Graph, inference: Inference) -> Optimized:
+def optimize(graph: Graph, inference: Inference, target: Target) -> Optimized:
     """Optimizes a graph, the types of which `inference` knows."""
     graph = graph.copy()
     graph.types = inference.types
+    passes = preparation(target.multiplies_halves)
     if inference.errors:  # passes need all types
-        return Optimized(graph, simplified=False, finished=False)
+        return Optimized(graph, False, False, passes)
     graph = run_passes(graph, SIMPLIFY)
     if any(node.op in CONTROL_FLOW for node in graph.nodes):
-        return Optimized(graph, simplified=False, finished=False)
-    made = Optimized(graph, simplified=True, finished=False)
+        return Optimized(graph, False, False, passes)
+    made = Optimized(graph, True, False, passes)
     if any(find_lowering(node) is None for node in graph.nodes) or _has_open_dims(graph):
         return made
     return made.finish()

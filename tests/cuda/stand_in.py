@@ -64,9 +64,14 @@ class StandIn:
     CUDA_KERNEL_NODE_PARAMS = CUDA_KERNEL_NODE_PARAMS
 
     def __init__(
-        self, capability: tuple[int, int] = (9, 0), execute: bool = True, devices: int = 1
+        self,
+        capability: tuple[int, int] = (9, 0),
+        execute: bool = True,
+        devices: int = 1,
+        shared: int = MOST_SHARED,
     ) -> None:
         self.capability, self.execute, self.devices = capability, execute, devices
+        self.shared = shared
         self.memory = Memory()
         self.calls: list[str] = []
         self.faults: dict[str, int] = {}
@@ -148,7 +153,7 @@ class StandIn:
     def _cuDeviceGetAttribute(self, attribute: int, device: int) -> int:
         return {
             75: self.capability[0], 76: self.capability[1], 16: 132, 13: 1_980_000, 36: 2_619_000,
-            37: 5120, 38: 50 << 20,
+            37: 5120, 38: 50 << 20, 97: self.shared,
         }[attribute]  # fmt: skip
 
     def _cuDeviceTotalMem(self, device: int) -> int:
@@ -187,7 +192,7 @@ class StandIn:
     def _cuFuncSetAttribute(self, function: Handle, attribute: int, value: int) -> Any:
         assert attribute == 8
         handle = alive(function, "function")
-        if handle.code.static_shared + value > MOST_SHARED:
+        if handle.code.static_shared + value > self.shared:
             return Status(INVALID_VALUE)
         handle.dynamic = value
         return None

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import layercc as lc
+from ir.dtypes import DType
 from layercc import algorithms
+from layercc.cuda import driver
 from layercc.cuda.algorithms import tensor_cores
 from layercc.cuda.kernels import implicit_gemm as kernels
 from layercc.cuda.paper import PaperPlan
@@ -46,7 +48,7 @@ def launched(device: StandIn, name: str = "implicit_gemm") -> int:
 def one_tile(monkeypatch: pytest.MonkeyPatch, tile: int, split: bool) -> None:
     """All products are scheduled so, where a sum can be split."""
 
-    def schedule(job, arithmetic, slices, stretches, limits):
+    def schedule(builder, job, arithmetic, slices, stretches):
         return kernels.TILES[tile], split and stretches > 1
 
     monkeypatch.setattr(tensor_cores, "schedule", schedule)
@@ -205,3 +207,83 @@ def test_sums_are_split_where_there_are_few_blocks():
         keys = plan_of(PRODUCT.format(k=4096, n=256), {"x": (rows, 4096), "w": (4096, 256)})
         split[rows] = any(call.key.family == "gpu.added_stretches" for call in keys.program.calls)
     assert split == {1: True, 16: True, 128: True, 4096: False}
+
+
+def half(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(DType[dtype].value)
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+def test_halves_are_multiplied_as_they_are(dtype, stand_in):
+    """By tensor cores where the depth is even, else by CUDA cores; rounded once, then each op by
+    itself."""
+    graph = lc.parse_graph(
+        f"graph g(x: {dtype}[2,8,9,7], w: {dtype}[40,8,3,3], v: {dtype}[5,40,1,1]) -> (z) {{\n"
+        " c = Conv(x, w) {pads=[1, 1, 1, 1]}\n s = Add(c, c)\n y = Relu(s)\n z = Conv(y, v)\n}"
+    )
+    shapes = {"x": (2, 8, 9, 7), "w": (40, 8, 3, 3), "v": (5, 40, 1, 1)}
+    given = {name: half(some(*shape), dtype) for name, shape in shapes.items()}
+    graph.constants = {name: given[name] for name in "wv"}
+    graph.inputs = [value for value in graph.inputs if value.name == "x"]
+    found = on_device(graph, {"x": given["x"]})["z"]
+    wide = {name: array.astype("f4") for name, array in given.items()}
+    exact = {"f16": 2e-3, "bf16": 2e-2}[dtype]
+    middle = half(2 * convolved(wide["x"], wide["w"]), dtype).astype("f4")
+    expected = convolved(np.maximum(middle, 0), wide["v"], pads=0)
+    assert found.dtype == given["x"].dtype
+    assert distance(found.astype("f8"), expected.astype("f8")) < exact
+    assert launched(stand_in)
+
+
+def convolved(x: np.ndarray, w: np.ndarray, pads: int = 1) -> np.ndarray:
+    """By NumPy, in float64."""
+    x = np.pad(x.astype("f8"), ((0, 0), (0, 0), (pads, pads), (pads, pads)))
+    seen = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))
+    return np.einsum("nchwij,ocij->nohw", seen, w.astype("f8"))
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+@pytest.mark.parametrize(("k", "n"), [(33, 20), (64, 40), (300, 40)])
+def test_products_of_halves(dtype, k, n, stand_in):
+    """An odd depth is left to CUDA cores; tiles and single elements."""
+    graph = lc.parse_graph(
+        f"graph g(x: {dtype}[N,{k}], w: {dtype}[{k},{n}]) -> (y) {{\n y = MatMul(x, w)\n}}"
+    )
+    x, w = half(some(19, k), dtype), half(some(k, n), dtype)
+    found = on_device(graph, {"x": x, "w": w})["y"]
+    exact = x.astype("f8") @ w.astype("f8")
+    rounded = half(exact, dtype).astype("f8")
+    assert found.dtype == x.dtype
+    assert distance(found.astype("f8"), exact) <= 1.2 * distance(rounded, exact)
+    assert bool(launched(stand_in)) == (k % 2 == 0)
+    alone = on_device(graph, {"x": x[3:4], "w": w})["y"]
+    np.testing.assert_array_equal(alone.view("u2"), found[3:4].view("u2"))
+
+
+@pytest.mark.parametrize("room", [99 << 10, 227 << 10])
+def test_blocks_fit_the_device(room, monkeypatch):
+    """Later devices of a generation may have less shared memory than its first."""
+    device_here = StandIn(capability=(8, 9), shared=room)
+    monkeypatch.setattr(driver, "bindings", lambda: device_here)
+    driver.device.cache_clear()
+    architecture = lc.CudaTarget("cuda").architecture()
+    driver.device.cache_clear()
+    assert architecture.shared_of_block == min(room, 163 << 10)
+    for words in (0, 1, 4):
+        for arithmetic in kernels.ARITHMETIC:
+            sizes = [
+                kernels.shared_bytes(arithmetic, tile, split, words)
+                for tile in kernels.TILES
+                for split in (False, True)
+            ]
+            assert min(sizes) < 99 << 10
+
+
+def test_rounding_of_weights_to_tf32():
+    values = some(1000)
+    values[:5] = [np.inf, -np.inf, np.nan, np.finfo("f4").max, 1 + 2.0**-11]
+    made = tensor_cores._in_tf32(values)
+    np.testing.assert_array_equal(made[:4], values[:4])
+    assert made[4] == 1 + 2.0**-10
+    assert not (made[4:].view("u4") & 0x1FFF).any()
+    assert np.abs(made[4:] / values[4:] - 1).max() <= 2.0**-11

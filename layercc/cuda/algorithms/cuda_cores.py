@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ir.dtypes import HALVES
 from layercc.algorithms import Algorithm, rows_of
 from layercc.buffers import Tensor
 from layercc.cuda.algorithms.arguments import common, multiplied, of_key
@@ -20,6 +21,7 @@ from layercc.jobs.contraction import Contraction, GroupDim
 from layercc.jobs.matrices import View, merged, packed_groups
 from layercc.jobs.movement import Move, strides_of
 from layercc.kernels.element_types import MULTIPLIED, SIZES
+from layercc.kernels.expressions import compute_dtype
 from layercc.limits import Limits
 
 #: Columns and rows from which tiles are worth their fixed size.
@@ -40,14 +42,15 @@ def fits(job: Contraction, precision: str) -> bool:
     """At every precision."""
     dtype = str(job.x.dtype)
     plain = not job.x_zero and not job.w_zero
-    return dtype in MULTIPLIED and plain and job.weights.tensor.dtype == job.x.dtype
+    known = dtype in MULTIPLIED or job.x.dtype in HALVES
+    return known and plain and job.weights.tensor.dtype == job.x.dtype
 
 
 def cost(job: Contraction, limits: Limits) -> float:
     """Multiplications and additions at the peak, with what a tile has beyond the columns."""
     columns = max(job.columns, _LEAST_COLUMNS) if job.columns > 1 else 1
     products = rows_of(job) * job.group_count * columns * job.taps * job.depth
-    return limits.seconds(2 * products, 0, str(job.x.dtype))
+    return limits.seconds(2 * products, 0, compute_dtype(str(job.x.dtype)))
 
 
 def emit(builder: Builder, job: Contraction) -> None:
@@ -61,7 +64,7 @@ def emit(builder: Builder, job: Contraction) -> None:
 
 def _tiles(builder: Builder, job: Contraction, weights: _Weights) -> None:
     dtype = multiplied(job)
-    row_blocks = -(-job.rows // kernels.block_rows(SIZES[dtype]))
+    row_blocks = -(-job.rows // kernels.block_rows(SIZES[compute_dtype(dtype)]))
     column_blocks = -(-job.columns // kernels.COLUMNS)
     along = "columns" if weights.column == 1 else "depth"
     builder.call(

@@ -78,12 +78,12 @@ def cost(job: Contraction, limits: Limits) -> float:
 def emit(builder: Builder, job: Contraction) -> None:
     """One launch, or two if the sum is split; one before where weights must be brought in order."""
     job = _plain(job)
-    weights = _ordered(builder, job)
     arithmetic = arithmetic_of(job, builder.precision)
+    weights = _ordered(builder, job, rounded=arithmetic == "tf32")
     slices = -(-job.taps * job.depth // kernels.slice_terms(arithmetic))
     stretch = stretch_of(slices)
     stretches = -(-slices // stretch)
-    tile, split = schedule(job, arithmetic, slices, stretches, builder.limits)
+    tile, split = schedule(builder, job, arithmetic, slices, stretches)
     rows, columns, *_ = tile
     row_blocks, column_blocks = -(-job.rows // rows), -(-job.columns // columns)
     blocks = countable("blocks", row_blocks * column_blocks * job.group_count)
@@ -98,7 +98,7 @@ def emit(builder: Builder, job: Contraction) -> None:
         "rows_": job.rows,
     }
     dtype = str(job.x.dtype)
-    copied = (_copied_x(job), weights.copied)
+    copied = (_copied_x(job), weights.copied, weights.rounded)
     given = common(job, weights.tensor, weights.groups)
     of_key = key_parts(job, dtype, weights.groups)
     words = _words(job)
@@ -132,9 +132,11 @@ def stretch_of(slices: int) -> int:
 
 
 def schedule(
-    job: Contraction, arithmetic: str, slices: int, stretches: int, limits: Limits
+    builder: Builder, job: Contraction, arithmetic: str, slices: int, stretches: int
 ) -> tuple[tuple[int, ...], bool]:
-    """The tile, and whether the sum is split: what is soonest done. Neither changes a bit."""
+    """The tile, and whether the sum is split: what is soonest done, of what fits into the shared
+    memory of a block. Neither changes a bit."""
+    limits, room = builder.limits, builder.architecture.shared_of_block
     rate, products = _RATES[arithmetic]
     peak = limits.flops[rate] / limits.threads / products  # of a multiprocessor
     terms = kernels.slice_terms(arithmetic)
@@ -144,6 +146,8 @@ def schedule(
         blocks = -(-job.rows // rows) * -(-job.columns // columns) * job.group_count
         slice_seconds = 2 * rows * columns * terms / (peak * share)
         for split in (False, True) if stretches > 1 else (False,):
+            if kernels.shared_bytes(arithmetic, tile, split, _words(job)) > room:
+                continue
             count, depth = (blocks * stretches, stretch_of(slices)) if split else (blocks, slices)
             seconds = -(-count // limits.threads) * slice_seconds * (depth + _AROUND)
             if split:
@@ -157,18 +161,20 @@ def schedule(
 @dataclass(frozen=True)
 class _Weights:
     """Matrices [columns, terms] of each group, columns `step` elements apart; `copied` bytes at a
-    time."""
+    time; `rounded` to what is multiplied, if that is less than they have."""
 
     tensor: Tensor
     step: int
     terms: int
     copied: int
     groups: tuple[GroupDim, ...]
+    rounded: bool = False
 
 
-def _ordered(builder: Builder, job: Contraction) -> _Weights:
-    """Weights whose terms are neighbours: constants are packed now, with zeros up to whole slices;
-    others are read in place where they can be, else copied by each run."""
+def _ordered(builder: Builder, job: Contraction, rounded: bool) -> _Weights:
+    """Weights whose terms are neighbours: constants are packed now, with zeros up to whole slices,
+    and `rounded` to TF32 if that is wanted; others are read in place where they can be, else copied
+    by each run."""
     view, tensor = View.of(job), job.weights.tensor
     dtype = tensor.dtype
     terms = job.taps * job.depth
@@ -179,10 +185,12 @@ def _ordered(builder: Builder, job: Contraction) -> _Weights:
             seen = view.of_array(array).reshape(view.count, terms, job.columns)
             packed = np.zeros((view.count, job.columns, padded), array.dtype)
             packed[..., :terms] = seen.swapaxes(1, 2)
-            return packed.reshape(-1)
+            return (_in_tf32(packed) if rounded else packed).reshape(-1)
 
-        made = builder.packed(tensor, f"columns by {padded} terms of {view}", pack)
-        return _Weights(made, padded, padded, 16, packed_groups(job, job.columns * padded))
+        form = " in TF32" if rounded else ""
+        made = builder.packed(tensor, f"columns by {padded} terms{form} of {view}", pack)
+        groups = packed_groups(job, job.columns * padded)
+        return _Weights(made, padded, padded, _COPIES[0], groups, rounded)
     rows, columns = merged((*view.taps, view.depth)), merged(view.columns)
     if len(rows) <= 1 and len(columns) <= 1:
         (_, between), (_, step) = (*rows, (1, 1))[0], (*columns, (1, terms))[0]
@@ -199,6 +207,15 @@ def _ordered(builder: Builder, job: Contraction) -> _Weights:
     target = (*strides_of(shape)[:-1], *strides_of(tuple(size for size, _ in inner)))
     builder.emit(Move(tensor, ordered, sizes, strides, target, view.start))
     return _Weights(ordered, pitch, terms, _COPIES[0], packed_groups(job, job.columns * pitch))
+
+
+def _in_tf32(array: np.ndarray) -> np.ndarray:
+    """float32 rounded to 10 bits behind the leading one, ties away from zero, as `cvt.rna` does;
+    what that would make infinite stays as it is."""
+    bits = array.view(np.uint32)
+    nearest = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    made: np.ndarray = np.where(np.isfinite(nearest.view(np.float32)), nearest, bits)
+    return np.where(np.isfinite(array), made, bits).view(np.float32)
 
 
 def _plain(job: Contraction) -> Contraction:

@@ -31,7 +31,7 @@ WINDOW = record("Window", d=AXIS, h=AXIS, w=AXIS)
 
 
 def block_rows(itemsize: int) -> int:
-    """Rows of a block of `tiles`."""
+    """Rows of a block of `tiles`, by the bytes of an element as it is computed."""
     return THREADS * THREAD_COLUMNS // COLUMNS * THREAD_ROWS[itemsize]
 
 
@@ -42,13 +42,13 @@ def operand(dtype: str, rank: int):
 
 def epilogue_parts(dtype: str, expression: tuple, columns: tuple, rank: int):
     """`located(group, groups, operands)`: elements to a group's matrices in x, w and y, and where
-    its operands begin; `finished(y, at, value, starts, operands, m, n)`: writes the result for a
-    sum, which is rounded to the type before anything reads it.
+    its operands begin; `finished(value, starts, operands, m, n)`: the result for a sum, which is
+    rounded to the type before anything reads it, as it is computed: to be stored.
 
     `columns[i]` says whether operand i of the epilogue varies along the columns (1) or not (0).
     """
     from layercc.cuda.intrinsics import quotient, rest
-    from layercc.kernels.expressions import build, decoder, encoder, load, store
+    from layercc.kernels.expressions import build, decoder, encoder, load
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
@@ -69,11 +69,11 @@ def epilogue_parts(dtype: str, expression: tuple, columns: tuple, rank: int):
     values = [f"load(starts[{k}], m * operands[{k}].row + n * {columns[k]})" for k in each]
     total = "decode(encode(value))" if expression[1] and encoder(dtype) else "value"
     lines += [
-        "def finished(y, at, value, starts, operands, m, n):",
-        f"    store(y, at, epilogue({', '.join([total, *values])}))",
+        "def finished(value, starts, operands, m, n):",
+        f"    return epilogue({', '.join([total, *values])})",
     ]
     names = {"rest": rest, "quotient": quotient, "offset": offset, "epilogue": build(expression),
-             "load": load(dtype), "store": store(dtype), "decode": decoder(dtype),
+             "load": load(dtype), "decode": decoder(dtype),
              "encode": encoder(dtype)}  # fmt: skip
     exec("\n".join(lines), names)
     return jit(names["located"]), jit(names["finished"])
@@ -85,10 +85,12 @@ def element_sum(dtype: str, windowed: bool):
     from layercc.cuda.intrinsics import quotient, rest
     from layercc.cuda.tile import multiply_add
     from layercc.kernels.element_types import SCALAR
+    from layercc.kernels.expressions import compute_dtype, load
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
-    zero, int32, scalar = SCALAR[dtype](0), SCALAR["i32"], SCALAR[dtype]
+    int32, scalar, element = SCALAR["i32"], SCALAR[compute_dtype(dtype)], load(dtype)
+    zero = scalar(0)
 
     @jit
     def product(x, w, m, depth, taps, x_row, w_step, window):
@@ -128,8 +130,8 @@ def element_sum(dtype: str, windowed: bool):
             for k in range(depth):
                 value = zero
                 if inside:
-                    value = source[k]
-                part = multiply_add(value, weights[k * w_step], part)
+                    value = element(source, k)
+                part = multiply_add(value, element(weights, k * w_step), part)
                 left += 1
                 if left == STRETCH:
                     total = scalar(total + part)
@@ -152,10 +154,13 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
     from layercc.cuda.intrinsics import first_of, load_vector, quotient, rest
     from layercc.cuda.tile import accumulate, add_tiles, put_tile, zero_tile
     from layercc.kernels.element_types import FLOATS, SCALAR, SIZES
+    from layercc.kernels.expressions import compute_dtype, store
+    from layercc.kernels.expressions import load as loader
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
-    scalar, size = SCALAR[dtype], SIZES[dtype]
+    computed, loaded, stored = compute_dtype(dtype), loader(dtype), store(dtype)
+    scalar, size = SCALAR[computed], SIZES[computed]
     zero = scalar(0)
     located, finished = epilogue_parts(dtype, expression, columns, rank)
     rows, thread_rows = block_rows(size), THREAD_ROWS[size]
@@ -167,7 +172,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
     tile_size = thread_rows * THREAD_COLUMNS
     x_loads, w_loads = rows * SLICE // THREADS, COLUMNS * SLICE // THREADS
     vectors = tuple(range(0, thread_rows, 4))
-    put_down = dtype in FLOATS
+    put_down = computed in FLOATS
     steps_of_stretch = STRETCH // SLICE
     by_depth = along == "depth"
     two = len(vectors) == 2
@@ -177,7 +182,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
     def element(x, place, inside):
         value = zero
         if inside:
-            value = x[place]
+            value = loaded(x, place)
         return value
 
     @jit
@@ -293,7 +298,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
         if windowed:
             starting_pixels(pixels, first_row, rows_, window)
             cuda.syncthreads()
-        tile = zero_tile(dtype, tile_size)
+        tile = zero_tile(computed, tile_size)
         total = tile
         step = 0
         for first in range(0, terms, SLICE):
@@ -305,7 +310,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
             step += 1
             if put_down and step == steps_of_stretch:
                 total = add_tiles(total, tile)
-                tile = zero_tile(dtype, tile_size)
+                tile = zero_tile(computed, tile_size)
                 step = 0
         total = add_tiles(total, tile)
         put_tile(offset(result, row * w_pitch + column), total, THREAD_COLUMNS, w_pitch)
@@ -315,7 +320,7 @@ def tiles(dtype: str, expression: tuple, columns: tuple, rank: int, windowed: bo
             m, n = first_row + r, first_column + c
             if m < rows_ and n < columns_:
                 value = result[r * w_pitch + c]
-                finished(y, m * y_row + n, value, starts, operands, m, n)
+                stored(y, m * y_row + n, finished(value, starts, operands, m, n))
 
     return body
 
@@ -333,10 +338,11 @@ def direct(
     from numba import cuda
 
     from layercc.cuda.intrinsics import quotient, rest
+    from layercc.kernels.expressions import store
     from layercc.kernels.intrinsics import offset
 
     located, finished = epilogue_parts(dtype, expression, columns, rank)
-    product = element_sum(dtype, windowed)
+    product, stored = element_sum(dtype, windowed), store(dtype)
 
     def body(
         x: pointer(dtype),
@@ -369,6 +375,7 @@ def direct(
             x_at, w_at, y_at, starts = located(group, groups, operands)
             w_at += column * w_column
             value = product(offset(x, x_at), offset(w, w_at), m, depth, taps, x_row, w_step, window)
-            finished(y, y_at + m * y_row + column, value, starts, operands, m, column)
+            value = finished(value, starts, operands, m, column)
+            stored(y, y_at + m * y_row + column, value)
 
     return body

@@ -59,12 +59,18 @@ def threads_of(tile: tuple) -> int:
     return 32 * (rows // warp_rows) * (columns // warp_columns)
 
 
-def shared_bytes(arithmetic: str, tile: tuple, split: bool) -> int:
+def dynamic_bytes(arithmetic: str, tile: tuple, split: bool) -> int:
     """Dynamic shared memory of a block: the ring, and the sum of the stretches where registers
     would not suffice."""
     rows, columns, *_, stages = tile
     ring = stages * (rows + columns) * SLICE_BYTES
     return ring + 4 * rows * columns * (arithmetic == "tf32x3" and not split)
+
+
+def shared_bytes(arithmetic: str, tile: tuple, split: bool, words: int) -> int:
+    """All shared memory of a block."""
+    table = max(2 * words * tile[0], 4) + max(32 * words, 4)
+    return dynamic_bytes(arithmetic, tile, split) + 4 * table
 
 
 def slice_terms(arithmetic: str) -> int:
@@ -73,12 +79,9 @@ def slice_terms(arithmetic: str) -> int:
 
 
 @gpu_kernel_family(
-    threads=lambda arithmetic, dtype, expression, columns, rank, words, tile, *_: threads_of(
-        tile
-    ),
-    dynamic_shared=lambda arithmetic, dtype, expression, columns, rank, words, tile, x, w, split:
-        shared_bytes(arithmetic, tile, split),
-)  # fmt: skip
+    threads=lambda *key: threads_of(key[6]),
+    dynamic_shared=lambda arithmetic, *key: dynamic_bytes(arithmetic, key[5], key[9]),
+)
 def implicit_gemm(
     arithmetic: str,
     dtype: str,
@@ -89,6 +92,7 @@ def implicit_gemm(
     tile: tuple,
     x_copied: int,
     w_copied: int,
+    w_rounded: bool,
     split: bool,
 ):
     """Blocks: groups * `row_blocks` * `column_blocks`, times the stretches if they are `split`:
@@ -96,8 +100,9 @@ def implicit_gemm(
 
     `words` of 32 bits have one for each tap of a window and one more; there are none without one.
     `x_copied` and `w_copied` are the bytes (4, 8 or 16) that are copied at once: rows of X, its
-    pixels' depth and columns of W are multiples of these. `w_step` are the elements between columns
-    of W, `w_terms` those that each has; there are `slices` slices, `stretch` in a stretch.
+    pixels' depth and columns of W are multiples of these; with `w_rounded`, W is in TF32. `w_step`
+    are the elements between columns of W, `w_terms` those that each has; there are `slices` slices,
+    `stretch` in a stretch.
     """
     from numba import cuda
 
@@ -111,6 +116,7 @@ def implicit_gemm(
     from layercc.cuda.tensor_tile import add_tile_at, put_products, take_tile
     from layercc.cuda.tile import add_tiles, zero_tile
     from layercc.kernels.element_types import SCALAR
+    from layercc.kernels.expressions import store
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset
 
@@ -140,8 +146,8 @@ def implicit_gemm(
     located, finished = epilogue_parts(dtype, expression, columns, rank)
     windowed = words > 0
     table_size, steps_size = max(2 * words * block_rows, 4), max(32 * words, 4)
-    exact = element_sum("f32", windowed)
-    multiplied = slice_product(arithmetic, tile)
+    exact, stored = element_sum("f32", windowed), store(dtype)
+    multiplied = slice_product(arithmetic, tile, w_rounded)
 
     @jit
     def place(first, row, byte):
@@ -362,12 +368,13 @@ def implicit_gemm(
                 if split:
                     y[((part * group_count + group) * rows_ + m) * columns_ + n] = value
                 else:
-                    finished(y, y_at + m * y_row + n, value, starts, operands, m, n)
+                    value = finished(value, starts, operands, m, n)
+                    stored(y, y_at + m * y_row + n, value)
 
     return body
 
 
-def slice_product(arithmetic: str, tile: tuple):
+def slice_product(arithmetic: str, tile: tuple, w_rounded: bool):
     """A helper `(c, stage, row, column, left)`: c + the product of a warp's part of a slice, whose
     operands begin at these rows of those of the stage; so many terms are `left` from it on."""
     from numba import cuda
@@ -411,8 +418,8 @@ def slice_product(arithmetic: str, tile: tuple):
             if rounded:
                 c = mma("bf16", c, bf16_of_f32(4, a0, a1), bf16_of_f32(2, w0, w1))
             else:
-                c = mma("tf32", c, tf32_tile(a0), tf32_tile(w0))
-                c = mma("tf32", c, tf32_tile(a1), tf32_tile(w1))
+                c = mma("tf32", c, tf32_tile(a0), w0 if w_rounded else tf32_tile(w0))
+                c = mma("tf32", c, tf32_tile(a1), w1 if w_rounded else tf32_tile(w1))
         return c
 
     @jit
@@ -440,11 +447,12 @@ def added_stretches(
 
     from layercc.cuda.intrinsics import quotient, rest
     from layercc.kernels.element_types import SCALAR
+    from layercc.kernels.expressions import store
     from layercc.kernels.intrinsics import offset
 
     int32, nothing = SCALAR["i32"], SCALAR["f32"](0)
     located, finished = epilogue_parts(dtype, expression, columns, rank)
-    exact = element_sum("f32", windowed)
+    exact, stored = element_sum("f32", windowed), store(dtype)
 
     def body(
         parts: pointer("f32"),
@@ -476,6 +484,7 @@ def added_stretches(
             if again and value - value != nothing:
                 weights = offset(w, w_at + column * w_step)
                 value = exact(offset(x, x_at), weights, m, depth, taps, x_row, 1, window)
-            finished(y, y_at + m * y_row + column, value, starts, operands, m, column)
+            value = finished(value, starts, operands, m, column)
+            stored(y, y_at + m * y_row + column, value)
 
     return body
