@@ -27,6 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir.dtypes",
         "layercc.buffers",
         "layercc.kernels.expressions",
+        "layercc.kernels.raised",
         "layercc.runtime.faults",
     ),
     "layercc.kernels": ("ir.scalar", "ir.primitives", "layercc.cores"),

@@ -59,7 +59,8 @@ What a kernel file must keep to:
 - Numba's arithmetic: a literal ``0.5`` is float64 and widens a float32 expression, so write
   ``np.float32(0.5)`` outside the body and use the name; int64 with uint64 gives float64;
 - no arrays, strings, exceptions or Python objects: object code that refers to anything but the C
-  library is refused;
+  library is refused. A user's function that a kernel calls through `layercc.kernels.guarded` may
+  have arrays and raise;
 - ``a * b + c`` may become a fused multiply-add; a helper that must not (compensated arithmetic)
   says ``@jit(contract=False)``, as the expressions of a model's own ops do. No other
   floating-point law is relaxed, but in the steps of reductions that `layercc.kernels.accumulate`

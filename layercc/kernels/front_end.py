@@ -28,8 +28,8 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numba
-from numba.core import cpu, fastmathpass, typing
-from numba.core.callconv import CPUCallConv
+from numba.core import cgutils, cpu, fastmathpass, typing
+from numba.core.callconv import RETCODE_USEREXC, CPUCallConv
 from numba.core.codegen import initialize_llvm
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
@@ -57,6 +57,7 @@ from numba.extending import is_jitted
 
 from layercc.kernels.helper import Helper
 from layercc.kernels.numba_types import types
+from layercc.kernels.raised import record
 
 TARGET_NAME = "layercc"
 
@@ -75,21 +76,43 @@ class Machine(Protocol):
         """A new `KernelContext`."""
 
 
+#: Whether what is being compiled may raise: whoever calls it looks whether it did.
+_may_raise: ContextVar[bool] = ContextVar("may_raise", default=False)
 #: What is being compiled for.
 _compiling_for: ContextVar[Machine] = ContextVar("compiling_for")
 
 
 class CallConvention(CPUCallConv):
-    """Numba's own, but for ``raise``: nobody would see the exception."""
+    """Numba's own, but for ``raise``: nobody would see the exception.
+
+    Of functions that may raise (`layercc.kernels.guarded`), it is a record among the constants.
+    """
 
     def return_user_exc(
         self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None, func_name: Any = None
     ) -> None:
+        if _may_raise.get() and not getattr(builder, "_in_try_block", False):
+            self._return_record(builder, exc, exc_args, loc, func_name)
+            return
         # Numba's built-ins raise too (a zero step of a range, say), without a place in the source
         # or in Numba's own files; there the kernel just returns.
         if loc is not None and not loc.filename.startswith(_NUMBA_FOLDER):
             raise UnsupportedError(f"a kernel cannot raise {getattr(exc, '__name__', exc)}", loc)
         super().return_user_exc(builder, exc, exc_args, loc, func_name)
+
+    def _return_record(
+        self, builder: Any, exc: Any, exc_args: Any, loc: Any, func_name: Any
+    ) -> None:
+        """Returns from the function with the address of what it raises."""
+        kind = getattr(exc, "__name__", "an exception")
+        message = ", ".join(map(str, exc_args or ()))
+        own = loc is not None and not loc.filename.startswith(_NUMBA_FOLDER)
+        where = {"function": func_name, "file": loc.filename, "line": loc.line} if own else {}
+        data = cgutils.make_bytearray(record(kind, message, **where))
+        constant = cgutils.global_constant(builder.module, "raised", data)
+        place = self._get_excinfo_argument(builder.function)
+        builder.store(builder.bitcast(constant, place.type.pointee), place)
+        self._return_errcode_raw(builder, RETCODE_USEREXC)
 
 
 class KernelContext(cpu.CPUContext):
@@ -181,7 +204,7 @@ class _Options(cpu.CPUTargetOptions):
         flags.nrt = False
         flags.debuginfo = False
         flags.dbg_extend_lifetimes = False
-        flags.boundscheck = False
+        flags.boundscheck = bool(options.get("boundscheck"))
         flags.error_model = "numpy"
         flags.no_cpython_wrapper = True
         flags.no_cfunc_wrapper = True
@@ -258,6 +281,7 @@ class KernelDispatcher(Dispatcher):
     """A helper function of kernels: compiled for argument types as kernels call it."""
 
     targetdescr = _DescriptorInHand()
+    may_raise = False
 
     @property
     def numba_type(self) -> Any:
@@ -282,7 +306,11 @@ class KernelDispatcher(Dispatcher):
             if args not in self.overloads:
                 compiler: Any = copy(self._compiler)  # type: ignore[attr-defined]
                 compiler.targetdescr = _descriptor_of(_compiling_for.get())
-                self.overloads[args] = compiler.compile(args, None)
+                before = _may_raise.set(self.may_raise or _may_raise.get())
+                try:
+                    self.overloads[args] = compiler.compile(args, None)
+                finally:
+                    _may_raise.reset(before)
             return self.overloads[args]
 
     def get_overload(self, sig: Any) -> Any:
@@ -305,6 +333,7 @@ def _dispatcher(function: Callable[..., Any] | None = None, **options: Any) -> A
 
 
 _dispatchers: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDictionary()
+_guarded: WeakKeyDictionary[Callable[..., Any], KernelDispatcher] = WeakKeyDictionary()
 
 
 def dispatcher_of(helper: Helper) -> KernelDispatcher:
@@ -318,9 +347,21 @@ def dispatcher_of(helper: Helper) -> KernelDispatcher:
 
 def _of_user(function: Callable[..., Any]) -> KernelDispatcher:
     """The dispatcher of a user's function: products and sums of it stay apart."""
+    if _may_raise.get():
+        return guarded_dispatcher(function)
     if function not in _dispatchers:
         _dispatchers[function] = _dispatcher(function, contract=False)
     return _dispatchers[function]
+
+
+def guarded_dispatcher(function: Callable[..., Any]) -> KernelDispatcher:
+    """The dispatcher of a user's function, and of those that it calls, that may raise, and whose
+    indices are checked."""
+    if function not in _guarded:
+        made = _dispatcher(function, contract=False, boundscheck=True)
+        made.may_raise = True
+        _guarded[function] = made
+    return _guarded[function]
 
 
 @contextlib.contextmanager

@@ -285,7 +285,7 @@ class Planner:
                 if {problem.code for problem in caught.diagnostics} != {"data-dependent"}:
                     raise
                 fallback, error = {problem.node for problem in caught.diagnostics}, caught
-        plan = self._partition(fallback)
+        plan = self._partition(fallback, str(error or ""))
         if plan is None:
             if error is not None:
                 raise error
@@ -294,7 +294,7 @@ class Planner:
         assert plan is not None
         return plan
 
-    def _partition(self, fallback: set[str]) -> PartitionedPlan | None:
+    def _partition(self, fallback: set[str], why: str = "") -> PartitionedPlan | None:
         """The plan in which NumPy runs these nodes of the graph; from now on it is the only one.
 
         None if no node of the graph is among them, nor any that runs a body in which they may be.
@@ -314,7 +314,8 @@ class Planner:
         self._partitioned = PartitionedPlan(graph, fallback, self._planner_of)
         if slow := self._partitioned.interpreted():
             warnings.warn(
-                f"graph {self.graph.name!r}: NumPy runs what cannot be compiled: {slow}",
+                f"graph {self.graph.name!r}: NumPy runs what cannot be compiled: {slow}"
+                + (f"\n  {why}" if why else ""),
                 RuntimeWarning,
                 stacklevel=2,
             )

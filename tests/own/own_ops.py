@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 
 import layercc as lc
@@ -72,3 +73,53 @@ def swiglu(x, gate, up, bias=None):
 @lc.op(domain="tests", composite=True)
 def halves(x):
     return lc.emit("Split", x, results=2, axis=-1, num_outputs=2)
+
+
+@lc.op(domain="tests", shape=lambda x, w: (x[0], w[1]), parallel=("x", "out"))
+@numba.njit
+def product(x, w, out, scale=1.0, skip_first=False):
+    for i in range(x.shape[0]):
+        for j in range(w.shape[1]):
+            total = 0.0
+            for k in range(int(skip_first), x.shape[1]):
+                total += x[i, k] * w[k, j]
+            out[i, j] = total * scale
+
+
+@numba.njit
+def is_taken(indices, row, upto, column):
+    found = False
+    for k in range(upto):
+        found = found or indices[row, k] == column
+    return found
+
+
+@lc.op(
+    domain="tests",
+    shape=lambda x, k: ((x[0], k), (x[0], k)),
+    dtype=("x", "i64"),
+    outputs=("values", "indices"),
+)
+def largest(x, values, indices, k=2):
+    if k > x.shape[1]:
+        raise ValueError("k is more than there are columns")
+    for i in range(x.shape[0]):
+        for j in range(k):
+            best = -1
+            for c in range(x.shape[1]):
+                if not is_taken(indices, i, j, c) and (best < 0 or x[i, c] > x[i, best]):
+                    best = c
+            values[i, j] = x[i, best]
+            indices[i, j] = best
+
+
+@lc.op(domain="tests", shape=lambda x: (x[0],))
+def beyond(x, out):
+    for i in range(x.shape[0] + 1):
+        out[i] = x[i, 0]
+
+
+@lc.op(domain="tests", shape="x")
+def sorted_rows(x, out):
+    for i in range(x.shape[0]):
+        out[i] = np.sort(x[i])
