@@ -118,7 +118,8 @@ class _Inferrer:
         types, values = self.result.types, self.result.values
         op = find_op(node.op)
         if op is None:
-            self.report(node, "unsupported-op", f"op {node.op} is not known to layercc")
+            hint = "; if a module defines it by @lc.op, import that first" if "." in node.op else ""
+            self.report(node, "unsupported-op", f"op {node.op} is not known to layercc{hint}")
             return
         if any(name not in types for name in node.reads()):
             return  # a node before this one is at fault and was reported

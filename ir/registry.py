@@ -239,6 +239,8 @@ class Op:
     axes: ClassVar[Axes | None] = None
     #: Where a user defined the op (`layercc.own`); None for layercc's own.
     origin: ClassVar[Source | None] = None
+    #: What a user has of the op: pickled models refer to it, by its module, where that has it.
+    handle: ClassVar[Any] = None
     #: The version of the op's domain that it came with.
     since: ClassVar[int] = 1
     #: The name under which ops of a kind have one lowering; "": the op has one under its own name.
@@ -321,3 +323,15 @@ def all_ops() -> Iterator[type[Op]]:
 def user_ops() -> Iterator[type[Op]]:
     """Every op that a user has defined, by name."""
     return iter(sorted((op for op in _OPS.values() if op.origin), key=lambda op: op.name))
+
+
+def handles_in(graph: Graph) -> list[Any]:
+    """The handles of the ops in a graph, subgraphs included, that users have defined."""
+    found: dict[str, Any] = {}
+    for node in graph.nodes:
+        op = find_op(node.op)
+        if op is not None and op.handle is not None:
+            found[op.name] = op.handle
+        for body in node.subgraphs():
+            found.update((handle.name, handle) for handle in handles_in(body))
+    return list(found.values())

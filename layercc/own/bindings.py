@@ -19,11 +19,15 @@ _TRANSLATIONS: dict[tuple[str, Any], Translation] = {}
 
 @dataclass(frozen=True)
 class Translation:
-    """An op that stands for something of another framework; `function` is what it was made of."""
+    """An op that stands for something of another framework; `function` is what it was made of.
+
+    `applied` is the op as `lc.op` gives it: what the builder applies to tensors.
+    """
 
     name: str
     function: Any
     parameters: Parameters
+    applied: Any
 
     @property
     def op(self) -> type[Op]:

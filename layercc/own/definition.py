@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -90,6 +91,17 @@ class OwnOp:
         composite; and how many results it has."""
         asked = self.definition, layer, inputs, attributes
         return weights_of(*asked), results_of(*asked)
+
+    @property
+    def is_importable(self) -> bool:
+        """Whether its module has it under its name, so that another process can find it there."""
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.py_func.__qualname__.split("."):
+            found = getattr(found, part, None)
+        return found is self
+
+    def __reduce__(self) -> str:
+        return self.py_func.__qualname__
 
     def __repr__(self) -> str:
         return f"<op {self.name} of {described(self.py_func)}>"
@@ -188,11 +200,13 @@ def op(
         else:
             made = pointwise_class(own, *common, dtype, version)
         _register(function, made)
-        translation = Translation(own, function, parameters)
+        applied = OwnOp(function, own, parameters)
+        made.handle = applied
+        translation = Translation(own, function, parameters, applied)
         for front_end, given in (("torch", torch), ("keras", keras)):
             if given is not None:
                 bind(front_end, given, translation)
-        return OwnOp(function, own, parameters)
+        return applied
 
     return decorate if function is None else decorate(function)
 

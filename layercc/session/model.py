@@ -10,6 +10,7 @@ import numpy as np
 from ir.defaults import bind_defaults
 from ir.diagnostics import InputError, LayerccError
 from ir.graph import Graph
+from ir.registry import handles_in
 from layercc.cores import usable_cores
 from layercc.options import Options, target_of
 from layercc.session.inputs import DENSE, by_name, check_sizes
@@ -165,7 +166,9 @@ class CompiledModel:
         return type(self)(self.graph, options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restored, (self.graph, self.options, type(self))
+        parts = (self.graph, self.options, type(self))
+        handles = [handle for handle in handles_in(self.graph) if handle.is_importable]
+        return restored, (*parts, handles) if handles else parts
 
     def _made_planner(self, graph: Graph, optimized: Optimized | None, loaded: bool) -> Planner:
         try:
@@ -276,6 +279,9 @@ class CompiledModel:
         return plan.run(arrays, self.threads)
 
 
-def restored(graph: Graph, options: Options, kind: type[CompiledModel]) -> CompiledModel:
-    """A model from what is pickled of it."""
+def restored(
+    graph: Graph, options: Options, kind: type[CompiledModel], _: Sequence[Any] = ()
+) -> CompiledModel:
+    """A model from what is pickled of it; with it came what users have of ops, and so the modules
+    that define these."""
     return kind(graph, options, loaded=True)

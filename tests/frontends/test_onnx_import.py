@@ -264,8 +264,12 @@ def test_all_unknown_ops_are_named_at_once() -> None:
     with pytest.raises(UnsupportedError) as caught:
         from_onnx(model)
     assert str(caught.value) == (
-        "the model uses 2 ops layercc does not know: DeformConv2 ×3, com.foo.Bar ×2"
+        "the model uses 2 ops layercc does not know: DeformConv2 ×3, com.foo.Bar ×2\n"
+        "  DeformConv2: 'd0', 'd1', 'd2'\n"
+        "  com.foo.Bar: 'b'\n"
+        "@lc.op(domain='com.foo', name='Bar') on a function adds one: docs/own-layers.md"
     )
+    assert caught.value.ops == ("DeformConv2", "com.foo.Bar")
 
 
 @pytest.mark.parametrize(

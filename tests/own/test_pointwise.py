@@ -172,6 +172,12 @@ def test_pickled():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fn))(x), fn(x))
 
 
+def test_a_model_whose_ops_are_not_there():
+    text = "graph g(x: f32[3]) -> (y: f32[3]) { y = tests.nowhere.op(x) }"
+    (problem,) = lc.check(lc.parse_graph(text)).errors
+    assert problem.message.endswith("if a module defines it by @lc.op, import that first")
+
+
 # --- what cannot become an op
 
 

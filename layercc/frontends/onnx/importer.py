@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -44,8 +43,9 @@ from layercc.frontends.onnx.reader import (
 )
 from layercc.frontends.onnx.scope import Frame, Scope
 from layercc.frontends.onnx.sequences import NotFollowed, follow, is_followed
-from layercc.frontends.onnx.support import Survey, unsupported_ops
+from layercc.frontends.onnx.support import Survey
 from layercc.frontends.onnx.tensors import TensorReader
+from layercc.frontends.onnx.unknown import Unknown
 from layercc.frontends.onnx.values import ValueReader
 from layercc.frontends.onnx.versions import NewNode, VersionedNode, lift
 
@@ -100,7 +100,7 @@ class _Importer:
         self.module = ""  # whose nodes are being added
         self.tensors = tensors
         self.functions = FunctionTable.of(model)
-        self.unknown: Counter[str] = Counter()
+        self.unknown = Unknown()
         self.node_names = Names(separator="_")
         self.count = 0  # nodes
         self.items = 0  # of sequences
@@ -109,13 +109,11 @@ class _Importer:
         opsets = opset_versions(self.model.opset_import, self.where)
         survey = Survey(self.functions, self.where)
         survey.model(self.model.graph, opsets)
-        if survey.unknown:
-            raise unsupported_ops(self.where, survey.unknown)
+        survey.unknown.raise_for_any(self.where)
         self.names = Names(survey.names, "_")
         self.values = ValueReader(self.model.graph, self.where)
         graph = self.graph(self.model.graph, Frame(opsets))
-        if self.unknown:
-            raise unsupported_ops(self.where, self.unknown)
+        self.unknown.raise_for_any(self.where)
         if not graph.outputs:
             raise InvalidModelError(f"{self.where}: the graph has no outputs")
         verify(graph)
@@ -233,7 +231,7 @@ class _Importer:
                 raise NotFollowed
             made = follow(lifted, read)
         except NotFollowed:
-            self.unknown[op if is_followed(op) else f"{op} of a sequence"] += 1
+            self.unknown.note(op if is_followed(op) else f"{op} of a sequence", lifted.name)
             return
         if made is not None:
             self.items += made.count
@@ -249,7 +247,7 @@ class _Importer:
 
     def add(self, new: NewNode, scope: Scope) -> None:
         if find_op(new.op) is None:
-            self.unknown[new.op] += 1
+            self.unknown.note(new.op, new.name)
         scope.graph.nodes.append(
             Node(
                 new.op,
@@ -291,7 +289,7 @@ class _Importer:
                 )
             function = typed_schema_function(resolve_references(proto, frame.bound), version, kinds)
         if function is None:
-            self.unknown[op_name(proto)] += 1
+            self.unknown.note(op_name(proto), path_name(frame, proto))
         else:
             self.call(proto, function, scope, frame)
 

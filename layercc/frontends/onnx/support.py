@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import onnx
 from onnx import NodeProto
 
-from ir.diagnostics import InvalidModelError, UnsupportedError
+from ir.diagnostics import InvalidModelError
 from layercc.frontends.onnx.attributes import find_schema, first_version
 from layercc.frontends.onnx.functions import FunctionTable, Key, enter_call, function_key, is_known
 from layercc.frontends.onnx.limits import MAX_NODES, MAX_SUBGRAPH_DEPTH
+from layercc.frontends.onnx.origin import module_of
 from layercc.frontends.onnx.reader import op_name, opset_versions, plain_domain
 from layercc.frontends.onnx.sequences import is_followed
+from layercc.frontends.onnx.unknown import Unknown
 
 
 class Survey:
     """Walks all nodes of a model, those in subgraphs and in functions that are called included.
 
-    `unknown` counts the ops without a definition; `names` are all value names in use. Raises
+    `unknown` has the ops without a definition; `names` are all value names in use. Raises
     InvalidModelError for models that would be too large or too deep once functions are inlined, for
     ops newer than the opset that is imported (onnxruntime refuses these too: "No Op registered"),
     for functions that call themselves, and for names that are no text.
@@ -29,7 +30,7 @@ class Survey:
     def __init__(self, functions: FunctionTable, where: str) -> None:
         self.functions = functions
         self.where = where
-        self.unknown: Counter[str] = Counter()
+        self.unknown = Unknown()
         self.names: set[str] = set()
         self._sizes: dict[Key, int] = {}  # nodes of a function, functions that it calls inlined
 
@@ -73,7 +74,7 @@ class Survey:
             self._check_opset(node, place)
             known = is_known(node, place.opsets.get(plain_domain(node.domain), 1))
             if not known and not is_followed(op_name(node)):
-                self.unknown[op_name(node)] += 1
+                self.unknown.note(op_name(node), _place_of(node, place))
             return 1
         key = function_key(node)
         calls = enter_call(place.calls, key)
@@ -112,8 +113,10 @@ class _Place:
     calls: tuple[Key, ...] = ()
 
 
-def unsupported_ops(where: str, unknown: Counter[str]) -> UnsupportedError:
-    """The error that names every unknown op and how often it occurs."""
-    listed = ", ".join(f"{op} ×{count}" for op, count in unknown.most_common())
-    ops = "1 op" if len(unknown) == 1 else f"{len(unknown)} ops"
-    return UnsupportedError(f"{where} uses {ops} layercc does not know: {listed}")
+def _place_of(node: NodeProto, place: _Place) -> str:
+    """A node for a reader: its module, where the file says so, and its name, below the functions
+    that it is in."""
+    own = node.name or next(filter(None, node.output), "")
+    functions = [name for _, name, _ in place.calls]
+    module = module_of(node)
+    return "/".join([*functions, own]) + (f" of module {module}" if module else "")

@@ -20,6 +20,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from ir.arguments import described
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.torch.dynamic_shapes import DynamicShapes
+from layercc.frontends.torch.own_ops import kept
 from layercc.frontends.torch.recurrent_shapes import without_unrolling
 from layercc.frontends.torch.registry import IGNORED, TRANSLATIONS
 from layercc.frontends.torch.writes import translated_as
@@ -99,7 +100,7 @@ _DATA_DEPENDENT: tuple[type[Exception], ...] = (
 
 
 def _captured(module: Any, args: Any, kwargs: Any, shapes: DynamicShapes, strict: bool) -> Any:
-    with _plain_torch():
+    with _plain_torch(), kept(module):
         return torch.export.export(
             module, args, kwargs or None, dynamic_shapes=shapes.spec, strict=strict
         )

@@ -22,6 +22,7 @@ from layercc.frontends.torch.dims import as_dim, expression_of
 from layercc.frontends.torch.dynamic_shapes import DynamicShapes
 from layercc.frontends.torch.exporting import decomposed, exported
 from layercc.frontends.torch.missing import Missing
+from layercc.frontends.torch.own_ops import enter_custom_ops
 from layercc.frontends.torch.paths import NodeHints, source_of
 from layercc.frontends.torch.ranges import size_ranges
 from layercc.frontends.torch.registry import IGNORED, TRANSLATIONS, Refused
@@ -39,6 +40,7 @@ _REGIONS = ("wrap_with_set_grad_enabled",)
 
 def imported(module: Any, example_inputs: Any, dynamic_shapes: Any) -> StructuredGraph:
     """See `from_torch`."""
+    enter_custom_ops()
     program, shapes = exported(module, example_inputs, dynamic_shapes)
     return _Importer(module, decomposed(program), shapes).run()
 

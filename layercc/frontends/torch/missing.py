@@ -32,7 +32,12 @@ class Missing:
         unknown = next((what for what in self._found if " (" not in what), "")
         if unknown:
             op = unknown.removeprefix("aten.").removesuffix(".default")
-            listed += f"\n@translates({op!r}) on a function in layercc/frontends/torch/ops adds one"
+            how = "on a function in layercc/frontends/torch/ops adds one"
+            if unknown.startswith("aten."):
+                listed += f"\n@translates({op!r}) {how}"
+            else:
+                custom = op.replace(".", "::", 1)
+                listed += f"\n@lc.op(torch={custom!r}) on a function adds one: docs/own-layers.md"
         raise UnsupportedError(
             f"{where} uses {count} that from_torch has no translation for:\n{listed}",
             dict.fromkeys(what.partition(" ")[0] for what in self._found),

@@ -12,6 +12,9 @@ import torch
 
 from ir.diagnostics import Source
 
+#: The custom op that stands for calls of modules that an op of the user's stands for
+#: (`layercc.frontends.torch.own_ops`).
+KEPT = "layercc_own.call.default"
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _SCRIPT_ROOT = re.compile(r"^L\['self'\]\.?|^L__self___?")
 _INSIDE_TORCH = os.path.dirname(torch.__file__) + os.sep
@@ -52,7 +55,8 @@ class NodeHints:
 
     def of(self, node: Any) -> str:
         path, kind = module_of(node)
-        if path and kind.startswith("torch.nn.") and self._counts[path] == 1:
+        whole = kind.startswith("torch.nn.") or str(node.target) == KEPT
+        if path and whole and self._counts[path] == 1:
             return path
         op = short_op(node.target)
         return f"{path}.{op}" if path else op
