@@ -27,7 +27,7 @@ class OwnArrays(ArrayFunction):
 
     @classmethod
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
-        check_attributes(call)
+        check_attributes(call, cls.parameters)
         shapes = result_shapes(cls.function, cls.parameters, cls.shape_rule, call)
         dtypes = result_dtypes(cls.function, cls.parameters, cls.dtype_rule, call, len(shapes))
         found = [TensorType(dtype, shape) for dtype, shape in zip(dtypes, shapes, strict=True)]

@@ -14,6 +14,7 @@ from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from ir.inference import infer
 from ir.interpreter import interpret
+from ir.naming import Names
 from ir.registry import Call, Op, OpError
 from ir.types import TensorType
 from layercc.layers.layer import Lambda, Layer
@@ -33,6 +34,7 @@ class Body:
 
     graph: Graph
     weights: tuple[Weight, ...]
+    names: tuple[str, ...]  # of the weights, as a layer of the op calls them
 
 
 class OwnComposite(Op):
@@ -45,7 +47,7 @@ class OwnComposite(Op):
 
     @classmethod
     def infer(cls, call: Call) -> Sequence[TensorType]:  # type: ignore[override]
-        check_attributes(call)
+        check_attributes(call, cls.parameters)
         return [value.type for value in cls.body(call).outputs]
 
     @classmethod
@@ -63,6 +65,9 @@ class OwnComposite(Op):
     @classmethod
     def body(cls, call: Call) -> Graph:  # type: ignore[override]
         own, weights = cls.parted(call.types)
+        for item, kind in zip(cls.parameters.inputs, own, strict=False):
+            if kind is None and not item.optional:
+                call.fail(f"input {item.name!r} is missing", "missing-input")
         made = cls.built(own, cls.parameters.settings(call.attributes))
         wanted = [weight.type for weight in made.weights]
         if list(weights) != wanted:
@@ -128,7 +133,7 @@ def _built(
         ) from error
     graph = Graph(model.name, model.inputs, model.outputs, model.nodes, model.constants)
     graph.types = model.types
-    return Body(graph, weights)
+    return Body(graph, weights, layer.names_of(weights))
 
 
 class _FunctionLayer(Lambda):
@@ -137,6 +142,22 @@ class _FunctionLayer(Lambda):
     def __init__(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
         super().__init__(python_function(function), name=python_function(function).__name__)
         self.settings = settings
+        self.parts: list[Layer] = []
+
+    def own(self, layer: Layer, name: str) -> Layer:
+        self.parts.append(layer)
+        return super().own(layer, name)
+
+    def names_of(self, weights: Sequence[Weight]) -> tuple[str, ...]:
+        """Names that tell the weights apart: behind those of their layers, where they need it."""
+        names = [weight.name for weight in weights]
+        homes = {id(w): part.name for part in self.parts for w in part.weights}
+        longer = [
+            name if names.count(name) == 1 else f"{homes.get(id(weight), '')}.{name}"
+            for name, weight in zip(names, weights, strict=True)
+        ]
+        taken = Names(separator="_")
+        return tuple(map(taken.fresh, longer))
 
     def call(self, *arguments: Any, **options: Any) -> Any:
         return self.function(*arguments, **self.settings)
@@ -150,10 +171,8 @@ def weights_of(
         return []
     body = _body_of(definition, layer, inputs, attributes)
     return [
-        layer.weight(
-            f"{place}.{w.name}" if place else w.name, w.keras_shape, w.initializer, w.layout
-        )
-        for w, place in zip(body.weights, _places(body.weights), strict=True)
+        layer.weight(name, w.keras_shape, w.initializer, w.layout)
+        for w, name in zip(body.weights, body.names, strict=True)
     ]
 
 
@@ -174,18 +193,14 @@ def _body_of(
 ) -> Body:
     kinds = [x.type if isinstance(x, SymbolicTensor) else None for x in inputs]
     own, _ = definition.parted(kinds)
+    for item, kind in zip(definition.parameters.inputs, own, strict=False):
+        if kind is None and not item.optional:
+            layer.fail(f"input {item.name!r} is missing", "missing-input")
     try:
         return definition.built(own, definition.parameters.settings(attributes))
     except OpError as error:
         layer.fail(str(error), error.code)
         raise
-
-
-def _places(weights: Sequence[Weight]) -> list[str]:
-    """A number for each weight whose name is not its own."""
-    names = [weight.name for weight in weights]
-    return ["" if names.count(name) == 1 else str(names[:i].count(name))
-            for i, name in enumerate(names)]  # fmt: skip
 
 
 def composite_class(

@@ -76,7 +76,9 @@ class OwnOp:
         made = as_attributes(self.py_func, self.parameters, attributes)
         arrays = {f"x{i}": np.asarray(x) for i, x in enumerate(inputs) if x is not None}
         given = tuple(f"x{i}" if f"x{i}" in arrays else "" for i in range(len(inputs)))
-        found = run_node(Node(self.name, given, ("y",), made, self.py_func.__name__), arrays)
+        node = Node(self.name, given, ("y",), made, self.py_func.__name__)
+        with np.errstate(all="ignore"):
+            found = run_node(node, arrays)
         return found[0] if len(found) == 1 else found
 
     def layer(self, *, name: str | None = None, **attributes: Any) -> Layer:

@@ -172,6 +172,11 @@ def _kind_of(value: Any) -> str | None:
     return None
 
 
+def is_kind(value: Any, kind: str) -> bool:
+    """Whether a value is an attribute of that kind."""
+    return _kind_of(value) == kind or (value == () and kind in ("ints", "floats", "strings"))
+
+
 def as_attributes(
     function: Any, parameters: Parameters, given: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -190,7 +195,7 @@ def as_attributes(
             value = float(value)
         if spec.kind == "floats" and isinstance(value, tuple):
             value = tuple(map(float, value))
-        if _kind_of(value) != spec.kind and not (value == () and spec.kind.endswith("s")):
+        if not is_kind(value, spec.kind):
             raise TypeError(
                 f"{described(function)}: attribute {name!r} is {value!r}; {spec.kind} would fit"
             )

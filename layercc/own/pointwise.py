@@ -14,7 +14,13 @@ from ir.ops.pointwise import Pointwise, widen
 from ir.registry import Call, OpError
 from ir.types import TensorType
 from layercc.kernels.replacing import on_arrays
-from layercc.own.parameters import Parameters, described, python_function, source_of
+from layercc.own.parameters import (
+    Parameters,
+    described,
+    is_kind,
+    python_function,
+    source_of,
+)
 from layercc.own.rules import DtypeRule, result_dtypes
 from layercc.own.written import Inexpressible, written_out
 
@@ -29,7 +35,7 @@ class OwnPointwise(Pointwise):
 
     @classmethod
     def infer(cls, call: Call) -> list[TensorType]:  # type: ignore[override]
-        check_attributes(call)
+        check_attributes(call, cls.parameters)
         found = list(super().infer(call))
         cls.body(call)  # what is wrong with the function is known before a kernel is built
         return found
@@ -79,12 +85,16 @@ class OwnPointwise(Pointwise):
         return cls._written[key]
 
 
-def check_attributes(call: Call) -> None:
-    """Fails for an attribute that the op does not have."""
+def check_attributes(call: Call, parameters: Parameters) -> None:
+    """Fails for an attribute that the op does not have, or that is of another kind."""
     for name in call.attributes:
         if name not in call.op.attributes:
             known = ", ".join(call.op.attributes) or "none"
             call.fail(f"there is no attribute {name!r}; the op has {known}", "bad-attribute")
+    for name, value in parameters.settings(call.attributes).items():
+        spec = parameters.attributes[name]
+        if not is_kind(value, spec.kind):
+            call.fail(f"attribute {name!r} is {value!r}; {spec.kind} would fit", "bad-attribute")
 
 
 def _on_arrays(

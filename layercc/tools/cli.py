@@ -7,7 +7,9 @@ inputs it names.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import sys
 
 import click
 
@@ -60,9 +62,23 @@ def version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     callback=version,
     help="Show the version and exit.",
 )
-def main() -> None:
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="A Python module to import before, which defines ops of your own. May be repeated.",
+)
+def main(modules: tuple[str, ...] = ()) -> None:
     """Compile neural networks to fast native code, check their shapes, and measure them.
 
     MODEL is an ONNX file, a graph in layercc's text form (.graph), or a folder that holds one with
     its weights.
     """
+    for module in modules:
+        if "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise click.UsageError(f"--import {module}: {error}") from error

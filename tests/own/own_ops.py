@@ -58,6 +58,14 @@ def squashed(x):
     return swish(x, 0.5) * math.tanh(x)
 
 
+@lc.op(domain="tests")
+def kinked(x, slope=0.1):
+    """Branches, has an attribute, and calls another op."""
+    if x > 0:
+        return swish(x)
+    return x * slope
+
+
 @lc.op(domain="tests", composite=True)
 def block(x, units=3):
     y = lc.Dense(units)(x)
@@ -68,6 +76,16 @@ def block(x, units=3):
 def swiglu(x, gate, up, bias=None):
     y = lc.activations.silu(x @ gate) * (x @ up)
     return y if bias is None else y + bias
+
+
+trained = lc.Sequential([lc.Input((4,)), lc.Dense(3), lc.Dense(2)], name="trained")
+
+
+@lc.op(domain="tests", composite=True)
+def tower(x, units=4):
+    """Layers of several kinds: a composite twice, and a model that has its weights."""
+    y = block(block(lc.Dense(units)(x)), units=units)
+    return trained(y)
 
 
 @lc.op(domain="tests", composite=True)

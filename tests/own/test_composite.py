@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import layercc as lc
-from tests.own.own_ops import block, halves, swiglu
+from tests.own.own_ops import block, halves, swiglu, tower
 
 ORT = pytest.importorskip("onnxruntime")
 
@@ -55,6 +55,28 @@ def test_a_layer_that_is_used_twice_shares_its_weights():
     assert first.inputs[1:] == second.inputs[1:] and len(model.constants) == 4
 
 
+def test_composites_in_composites():
+    x = lc.Input((5,), name="x")
+    model = lc.Model(x, tower(x))
+    names = [
+        "dense.kernel",
+        "dense.bias",
+        "block.kernel",
+        "block.bias",
+        "block.gamma",
+        "block.beta",
+    ]
+    names += ["block_1.kernel", "block_1.bias", "block_1.gamma", "block_1.beta"]
+    assert [weight.name for weight in model.weights] == names
+    given = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    wanted = lc.interpret(model, {"x": given})[model.output_names[0]]
+    np.testing.assert_allclose(lc.compile(model, threads=1)(given), wanted, rtol=1e-5, atol=1e-6)
+    proto = lc.to_onnx(model)
+    assert [f.name for f in proto.functions] == ["swish", "block", "block", "tower"]
+    (got,) = ORT.InferenceSession(proto.SerializeToString()).run(None, {"x": given})
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_export_as_functions():
     model = network()
     proto = lc.to_onnx(model)
@@ -75,6 +97,8 @@ def test_what_does_not_fit_is_told_of_the_layer_inside():
     (problem,) = lc.check(lc.parse_graph(text)).errors
     assert "in swiglu (" in problem.message and "own_ops.py:" in problem.message
     assert problem.op == "tests.swiglu"
+    with pytest.raises(lc.ShapeError, match="input 'up' is missing"):
+        swiglu(lc.Input((5,)), np.ones((4, 3), np.float32))
     with pytest.raises(lc.ShapeError, match="swiglu"):
         swiglu(lc.Input((5,)), np.ones((4, 3), np.float32), np.ones((4, 3), np.float32))
     missing = lc.parse_graph("graph g(x: f32[2, 5]) -> (y: f32[2, 3]) { y = tests.block(x) }")
