@@ -78,6 +78,20 @@ def short_name(name: str) -> str:
     return name.partition(_MARK)[0].partition(_NUMBERED)[0].rpartition(":")[2]
 
 
+def users_functions(parameter: Any) -> list[str]:
+    """Names of functions, other than those of `ir.scalar`, in a parameter of a kernel's key."""
+    if isinstance(parameter, tuple):
+        return [name for part in parameter for name in users_functions(part)]
+    marked = isinstance(parameter, str) and (_MARK in parameter or _NUMBERED in parameter)
+    return [parameter] if marked and ":" in parameter else []
+
+
+def described(name: str) -> str:
+    """A function that was named, for a reader: with its file and line."""
+    code = getattr(resolve(name), "py_func", resolve(name)).__code__
+    return f"{short_name(name)} ({code.co_filename}:{code.co_firstlineno})"
+
+
 def is_digested(parameter: Any) -> bool:
     """Whether all functions named in a parameter of a kernel's key have digests."""
     if isinstance(parameter, tuple):

@@ -35,6 +35,6 @@ def call_arrays(context: Context, node: Node) -> None:
     )
     label = f"{op.function.__qualname__} ({op.origin})"
     file = op.origin.file if op.origin else ""
-    check = Raising(str(node), str(node.source or ""), "", (1 << 62,), label, file)
+    check = Raising(str(node), str(node.source or ""), "", (), label, file)
     name = name_of(op.function)
     context.emit(CallArrays(name, tuple(arguments), inputs, outputs, op.split, check))

@@ -11,11 +11,19 @@ import numpy as np
 
 from ir.array_function import ArrayFunction
 from ir.dims import may_equal
+from ir.dtypes import DTYPE_SETS
 from ir.registry import Call, OpError
 from ir.types import TensorType
 from layercc.own.parameters import Parameters, described, fail, python_function, source_of
 from layercc.own.pointwise import check_attributes
 from layercc.own.rules import DtypeRule, ShapeRule, result_dtypes, result_shapes
+
+#: Element types of arrays that Numba has as the kernels do.
+_ARRAYS = DTYPE_SETS["array"]
+
+
+def _known() -> str:
+    return ", ".join(sorted(map(str, _ARRAYS)))
 
 
 class OwnArrays(ArrayFunction):
@@ -30,6 +38,9 @@ class OwnArrays(ArrayFunction):
         check_attributes(call, cls.parameters)
         shapes = result_shapes(cls.function, cls.parameters, cls.shape_rule, call)
         dtypes = result_dtypes(cls.function, cls.parameters, cls.dtype_rule, call, len(shapes))
+        for dtype in dtypes:
+            if dtype not in _ARRAYS:
+                call.fail(f"an output would be {dtype}; {_known()} would fit", "bad-dtype")
         found = [TensorType(dtype, shape) for dtype, shape in zip(dtypes, shapes, strict=True)]
         cls.check_split(call, found)
         return found
@@ -117,6 +128,14 @@ def arrays_class(
     found = inspect.signature(plain).parameters
     if keyword := [p.name for p in found.values() if p.kind is p.KEYWORD_ONLY]:
         fail(function, f"Numba knows no parameters behind a *: {keyword[0]!r}")
+    for text in (
+        *constraints.values(),
+        *(each.partition(": ")[2].rstrip("?") for each in declared),
+    ):
+        if text in DTYPE_SETS and not DTYPE_SETS[text] <= _ARRAYS:
+            fail(
+                function, f"types={text!r} has more than arrays can hold here, which is {_known()}"
+            )
     if isinstance(shape, str) and shape not in inputs:
         fail(function, f"shape={shape!r} names no input; it has {', '.join(inputs)}")
     places = {item: f"x{i}" for i, item in enumerate(inputs)}

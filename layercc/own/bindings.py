@@ -108,11 +108,9 @@ def translated(front_end: str) -> list[Any]:
 def bind(front_end: str, given: Any, translation: Translation) -> None:
     """Enters what stands for a class or custom op. OpDefinitionError if another op does already."""
     key = _key(given)
-    if key is None:
-        fail(
-            translation.function,
-            f"{front_end}={given!r}: a class, or a custom op or its name 'space::op' would fit",
-        )
+    if not isinstance(key, type) and (front_end != "torch" or "::" not in (key or "")):
+        fits = "a class" if front_end != "torch" else "a class, or a custom op or its name 'my::op'"
+        fail(translation.function, f"{front_end}={given!r}: {fits} would fit")
     known = _TRANSLATIONS.get((front_end, key))
     if known is not None and known.name != translation.name:
         fail(

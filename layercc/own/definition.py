@@ -224,12 +224,14 @@ def _register(function: Any, definition: type[Op]) -> None:
     is reloaded) replaces what it was."""
     known = find_op(definition.name)
     if known is not None:
-        before, now = known.origin, source_of(function)
-        same = before is not None and before.file == now.file
-        if not same or getattr(known, "qualified", "") != python_function(function).__qualname__:
-            where = f"of {before}" if before else "of layercc"
+        before = getattr(known.handle, "py_func", None)
+        if before is None or _place(before) != _place(function):
+            where = f"of {known.origin}" if known.origin else "of layercc"
             fail(
                 function, f"there is an op {definition.name} already, {where}; name= gives another"
             )
-    definition.qualified = python_function(function).__qualname__  # type: ignore[attr-defined]
     register(definition, replaces=True)
+
+
+def _place(function: Any) -> tuple[str, str]:
+    return source_of(function).file, python_function(function).__qualname__

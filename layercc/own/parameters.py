@@ -54,13 +54,14 @@ class Parameters:
             value = given.get(name, spec.default)
             if isinstance(value, bytes):
                 value = value.decode()
-            found[name] = bool(value) if name in self.flags else _plain(value)
+            found[name] = bool(value) if name in self.flags else plain(value)
         return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """An attribute as Python's own numbers, strings and tuples."""
     value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
-    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 def python_function(function: Any) -> Callable[..., Any]:
@@ -90,11 +91,11 @@ def parameters_of(function: Any, outputs: Sequence[str] = ()) -> Parameters:
 
     Raises OpDefinitionError for a signature that no op has.
     """
-    plain = python_function(function)
-    if not inspect.isfunction(plain):
+    own = python_function(function)
+    if not inspect.isfunction(own):
         raise OpDefinitionError(f"@lc.op takes a function; {function!r} is none")
-    found = list(inspect.signature(plain).parameters.values())
-    hints = _hints(plain)
+    found = list(inspect.signature(own).parameters.values())
+    hints = _hints(own)
     missing = [name for name in outputs if name not in {each.name for each in found}]
     if missing:
         fail(
@@ -119,8 +120,8 @@ def parameters_of(function: Any, outputs: Sequence[str] = ()) -> Parameters:
         elif each.kind is not each.KEYWORD_ONLY and each.default is None:
             inputs.append(Input(each.name, optional=True))
         else:
-            attributes[each.name] = spec = _attribute(function, each, hints.get(each.name))
-            if spec.default is True or spec.default is False or hints.get(each.name) is bool:
+            attributes[each.name] = _attribute(function, each, hints.get(each.name))
+            if isinstance(each.default, bool) or hints.get(each.name) is bool:
                 flags.add(each.name)
     if not inputs:
         fail(function, "it has no input; a positional parameter without a default is one")
@@ -188,7 +189,7 @@ def as_attributes(
         if spec is None:
             known = ", ".join(parameters.attributes) or "none"
             raise TypeError(f"{described(function)} has no attribute {name!r}; it has {known}")
-        value = _plain(value)
+        value = plain(value)
         if isinstance(value, bool):
             value = int(value)
         if spec.kind == "float" and isinstance(value, int):

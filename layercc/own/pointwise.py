@@ -18,6 +18,7 @@ from layercc.own.parameters import (
     Parameters,
     described,
     is_kind,
+    plain,
     python_function,
     source_of,
 )
@@ -87,14 +88,13 @@ class OwnPointwise(Pointwise):
 
 def check_attributes(call: Call, parameters: Parameters) -> None:
     """Fails for an attribute that the op does not have, or that is of another kind."""
-    for name in call.attributes:
+    for name, value in call.attributes.items():
         if name not in call.op.attributes:
             known = ", ".join(call.op.attributes) or "none"
             call.fail(f"there is no attribute {name!r}; the op has {known}", "bad-attribute")
-    for name, value in parameters.settings(call.attributes).items():
-        spec = parameters.attributes[name]
-        if not is_kind(value, spec.kind):
-            call.fail(f"attribute {name!r} is {value!r}; {spec.kind} would fit", "bad-attribute")
+        kind = parameters.attributes[name].kind
+        if not is_kind(plain(value), kind):
+            call.fail(f"attribute {name!r} is {value!r}; {kind} would fit", "bad-attribute")
 
 
 def _on_arrays(

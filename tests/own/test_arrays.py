@@ -56,6 +56,29 @@ def test_element_types(dtype):
     np.testing.assert_array_equal(values, np.sort(x, axis=1)[:, :2:-1])
 
 
+def test_scalars_and_absent_inputs():
+    @lc.op(domain="tests.forms", shape="x")
+    def shifted(x, out, by=None, also=None):
+        for i in range(x.shape[0]):
+            out[i] = x[i]
+            if by is not None:
+                out[i] += by[()]
+            if also is not None:
+                out[i] += also[i]
+
+    x, also = arrays((5,), (5,))
+    kinds, one = "x: f32[5], b: f32[], a: f32[5]", np.float32(1)
+    graph = lc.parse_graph(
+        f"graph g({kinds}) -> (p: f32[5], q: f32[5], r: f32[5])"
+        " { p = tests.forms.shifted(x)  q = tests.forms.shifted(x, b)"
+        " r = tests.forms.shifted(x, _, a) }".replace("  q", "\n q").replace(" r =", "\n r =")
+    )
+    p, q, r = lc.compile(graph, threads=1)(x, one, also)
+    for found, wanted in ((p, x), (q, x + 1), (r, x + also)):
+        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(shifted(x, also=also), x + also)
+
+
 def test_one_of_two_results():
     graph = lc.parse_graph("graph g(x: f32[N, 5]) -> (i: i64[N, 2]) { _, i = tests.largest(x) }")
     (x,) = arrays((4, 5))

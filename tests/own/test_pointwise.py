@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pickle
 
+import numba
 import numpy as np
 import onnx
 import pytest
@@ -236,6 +237,11 @@ def test_signatures_that_no_op_has():
     refused("shape='z' names no input; it has x", shape="z", function=lambda x, out: None)
     refused("has none called 'out'", shape="x")
     refused("composite=True and shape= exclude", shape="x", composite=True)
+    refused("a Numba function of arrays needs a rule", function=numba.njit(lambda x: x))
+    refused("keras='my::op': a class would fit", keras="my::op")
+    refused("torch='relu': a class, or a custom op", torch="relu")
+    for types in ("float", {"x": "any"}):
+        refused("has more than arrays can hold", shape="x", types=types, function=lambda x, out: 0)
     refused("parallel= and outputs= are for functions of arrays", parallel=("x",))
     with pytest.raises(lc.OpDefinitionError, match="takes a function; 3 is none"):
         lc.op(3)
@@ -251,4 +257,14 @@ def test_functions_that_are_none_of_scalars():
     assert problem.code == "bad-function"
     assert f"summed ({__file__}:" in problem.message and "no attribute 'sum'" in problem.message
     with pytest.raises(LayerccError, match="no attribute 'sum'"):
+        lc.compile(graph)
+
+    @lc.op(domain="tests.broken")
+    def picky(x):
+        if x > 0:
+            raise ValueError("positive")
+        return x
+
+    graph = lc.parse_graph("graph g(x: f32[3]) -> (y: f32[3]) { y = tests.broken.picky(x) }")
+    with pytest.raises(lc.UnsupportedError, match=r"(?s)picky \(.*does not compile.*cannot raise"):
         lc.compile(graph)

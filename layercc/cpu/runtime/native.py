@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
+from ir.diagnostics import UnsupportedError
 from layercc.cpu.executor import EXECUTOR_KEYS
 from layercc.cpu.families import family_of
 from layercc.cpu.isa import Isa, host_isa
@@ -19,6 +20,7 @@ from layercc.cpu.runtime.kernel_cache import entry_name
 from layercc.cpu.runtime.loading import load_object
 from layercc.kernels.cache import CompiledKernel, KernelCache, open_cache
 from layercc.kernels.declaration import KernelKey, Signature
+from layercc.kernels.functions import described, users_functions
 from layercc.kernels.store import KernelStore, Progress
 from layercc.runtime.threads import Executor, provide_executor
 
@@ -67,6 +69,9 @@ def compile_kernel(key: KernelKey, isa: Isa) -> CompiledKernel:
         )
     except Exception as error:
         error.add_note(f"while building the kernel {key} for {isa.name}")
+        if users := users_functions(key.params):
+            named = ", ".join(described(name) for name in dict.fromkeys(users))
+            raise UnsupportedError(f"a kernel of {named} does not compile: {error}") from error
         raise
     return CompiledKernel(key, signature, symbol, code)
 

@@ -26,7 +26,7 @@ from ir.signature import check_signature
 from ir.types import TensorType
 from layercc.frontends.torch.dims import expression_of
 from layercc.frontends.torch.paths import KEPT
-from layercc.frontends.torch.registry import TRANSLATIONS
+from layercc.frontends.torch.registry import TRANSLATIONS, Refused
 from layercc.frontends.torch.tensors import dtype_of, torch_dtype
 from layercc.frontends.torch.translator import Translator
 from layercc.own.bindings import Translation, translated, translation_of
@@ -149,7 +149,10 @@ def _kept_call(t: Translator, op: str, inputs: Sequence[Any], attributes: str) -
 def _emitted(t: Translator, op: str, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     """A node of the op; a tuple of its results."""
     kinds = [None if x is None else t.operand(x).type for x in inputs]
-    count = len(_results(op, kinds, attributes))
+    try:
+        count = len(_results(op, kinds, attributes))
+    except ShapeError as error:
+        raise Refused(str(error)) from error
     made = t.emit(op, *inputs, outputs=count, **attributes)
     return (made,) if count == 1 else made
 
@@ -167,7 +170,10 @@ def _custom_op(key: str) -> Callable[..., Any]:
     def translate(t: Translator, *args: Any, **keywords: Any) -> Any:
         found = translation_of("torch", key)
         assert found is not None
-        inputs, attributes = found.of_call(args, keywords)
+        try:
+            inputs, attributes = found.of_call(args, keywords)
+        except TypeError as error:
+            raise Refused(str(error)) from error
         made = _emitted(t, found.name, inputs, attributes)
         return made[0] if len(made) == 1 and len(t.results) == 1 else made
 
