@@ -15,7 +15,7 @@ import pytest
 import layercc as lc
 from ir.diagnostics import LayerccError
 from layercc.passes import run_passes
-from tests.own.own_ops import beyond, largest, product, sorted_rows, swish
+from tests.own.own_ops import beyond, largest, product, running_sums, swish
 
 
 def arrays(*shapes, dtype=np.float32):
@@ -40,7 +40,7 @@ def test_called_between_compiled_nodes(rows):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fn))(x), fn(x))
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f64", "i32", "u8", "bool"])
+@pytest.mark.parametrize("dtype", ["f32", "i32", "bool"])
 def test_element_types(dtype):
     numpy = np.dtype(lc.DType[dtype].value)
     graph = lc.parse_graph(
@@ -144,11 +144,13 @@ def test_a_rule_that_lies_writes_nothing_outside():
 
 def test_what_no_kernel_can_do_runs_by_itself():
     x = lc.Input((5,), name="x")
-    model = lc.Model(x, sorted_rows(x * 2.0) + 1.0)
-    with pytest.warns(RuntimeWarning, match=r"sorted_rows .*for 'out\[i\] = np.sort\(x\[i\]\)' in"):
+    model = lc.Model(x, running_sums(x * 2.0) + 1.0)
+    with pytest.warns(
+        RuntimeWarning, match=r"running_sums .*for 'total = np.zeros\(x.shape\[0\]\)'"
+    ):
         fn = lc.compile(model, threads=1)
     (given,) = arrays((4, 5))
-    np.testing.assert_allclose(fn(given), np.sort(given * 2) + 1, rtol=1e-6)
+    np.testing.assert_allclose(fn(given), np.cumsum(given * 2, 1) + 1, rtol=1e-5)
 
 
 def test_inputs_cannot_be_written():
