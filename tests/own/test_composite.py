@@ -121,3 +121,21 @@ def test_a_function_that_is_none_of_tensors():
 
     with pytest.raises(lc.ShapeError, match=r"is no function of scalars.*composite=True"):
         layered(x)
+
+
+def test_in_the_branches_of_an_if():
+    graph = lc.parse_graph(
+        """graph g(x: f32[N, 4], w: f32[4, 4], c: bool[]) -> (y: f32[N, 4]) {
+          y = If(c)
+            then_branch () -> (a) { a = tests.swiglu(x, w, w) }
+            else_branch () -> (b) { b = tests.swish(x) }
+        }"""
+    )
+    random = np.random.default_rng(0)
+    x, w = random.normal(size=(3, 4)), random.normal(size=(4, 4))
+    fn = lc.compile(graph, threads=1)
+    for chosen in (True, False):
+        given = {"x": x.astype(np.float32), "w": w.astype(np.float32), "c": np.array(chosen)}
+        wanted = lc.interpret(graph, given)["y"]
+        np.testing.assert_allclose(fn(**given), wanted, rtol=1e-5, atol=1e-6)
+    assert [function.name for function in lc.to_onnx(graph).functions] == ["swiglu", "swish"]
