@@ -24,6 +24,7 @@ _PUBLIC = {
     "layercc.compiler": ("compile",),
     "layercc.cpu.target": ("CpuTarget",),
     "layercc.cuda.target": ("CudaTarget",),
+    "layercc.frontends.keras": ("from_keras",),
     "layercc.frontends.onnx": ("from_onnx", "to_onnx"),
     "layercc.frontends.torch": ("from_torch", "torch_module"),
     "layercc.own.definition": ("op",),
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from layercc.compiler import compile
     from layercc.cpu.target import CpuTarget
     from layercc.cuda.target import CudaTarget
+    from layercc.frontends.keras import from_keras
     from layercc.frontends.onnx import from_onnx, to_onnx
     from layercc.frontends.torch import from_torch, torch_module
     from layercc.layers import *  # noqa: F403

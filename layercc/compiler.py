@@ -37,13 +37,15 @@ def compile(
 ) -> CompiledModel:
     """Compiles a model to a callable.
 
-    `model`: a graph, a path to an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` or a
-    `torch.export.ExportedProgram`. `example_inputs`: what a call would be given, in a tuple or list
-    in the order of the inputs, by name in a dict, or a single array: a plan for their shapes (and
-    values, where these decide shapes) is made now, so that the first such call finds it. Without
-    them, it is one for the declared shapes, with small numbers for symbols. A module needs them: it
-    is captured with them, at their shapes; `lc.from_torch` takes dynamic ones. What is compiled
-    from it, or from its graph, is called as the module is and returns what it returns, in arrays.
+    `model`: a graph, a path to an ONNX or `.keras` file, an `onnx.ModelProto`, a `keras.Model`, a
+    `torch.nn.Module` or a `torch.export.ExportedProgram`. `example_inputs`: what a call would be
+    given, in a tuple or list in the order of the inputs, by name in a dict, or a single array: a
+    plan for their shapes (and values, where these decide shapes) is made now, so that the first
+    such call finds it. Without them, it is one for the declared shapes, with small numbers for
+    symbols. A module needs them: it
+    is captured with them, at their shapes; `lc.from_torch` takes dynamic ones. A Keras model needs
+    them if it does not know its inputs. What is compiled from these, or from their graphs, is
+    called as the model is and returns what it returns, in arrays.
     `target`: `"cpu"` is the best that this machine has, `lc.CpuTarget("avx2")` a narrower
     instruction set. `threads`: how many to run on; all usable cores if None. `precision` is how
     much accuracy may be given for speed, as in `torch.set_float32_matmul_precision`: at `"highest"`

@@ -144,6 +144,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "layercc.cuda.torch_tensors": ("ir.dtypes",),
     "layercc.cuda.plan": ("layercc.description", "layercc.recording"),
     "layercc.frontends": ("ir", "layercc.own.bindings"),
+    "layercc.frontends.keras": ("layercc.layers",),
     "layercc.layers": ("ir",),
     "layercc.own": ("ir", "layercc.kernels.replacing", "layercc.layers"),
     "layercc.passes": ("ir",),
@@ -225,6 +226,10 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
     "layercc.frontends.onnx": ({"numba", "llvmlite", "torch", "keras"}, "ONNX needs onnx only"),
     "layercc.frontends.torch": ({"numba", "llvmlite", "onnx", "keras"}, "no detour by ONNX"),
     "layercc.own": ({"llvmlite", "onnx", "torch", "keras"}, "it knows no framework"),
+    "layercc.frontends.keras": (
+        {"numba", "llvmlite", "onnx", "torch", "tensorflow", "jax"},
+        "any back end of Keras will do",
+    ),
     "layercc.passes": ({"numba", "llvmlite", "onnx"}, "passes know graphs only"),
     "layercc.lower": ({"numba", "llvmlite", "onnx"}, "kernels are named, not built"),
     "layercc.runtime": ({"numba", "llvmlite", "onnx", "networkx"}, "it is shipped alone"),

@@ -39,6 +39,15 @@ def is_a(model: Any, package: str, *names: str) -> bool:
 
 
 FRONT_ENDS: tuple[FrontEnd, ...] = (
+    FrontEnd(  # before PyTorch: on that back end, Keras' layers are modules
+        "a keras.Model, the path of a .keras file",
+        lambda model: (
+            is_a(model, "keras", "Layer")
+            or (isinstance(model, str | os.PathLike) and os.fspath(model).endswith(".keras"))
+        ),
+        ("layercc.frontends.keras", "from_keras"),
+        by_example=True,
+    ),
     FrontEnd(
         "a path to an ONNX file or an onnx.ModelProto",
         lambda model: (

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from layercc.layers.tensor import SymbolicTensor, emit
+import numpy as np
+
+from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 #: A Keras name, a function of one tensor, or None for none.
 Activation = str | Callable[[SymbolicTensor], SymbolicTensor] | None
@@ -130,6 +132,22 @@ def glu(x: SymbolicTensor, axis: int = -1) -> SymbolicTensor:
     return kept * emit("Sigmoid", gate)
 
 
+def sparsemax(x: SymbolicTensor, axis: int = -1) -> SymbolicTensor:
+    """The closest point to `x` of the simplex, which is sparse (Martins and Astudillo 2016)."""
+    last = axis % x.rank
+    size = emit("Shape", x, start=last, end=last + 1)
+    falling, _ = emit("TopK", x, size, results=2, axis=axis)
+    count = emit(
+        "CumSum", emit("Expand", np.ones((), x.dtype.value), emit("Shape", x)), ints(axis)[0]
+    )
+    total = emit("CumSum", falling, ints(axis)[0])
+    support = emit("Greater", falling * count + 1.0, total)
+    zero, one = np.zeros((), x.dtype.value), np.ones((), x.dtype.value)
+    number = emit("ReduceSum", emit("Where", support, one, zero), ints(axis), keepdims=1)
+    kept = emit("ReduceSum", emit("Where", support, falling, zero), ints(axis), keepdims=1)
+    return emit("Relu", x - (kept - 1.0) / number)
+
+
 def _op(name: str, **attributes: Any) -> Callable[[SymbolicTensor], SymbolicTensor]:
     return lambda x: emit(name, x, **attributes)
 
@@ -165,6 +183,7 @@ ACTIVATIONS: dict[str, Callable[[SymbolicTensor], SymbolicTensor]] = {
     "sparse_plus": sparse_plus,
     "squareplus": squareplus,
     "glu": glu,
+    "sparsemax": sparsemax,
 }
 
 #: Activations that ONNX's recurrent ops know: Keras name → (ONNX name, alpha, beta).

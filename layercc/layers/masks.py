@@ -20,6 +20,11 @@ def _parameters(call: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(call).parameters)[1:]
 
 
+def takes_mask(call: Callable[..., Any]) -> bool:
+    """Whether a `call` method has a parameter `mask`."""
+    return "mask" in _parameters(call)
+
+
 def masks_of(tree: Any) -> Any:
     """The masks of the tensors in a tree, in its form; None if there is none."""
     if all(tensor.mask is None for tensor in tensors_in(tree)):

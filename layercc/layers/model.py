@@ -19,6 +19,7 @@ from ir.types import TensorType, format_shape
 from layercc.layers.layer import Layer, Operator, snake_case
 from layercc.layers.tensor import (
     Application,
+    Constant,
     LayerCall,
     Placeholder,
     SymbolicTensor,
@@ -374,7 +375,8 @@ class _Assembly:
             self.graph.constants[name] = tensor.materialise(self.graph.seed, name)
         else:
             assert tensor.value is not None
-            name = self.taken.fresh(f"{prefix}.{snake_case(role).partition('[')[0]}")
+            own = tensor.name if isinstance(tensor, Constant) else None
+            name = self.taken.fresh(own or f"{prefix}.{snake_case(role).partition('[')[0]}")
             self.graph.constants[name] = tensor.value
         self.names[tensor] = name
         return name

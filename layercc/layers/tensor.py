@@ -107,12 +107,13 @@ class Placeholder(SymbolicTensor):
 
 
 class Constant(SymbolicTensor):
-    """An array that is no weight: a shape, axes, a factor."""
+    """An array that is no weight: a shape, axes, a factor. `name`: in the graph, if free."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, name: str | None = None) -> None:
         array = np.asarray(array)
         super().__init__(TensorType(dtype_of(array), array.shape))
         self.value = array
+        self.name = name
 
 
 @dataclass(eq=False)
