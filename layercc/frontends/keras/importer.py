@@ -51,7 +51,7 @@ class _Importer:
         self.model, self.example_inputs = model, example_inputs
         self.where = f"model {model.name!r}"
         self.tracer = Tracer(model)
-        self.inputs: list[SymbolicTensor] = []
+        self.inputs = self.tracer.inputs
 
     def run(self) -> StructuredGraph:
         functional = functional_of(self.model)
@@ -63,7 +63,7 @@ class _Importer:
                 results = self._guarded(lambda: self.tracer.functional(functional, given[0]))
             else:
                 arguments = self._arguments()
-                parameters = _parameters(self.model)[: len(arguments)]
+                parameters = _parameters(self.model, len(arguments))
                 self._build(arguments)
                 trees = tuple(map(self._tree, arguments))
                 given = [
@@ -182,9 +182,15 @@ def _name_of(x: Any) -> str | None:
     return None
 
 
-def _parameters(model: Any) -> tuple[str, ...]:
-    names = tuple(inspect.signature(type(model).call).parameters)[1:]
-    return names or ("inputs",)
+def _parameters(model: Any, count: int) -> tuple[str, ...]:
+    """The names of the first arguments of a model's call; those of `*tensors` are numbered."""
+    names: list[str] = []
+    for name, parameter in list(inspect.signature(type(model).call).parameters.items())[1:]:
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            names += [f"{name}_{i}" for i in range(count - len(names))]
+        else:
+            names.append(name)
+    return tuple(names[:count])
 
 
 def _plain(tree: Any) -> Any:

@@ -7,7 +7,7 @@ called on `KerasTensor`s, which makes a graph of what it calls, down to `keras.o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,8 @@ from keras.src.backend import AutocastScope
 import layercc.frontends.keras.layers
 import layercc.frontends.keras.ops  # noqa: F401  # both fill the registry
 from ir.diagnostics import LayerccError, UnsupportedError
-from ir.dims import symbol
+from ir.dims import Dim, SymbolicDim, evaluate, symbol, symbols
+from ir.dims.expression import terms_of
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from ir.types import TensorType
 from layercc import layers as L
@@ -32,9 +33,25 @@ from layercc.frontends.keras.registry import (
     layer_class,
     op_name,
 )
+from layercc.frontends.keras.sizes import (
+    Beginning,
+    Call,
+    Counting,
+    Number,
+    Record,
+    Spread,
+    sized,
+)
 from layercc.layers.layer import cast
 from layercc.layers.masks import masks_of, set_masks, takes_mask, with_masks
-from layercc.layers.tensor import Constant, SymbolicTensor, current_layer, tensors_in
+from layercc.layers.tensor import (
+    Constant,
+    SymbolicTensor,
+    current_layer,
+    ints,
+    map_tensors,
+    tensors_in,
+)
 
 #: Layers whose inputs may be integers though they compute in floats.
 _TAKES_INTEGERS = ("Embedding", "ReversibleEmbedding")
@@ -50,6 +67,7 @@ class Tracer:
         self.missing = Missing()
         self.path: list[str] = []
         self.autocast: DType | None = None
+        self.inputs: list[SymbolicTensor] = []  # of the model, once they are made
         self.recorded = False  # whether nodes are those of a functional model
         self._made: dict[int, L.Layer] = {}  # Keras layer → the builder's
         self._constants: dict[tuple[int, DType], SymbolicTensor] = {}
@@ -79,6 +97,9 @@ class Tracer:
         each weight is one constant."""
         if isinstance(value, SymbolicTensor):
             return value
+        if isinstance(value, SymbolicDim | Number | Spread | Counting | Beginning):
+            made = self._of_sizes(value)
+            return made if dtype is None else cast(made, dtype)
         name = None
         if isinstance(value, keras.Variable):
             kind = dtype_of(keras.backend.standardize_dtype(value._dtype))
@@ -102,6 +123,55 @@ class Tracer:
         if array.dtype == object or array.dtype.kind in "US":
             raise Refused(f"{value!r} does not become a tensor")
         return Constant(array if dtype is None else array.astype(dtype.value), name)
+
+    def _of_sizes(self, value: Any) -> SymbolicTensor:
+        """A number or a constant that hangs on open sizes; emits ops."""
+        made: SymbolicTensor
+        if isinstance(value, SymbolicDim):
+            value = Number(value, np.dtype(np.int32))
+        if isinstance(value, Number):
+            size = L.emit("Squeeze", self.size(value.size), ints(0))
+            return cast(size, dtype_of(value.dtype))
+        if isinstance(value, Beginning):
+            table = self.constant(value.weight)
+            made = L.emit("Slice", table, ints(0), self.size(value.size), ints(0))
+            return L.emit("Unsqueeze", made, ints(*range(value.axes))) if value.axes else made
+        if isinstance(value, Spread):
+            made = L.emit("Expand", value.array, self.sizes(value.shape))
+            return made
+        size = L.emit("Squeeze", self.size(value.size), ints(0))
+        numbers = L.emit("Range", np.int64(0), size, np.int64(1))
+        made = cast(numbers, dtype_of(value.dtype)) * np.asarray(value.step, value.dtype)
+        made = made + np.asarray(value.start, value.dtype)
+        others = [i for i in range(value.rank) if i != value.axis]
+        return L.emit("Unsqueeze", made, ints(*others)) if others else made
+
+    def sizes(self, dims: Sequence[Dim]) -> Any:
+        """An operand of sizes: an array, or computed where they are open."""
+        if all(isinstance(dim, int) for dim in dims):
+            return ints(*dims)
+        parts = [self.size(dim) for dim in dims]
+        return parts[0] if len(parts) == 1 else L.emit("Concat", *parts, axis=0)
+
+    def size(self, dim: Dim) -> Any:
+        """A size as i64[1]: read from an input of the model, or computed of such."""
+        if isinstance(dim, int):
+            return ints(dim)
+        total: Any = None
+        for monomial, factor in terms_of(dim).items():
+            term: Any = ints(factor) if factor != 1 or not monomial else None
+            for atom in monomial:
+                read = self._read(str(atom))
+                term = read if term is None else L.emit("Mul", term, read)
+            total = term if total is None else L.emit("Add", total, term)
+        return total
+
+    def _read(self, name: str) -> Any:
+        for x in self.inputs:
+            for axis, dim in enumerate(x.shape):
+                if str(dim) == name:
+                    return L.emit("Shape", x, start=axis, end=axis + 1)
+        raise Refused(f"the size {name} cannot be computed of the inputs' shapes")
 
     # --- calls
 
@@ -228,7 +298,8 @@ class Tracer:
         try:
             for node in nodes:
                 if all(id(x) in values for x in node.input_tensors):
-                    self.node(node, values)
+                    arguments = node.arguments
+                    self.node(Call(node, node.operation, arguments.args, arguments.kwargs), values)
         finally:
             self.recorded = outer
         made = [values[id(x)] for x in graph.outputs]
@@ -258,20 +329,19 @@ class Tracer:
             made = self.emitted(lambda: L.emit("Squeeze", made, last), "squeeze")
         return made
 
-    def node(self, node: Any, values: dict[int, SymbolicTensor]) -> None:
+    def node(self, call: Call, values: dict[int, SymbolicTensor]) -> None:
         """One recorded call, on the tensors that stand for its `KerasTensor`s."""
 
         def stands_for(x: Any) -> Any:
             return values[id(x)] if isinstance(x, keras.KerasTensor) else x
 
-        given, options = node.arguments.args, dict(node.arguments.kwargs)
+        given, options = call.args, dict(call.kwargs)
         if not self.recorded and _is_own_mask(options.get("mask"), given):
             del options["mask"]  # what Keras found on a KerasTensor; the tensor has its own
         args = keras.tree.map_structure(stands_for, given)
         kwargs = keras.tree.map_structure(stands_for, options)
-        made = self.apply(node.operation, args, kwargs, node.outputs)
-        flat = keras.tree.flatten(made)
-        for x, tensor in zip(node.outputs, flat, strict=False):
+        made = self.apply(call.operation, args, kwargs, call.node.outputs)
+        for x, tensor in zip(call.node.outputs, keras.tree.flatten(made), strict=False):
             values[id(x)] = tensor
 
     def traced(self, layer: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
@@ -301,19 +371,56 @@ class Tracer:
 
     def function(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What a Python function makes that calls layers and `keras.ops`. Raises Refused."""
-        values: dict[int, SymbolicTensor] = {}
-        stand_ins: list[Any] = []
+        given = tensors_in([args, kwargs])
+        try:
+            record = self._recorded(function, args, kwargs, {})
+            calls = [
+                Call(node, node.operation, node.arguments.args, dict(node.arguments.kwargs))
+                for node in record.nodes
+            ]
+            outputs = record.outputs
+        except Refused as refused:
+            names = sorted({name for x in given for dim in x.shape for name in symbols(dim)})
+            if not names or refused.final:
+                raise
+            record, calls, outputs = sized(
+                lambda numbers: self._recorded(function, args, kwargs, numbers),
+                names,
+                self.model.weights,
+            )
+        values = {id(kt): x for kt, x in zip(record.tensors, _with_masks(given), strict=False)}
+        outer, self.recorded = self.recorded, False
+        try:
+            for call in calls:
+                self.node(call, values)
+        finally:
+            self.recorded = outer
+
+        def made(x: Any) -> Any:
+            if isinstance(x, keras.KerasTensor):
+                return values[id(x)]
+            return x if x is None else self.emitted(lambda: self.constant(x), "constant")
+
+        return keras.tree.map_structure(made, outputs)
+
+    def _recorded(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, numbers: Mapping[str, int]
+    ) -> Record:
+        """Runs a function on `KerasTensor`s; open sizes are None, or the `numbers` given."""
+        tensors: list[Any] = []
 
         def described(x: SymbolicTensor) -> Any:
-            shape = [dim if isinstance(dim, int) else None for dim in x.shape]
-            made = keras.KerasTensor(shape, keras.backend.standardize_dtype(_keras_name(x.dtype)))
-            values[id(made)] = x
-            stand_ins.append(made)
+            shape = [
+                dim if isinstance(dim, int) else evaluate(dim, numbers) if numbers else None
+                for dim in x.shape
+            ]
+            made = keras.KerasTensor(shape, _keras_name(x.dtype))
+            tensors.append(made)
             if x.mask is not None:
                 made._keras_mask = described(x.mask)
             return made
 
-        args, kwargs = keras.tree.map_structure(_on_tensors(described), (args, kwargs))
+        args, kwargs = map_tensors(described, (tuple(args), dict(kwargs)))
         scope = None if self.autocast is None else self.autocast.value.name
         try:
             with AutocastScope(scope):
@@ -322,26 +429,15 @@ class Tracer:
             raise
         except Exception as error:  # whatever the user's code raises on tensors without data
             raise Refused(f"not traceable: {_first_line(error)}") from error
-        return self.walked(outputs, values)
-
-    def walked(self, outputs: Any, values: dict[int, SymbolicTensor]) -> Any:
-        """The tensors that stand for the `KerasTensor`s of a tree, their history run."""
-        outer, self.recorded = self.recorded, False
-        try:
-            for x in keras.tree.flatten(outputs):
-                if isinstance(x, keras.KerasTensor):
-                    for node in _history(x, values):
-                        if any(id(y) not in values for y in node.outputs):
-                            self.node(node, values)
-        finally:
-            self.recorded = outer
-
-        def made(x: Any) -> Any:
+        known = {id(x) for x in tensors}
+        nodes: list[Any] = []
+        for x in keras.tree.flatten(outputs):
             if isinstance(x, keras.KerasTensor):
-                return values[id(x)]
-            return x if x is None else self.constant(x)
-
-        return keras.tree.map_structure(made, outputs)
+                for node in _history(x, known):
+                    nodes.append(node)
+                    tensors += node.outputs
+                    known |= {id(y) for y in node.outputs}
+        return Record(tensors, outputs, nodes)
 
     # --- ops
 
@@ -397,6 +493,8 @@ class OpCall:
 
     def tensor(self, x: Any, dtype: DType | None = None) -> SymbolicTensor:
         """An argument as a tensor, in another dtype if one is given."""
+        if isinstance(x, SymbolicDim):
+            return self.tracer.constant(x, dtype)
         if isinstance(x, bool | int | float):
             return self.tracer.constant(x, dtype)
         made = self.tracer.constant(x)
@@ -405,11 +503,19 @@ class OpCall:
     def promoted(self, *args: Any) -> list[SymbolicTensor]:
         """Arguments in the dtype that Keras computes with."""
         kinds = [
-            type(x) if isinstance(x, bool | int | float) else _keras_name(self.tensor(x).dtype)
+            int
+            if isinstance(x, SymbolicDim)
+            else type(x)
+            if isinstance(x, bool | int | float)
+            else _keras_name(self.tensor(x).dtype)
             for x in args
         ]
         dtype = dtype_of(keras.backend.result_type(*kinds))
         return [self.tensor(x, dtype) for x in args]
+
+    def sizes(self, dims: Sequence[Dim | None]) -> Any:
+        """An operand of sizes; None is one that follows from the others."""
+        return self.tracer.sizes([-1 if dim is None else dim for dim in dims])
 
     def function(self, function: Callable[..., Any], *args: Any) -> Any:
         return self.tracer.function(function, *args)
@@ -442,7 +548,17 @@ def functional_of(layer: Any) -> Any:
     return None if overridden else graph
 
 
-def _history(x: Any, values: Mapping[int, Any]) -> list[Any]:
+def _with_masks(tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
+    """Each tensor, and its mask behind it."""
+    found: list[SymbolicTensor] = []
+    for x in tensors:
+        found.append(x)
+        if x.mask is not None:
+            found += _with_masks([x.mask])
+    return found
+
+
+def _history(x: Any, values: Container[int]) -> list[Any]:
     """The recorded calls that a tensor hangs on, but for what has values, in order."""
     found: dict[int, Any] = {}
     stack: list[tuple[Any, bool]] = [(x, False)]

@@ -328,3 +328,57 @@ def test_without_keras_the_error_says_what_to_install() -> None:
         "else: raise SystemExit('no error')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- sizes that are not known
+
+
+class Heads(K.Layer):
+    """Reshapes by the sizes of its input, as attention is written by hand."""
+
+    def call(self, x: Any) -> Any:
+        batch, steps, width = ops.shape(x)
+        y = ops.reshape(x, (batch, steps, 2, width // 2))
+        y = ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (batch * 2, steps, width // 2))
+        y = y[:, : steps - 1] + ops.cast(steps, "float32")
+        return ops.reshape(y, (batch, 2, (steps - 1) * (width // 2)))
+
+
+class Tokens(K.Layer):
+    """A class token and positions, as in ViT."""
+
+    def build(self, shape: Any) -> None:
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token", initializer="normal")
+        self.positions = K.Embedding(50, shape[-1], name="positions")
+
+    def call(self, x: Any) -> Any:
+        token = ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1]))
+        x = ops.concatenate([token, x], axis=1)
+        return x + self.positions(ops.expand_dims(ops.arange(ops.shape(x)[1]), 0))
+
+
+class Half(K.Layer):
+    def call(self, x: Any) -> Any:
+        return x[:, : ops.shape(x)[1] // 2]
+
+
+class Triangle(K.Layer):
+    def call(self, x: Any) -> Any:
+        return ops.matmul(ops.tril(ops.ones((ops.shape(x)[1], ops.shape(x)[1]))), x)
+
+
+@pytest.mark.parametrize("layer", [Heads, Tokens])
+def test_layers_that_compute_with_sizes(layer: Any) -> None:
+    x = keras.Input((None, 4), name="x")
+    model = keras.Model(x, layer(name="own")(x * 1))
+    randomize(model)
+    check(model, random(2, 5, 4), random(3, 7, 4), random(1, 2, 4))
+
+
+def test_sizes_that_are_no_polynomials_are_refused() -> None:
+    x = keras.Input((None, 4))
+    with pytest.raises(lc.UnsupportedError, match=r"Half .*no sum of products.*in 'half'"):
+        lc.from_keras(keras.Model(x, Half(name="half")(x)))
+    y = keras.Input((None, 4))
+    with pytest.raises(lc.UnsupportedError, match=r"Triangle .*a constant that it computes"):
+        lc.from_keras(keras.Model(y, Triangle(name="triangle")(y)))

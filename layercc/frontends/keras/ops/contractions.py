@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from ir.dtypes import DType
@@ -121,10 +122,12 @@ def normalization(c: Any, x: Any, gamma: Any = None, beta: Any = None, scale: An
     x = c.tensor(x, c.dtype)
     axis = c.op.axis
     axes = ints(*([axis] if isinstance(axis, int) else axis))
-    plain = type(c.op).__name__ == "RMSNorm"
-    if not plain:
+    if getattr(c.op, "rms_scaling", False):
+        raise Refused("rms_scaling")
+    epsilon = keras.config.epsilon() if c.op.epsilon is None else c.op.epsilon
+    if type(c.op).__name__ == "LayerNorm":
         x = x - emit("ReduceMean", x, axes, keepdims=1)
-    y = x / emit("Sqrt", emit("ReduceMean", x * x, axes, keepdims=1) + c.op.epsilon)
+    y = x / emit("Sqrt", emit("ReduceMean", x * x, axes, keepdims=1) + epsilon)
     gamma = scale if gamma is None else gamma
     y = y if gamma is None else y * c.tensor(gamma, c.dtype)
     return y if beta is None else y + c.tensor(beta, c.dtype)

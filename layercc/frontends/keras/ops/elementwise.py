@@ -20,7 +20,7 @@ _UNARY = {
     "Arctanh": "Atanh", "Ceil": "Ceil", "Cos": "Cos", "Cosh": "Cosh", "Exp": "Exp",
     "Floor": "Floor", "Log": "Log", "Negative": "Neg", "Reciprocal": "Reciprocal", "Sign": "Sign",
     "Sin": "Sin", "Sinh": "Sinh", "Sqrt": "Sqrt", "Tan": "Tan", "Tanh": "Tanh",
-    "Absolute": "Abs", "Abs": "Abs", "Fabs": "Abs",
+    "Absolute": "Abs", "Fabs": "Abs",
 }  # fmt: skip
 #: Class → ONNX op of two operands, in the type of the result.
 _BINARY = {
@@ -107,9 +107,11 @@ def exp2(c: Any, x: Any) -> Any:
 
 @translates_op("numpy.Expm1")
 def expm1(c: Any, x: Any) -> Any:
-    """2 sinh(x / 2) exp(x / 2), which does not cancel."""
-    half = c.tensor(x, c.dtype) * 0.5
-    return emit("Sinh", half) * emit("Exp", half) * 2.0
+    """Near 0, 2 sinh(x / 2) exp(x / 2), which does not cancel."""
+    x = c.tensor(x, c.dtype)
+    half = x * 0.5
+    near = emit("Sinh", half) * emit("Exp", half) * 2.0
+    return emit("Where", emit("Less", emit("Abs", x), 1.0), near, emit("Exp", x) - 1.0)
 
 
 @translates_op("numpy.Log1p")
@@ -119,7 +121,7 @@ def log1p(c: Any, x: Any) -> Any:
     u = x + 1.0
     exact = emit("Equal", u, 1.0)
     moved = emit("Log", u) * x / emit("Where", exact, u, u - 1.0)
-    infinite = emit("IsInf", u)
+    infinite = emit("IsInf", u, detect_negative=0)
     return emit("Where", exact, x, emit("Where", infinite, u, moved))
 
 
@@ -235,14 +237,14 @@ def cast_(c: Any, x: Any) -> Any:
     return cast(x, c.dtype)
 
 
-@translates_op("core.StopGradient", "numpy.Copy", "numpy.Real", "numpy.Conj", "numpy.Conjugate",
+@translates_op("core.StopGradient", "numpy.Copy", "numpy.Real", "numpy.Conjugate",
                "core.ConvertToTensor", "numpy.Array")  # fmt: skip
 def same(c: Any, x: Any) -> Any:
     return emit("Identity", c.tensor(x, c.dtype))
 
 
-@translates_op("numpy.ZerosLike", "numpy.OnesLike", "numpy.FullLike", "numpy.EmptyLike")
+@translates_op("numpy.ZerosLike", "numpy.OnesLike", "numpy.FullLike")
 def filled_like(c: Any, x: Any, fill_value: Any = None) -> Any:
     name = type(c.op).__name__
-    value = {"ZerosLike": 0, "EmptyLike": 0, "OnesLike": 1}.get(name, fill_value)
+    value = {"ZerosLike": 0, "OnesLike": 1}.get(name, fill_value)
     return emit("Expand", c.tensor(value, c.dtype), emit("Shape", c.tensor(x)))

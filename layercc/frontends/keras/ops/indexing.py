@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ir.dims import SymbolicDim
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from layercc.frontends.keras.registry import Refused, translates_op
 from layercc.layers import emit
@@ -27,7 +28,7 @@ def get_item(c: Any, x: Any, key: Any) -> Any:
         used = sum(part is not None for part in parts) - 1
         parts[at : at + 1] = [slice(None)] * (x.rank - used)
     axis = 0
-    cuts: list[tuple[int, int, int, int]] = []  # axis, start, end, step
+    cuts: list[tuple[int, Any, Any, int]] = []  # axis, start, end, step
     gone: list[int] = []
     new: list[int] = []
     result = 0
@@ -39,20 +40,18 @@ def get_item(c: Any, x: Any, key: Any) -> Any:
         if isinstance(part, slice):
             if part != slice(None):
                 step = 1 if part.step is None else int(part.step)
-                first = (0 if step > 0 else -1) if part.start is None else int(part.start)
-                last = (
-                    (2**31 - 1 if step > 0 else -(2**31)) if part.stop is None else int(part.stop)
-                )
+                first = (0 if step > 0 else -1) if part.start is None else part.start
+                last = (2**31 - 1 if step > 0 else -(2**31)) if part.stop is None else part.stop
                 cuts.append((axis, first, last, step))
             result += 1
         else:
-            index = int(part)
+            index = part if isinstance(part, SymbolicDim) else int(part)
             cuts.append((axis, index, index + 1 if index != -1 else 2**31 - 1, 1))
             gone.append(axis)
         axis += 1
     if cuts:
         axes, starts, ends, steps = zip(*cuts, strict=True)
-        x = emit("Slice", x, ints(*starts), ints(*ends), ints(*axes), ints(*steps))
+        x = emit("Slice", x, c.sizes(starts), c.sizes(ends), ints(*axes), ints(*steps))
     if gone:
         x = emit("Squeeze", x, ints(*gone))
     if new:
@@ -119,9 +118,9 @@ def slice_(c: Any, inputs: Any, start_indices: Any) -> Any:
     x = c.tensor(inputs)
     if isinstance(start_indices, SymbolicTensor):
         raise Refused("start indices that are computed")
-    starts = [int(i) for i in start_indices]
-    ends = [start + int(size) for start, size in zip(starts, c.op.shape, strict=True)]
-    return emit("Slice", x, ints(*starts), ints(*ends), ints(*range(x.rank)))
+    starts = list(start_indices)
+    ends = [start + size for start, size in zip(starts, c.op.shape, strict=True)]
+    return emit("Slice", x, c.sizes(starts), c.sizes(ends), ints(*range(x.rank)))
 
 
 @translates_op("numpy.Digitize")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
-from ir.dtypes import DTYPE_SETS, DType
+from ir.dtypes import DType, dtype_of
 from layercc.frontends.keras.ops.elementwise import truth
 from layercc.frontends.keras.registry import OPS, Refused, enter, translates_op
 from layercc.layers import emit
@@ -112,8 +113,6 @@ def cumulative(c: Any, x: Any) -> Any:
 @translates_op("math.TopK")
 def top_k(c: Any, x: Any) -> Any:
     values, indices = emit("TopK", c.tensor(x), ints(c.op.k), results=2, axis=-1)
-    from ir.dtypes import dtype_of
-
     return values, cast(indices, dtype_of(c.outputs[1].dtype))
 
 
@@ -166,9 +165,6 @@ def normalize(c: Any, x: Any) -> Any:
     if c.op.order != 2:
         raise Refused(f"order {c.op.order}")
     total = reduced(c, "ReduceSumSquare", x, c.op.axis, True)
-    low = np.asarray(c.op.epsilon**2, x.dtype.value)
-    return x / emit("Sqrt", emit("Max", total, low))
-
-
-def is_float(dtype: DType) -> bool:
-    return dtype in DTYPE_SETS["float"]
+    epsilon = keras.config.epsilon() if c.op.epsilon is None else c.op.epsilon
+    most = np.asarray(1.0 / epsilon, x.dtype.value)
+    return x * emit("Min", emit("Reciprocal", emit("Sqrt", total)), most)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.dims import SymbolicDim
 from layercc.frontends.keras.registry import Refused, translates_op
 from layercc.layers import emit
 from layercc.layers.tensor import SymbolicTensor, ints
@@ -13,14 +14,12 @@ from layercc.layers.tensor import SymbolicTensor, ints
 
 def sizes(c: Any, dims: Any) -> Any:
     """An operand of sizes; one may be unknown. Refused for more."""
-    found = []
-    for dim in dims:
-        if isinstance(dim, SymbolicTensor):
-            raise Refused("a size that is computed")
-        found.append(-1 if dim is None else int(dim))
-    if found.count(-1) > 1:
+    if any(isinstance(dim, SymbolicTensor) for dim in dims):
+        raise Refused("a size that is computed")
+    if sum(dim is None or dim == -1 for dim in dims) > 1:
         raise Refused(f"the shape {tuple(dims)} leaves more than one size open")
-    return ints(*found)
+    return c.sizes([dim if dim is None or isinstance(dim, SymbolicDim) else int(dim)
+                    for dim in dims])  # fmt: skip
 
 
 @translates_op("numpy.Reshape")
@@ -124,12 +123,16 @@ def unstack(c: Any, x: Any) -> Any:
 def split(c: Any, x: Any) -> Any:
     x = c.tensor(x)
     axis = int(c.op.axis) % x.rank
-    lengths = [out.shape[axis] for out in c.outputs]
-    if len(lengths) == 1:
+    count, given, size = len(c.outputs), c.op.indices_or_sections, x.shape[axis]
+    if count == 1:
         return [emit("Identity", x)]
-    if None in lengths:
-        return list(emit("Split", x, results=len(lengths), axis=axis, num_outputs=len(lengths)))
-    return list(emit("Split", x, ints(*lengths), results=len(lengths), axis=axis))
+    if isinstance(given, int):
+        if not isinstance(size, int):
+            return list(emit("Split", x, results=count, axis=axis, num_outputs=count))
+        lengths: list[Any] = [size // count + (i < size % count) for i in range(count)]
+    else:
+        lengths = [b - a for a, b in zip([0, *given], [*given, size], strict=True)]
+    return list(emit("Split", x, c.sizes(lengths), results=count, axis=axis))
 
 
 @translates_op("numpy.Flip", "numpy.Fliplr", "numpy.Flipud")
@@ -186,12 +189,13 @@ def pad(c: Any, x: Any, constant_values: Any = None) -> Any:
 @translates_op("numpy.Tile")
 def tile(c: Any, x: Any) -> Any:
     x = c.tensor(x)
-    repeats = [c.op.repeats] if isinstance(c.op.repeats, int) else [int(r) for r in c.op.repeats]
+    given = c.op.repeats
+    repeats = [given] if isinstance(given, int | SymbolicDim) else list(given)
     while len(repeats) < x.rank:
         repeats.insert(0, 1)
     if len(repeats) > x.rank:
         x = emit("Unsqueeze", x, ints(*range(len(repeats) - x.rank)))
-    return emit("Tile", x, ints(*repeats))
+    return emit("Tile", x, c.sizes(repeats))
 
 
 @translates_op("numpy.Repeat")
@@ -218,8 +222,7 @@ def repeat(c: Any, x: Any) -> Any:
 @translates_op("numpy.BroadcastTo")
 def broadcast_to(c: Any, x: Any) -> Any:
     x = c.tensor(x)
-    dims = [1 if dim is None else int(dim) for dim in c.op.shape]
-    return emit("Expand", x, ints(*dims))
+    return emit("Expand", x, c.sizes([1 if dim is None else dim for dim in c.op.shape]))
 
 
 @translates_op("numpy.Tril", "numpy.Triu")
