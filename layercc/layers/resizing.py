@@ -12,7 +12,7 @@ from layercc.layers.spatial import Sizes, Spatial
 from layercc.layers.tensor import SymbolicTensor, emit, ints
 
 #: Keras interpolation → attributes of Resize, with pixel centres at half integers.
-_MODES: dict[str, dict[str, Any]] = {
+MODES: dict[str, dict[str, Any]] = {
     "nearest": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
     "bilinear": {"mode": "linear"},
     # as TensorFlow and JAX: pixels outside the image have no weight
@@ -32,8 +32,8 @@ class _UpSampling(Spatial):
     ) -> None:
         super().__init__(data_format, **options)
         self.size = self.sizes(size, "size")
-        if interpolation not in _MODES:
-            raise unsupported(self, f"interpolation {interpolation!r}; there are {list(_MODES)}")
+        if interpolation not in MODES:
+            raise unsupported(self, f"interpolation {interpolation!r}; there are {list(MODES)}")
         self.interpolation = interpolation
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -45,7 +45,7 @@ class _UpSampling(Spatial):
                 "coordinate_transformation_mode": "asymmetric",
             }
         else:
-            settings = _MODES[self.interpolation]
+            settings = MODES[self.interpolation]
         scales = np.array(self.size, np.float32)
         axes = tuple(range(2, x.rank))  # Resize counts axes channels-first, in either layout
         return emit("Resize", x, None, scales, **settings, axes=axes, **self.layout)
@@ -95,14 +95,14 @@ class Resizing(Spatial):
         super().__init__(data_format, **options)
         if crop_to_aspect_ratio or pad_to_aspect_ratio:
             raise unsupported(self, "crop_to_aspect_ratio and pad_to_aspect_ratio")
-        if interpolation not in _MODES:
-            raise unsupported(self, f"interpolation {interpolation!r}; there are {list(_MODES)}")
+        if interpolation not in MODES:
+            raise unsupported(self, f"interpolation {interpolation!r}; there are {list(MODES)}")
         self.height, self.width = height, width
         self.interpolation, self.antialias = interpolation, antialias
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self.expect_spatial(x)
-        settings = dict(_MODES[self.interpolation], axes=(2, 3))  # counted channels-first
+        settings = dict(MODES[self.interpolation], axes=(2, 3))  # counted channels-first
         if self.antialias and self.interpolation != "nearest":
             settings["antialias"] = 1
         return emit(

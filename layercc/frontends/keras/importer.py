@@ -15,10 +15,10 @@ from ir.dtypes import dtype_of
 from ir.structured import StructuredGraph
 from ir.verifier import verify
 from layercc import layers as L
-from layercc.frontends.keras.recording import recording
+from layercc.frontends.keras.recording import functional_of, recording
 from layercc.frontends.keras.registry import Refused
 from layercc.frontends.keras.signature import KerasSignature, Place
-from layercc.frontends.keras.tracer import Abandoned, Tracer, functional_of
+from layercc.frontends.keras.tracer import Abandoned, Tracer
 from layercc.layers.tensor import SymbolicTensor
 
 

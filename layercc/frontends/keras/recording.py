@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+
+from layercc.frontends.keras.registry import Refused
 
 #: Operators of `keras.Variable` that compute at once, even with a `KerasTensor`.
 _OPERATORS = (
@@ -106,3 +108,48 @@ def _leaving(original: Any) -> Any:
         return original(self, other)
 
     return operator
+
+
+def functional_of(layer: Any) -> Any:
+    """The graph of a functional or a built sequential model; None for any other layer."""
+    graph = getattr(layer, "_functional", None) if isinstance(layer, keras.Sequential) else layer
+    if graph is None or not hasattr(graph, "_nodes_by_depth"):
+        return None
+    overridden = "call" in {
+        name for cls in type(layer).__mro__ if not cls.__module__.startswith("keras.")
+        for name in vars(cls)
+    }  # fmt: skip
+    return None if overridden else graph
+
+
+def history(x: Any, values: Container[int]) -> list[Any]:
+    """The recorded calls that a tensor hangs on, but for what has values, in order."""
+    found: dict[int, Any] = {}
+    stack: list[tuple[Any, bool]] = [(x, False)]
+    seen: set[int] = set()
+    while stack:
+        tensor, expanded = stack.pop()
+        if id(tensor) in values:
+            continue
+        operation, index, _ = tensor._keras_history
+        if operation is None:
+            raise Refused("a tensor comes from outside of the call")
+        node = operation._inbound_nodes[index]
+        if expanded:
+            found.setdefault(id(node), node)
+            continue
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack.append((tensor, True))
+        stack += [(source, False) for source in reversed(node.input_tensors)]
+    return list(found.values())
+
+
+def is_own_mask(mask: Any, args: Sequence[Any]) -> bool:
+    """Whether a mask is what the first argument has on it."""
+    if mask is None or not args:
+        return False
+    own = [getattr(x, "_keras_mask", None) for x in keras.tree.flatten(args[0])]
+    given = keras.tree.flatten(mask)
+    return len(own) == len(given) and all(a is b for a, b in zip(own, given, strict=True))

@@ -33,8 +33,6 @@ _HARMLESS = frozenset(
 class Refused(Exception):
     """Raised by a translation for what it cannot express; the text says which and why."""
 
-    final = False  # whether knowing more of the sizes would not help
-
 
 def translates_layer(*names: str) -> Callable[[F], F]:
     """Registers a function as the translation of classes of `keras.layers`."""

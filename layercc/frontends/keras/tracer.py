@@ -7,7 +7,7 @@ called on `KerasTensor`s, which makes a graph of what it calls, down to `keras.o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,13 +18,19 @@ from keras.src.backend import AutocastScope
 import layercc.frontends.keras.layers
 import layercc.frontends.keras.ops  # noqa: F401  # both fill the registry
 from ir.diagnostics import LayerccError, UnsupportedError
-from ir.dims import Dim, SymbolicDim, evaluate, symbol, symbols
-from ir.dims.expression import terms_of
+from ir.dims import evaluate, symbol, symbols
 from ir.dtypes import DTYPE_SETS, DType, dtype_of
 from ir.types import TensorType
 from layercc import layers as L
+from layercc.frontends.keras.constants import Constants
 from layercc.frontends.keras.missing import Missing
-from layercc.frontends.keras.recording import computing_in_ops
+from layercc.frontends.keras.op_call import OpCall
+from layercc.frontends.keras.recording import (
+    computing_in_ops,
+    functional_of,
+    history,
+    is_own_mask,
+)
 from layercc.frontends.keras.registry import (
     LAYERS,
     OPS,
@@ -33,22 +39,13 @@ from layercc.frontends.keras.registry import (
     layer_class,
     op_name,
 )
-from layercc.frontends.keras.sizes import (
-    Beginning,
-    Call,
-    Counting,
-    Number,
-    Record,
-    Spread,
-    sized,
-)
-from layercc.layers.layer import cast
+from layercc.frontends.keras.sizes import Call, Record, sized
+from layercc.layers.layer import cast, snake_case
 from layercc.layers.masks import masks_of, set_masks, takes_mask, with_masks
 from layercc.layers.tensor import (
-    Constant,
     SymbolicTensor,
+    calling,
     current_layer,
-    ints,
     map_tensors,
     tensors_in,
 )
@@ -59,21 +56,18 @@ _TAKES_INTEGERS = ("Embedding", "ReversibleEmbedding")
 _TAKES_MASKS_OFF = ("MultiHeadAttention",)
 
 
-class Tracer:
+class Tracer(Constants):
     """One model under translation. `missing` holds what has none."""
 
     def __init__(self, model: Any) -> None:
+        super().__init__()
         self.model = model
         self.missing = Missing()
         self.path: list[str] = []
-        self.autocast: DType | None = None
-        self.inputs: list[SymbolicTensor] = []  # of the model, once they are made
         self.recorded = False  # whether nodes are those of a functional model
         self._made: dict[int, L.Layer] = {}  # Keras layer → the builder's
-        self._constants: dict[tuple[int, DType], SymbolicTensor] = {}
-        self._kept: list[Any] = []  # whose ids are keys above
 
-    # --- names and arrays
+    # --- names
 
     @property
     def where(self) -> str:
@@ -91,87 +85,6 @@ class Tracer:
         """What the builder's layer is called: within another one by its own name, else by its
         path."""
         return str(layer.name) if current_layer() is not None else self.where
-
-    def constant(self, value: Any, dtype: DType | None = None) -> SymbolicTensor:
-        """A weight, a tensor of the back end, an array or a number as a tensor of the builder;
-        each weight is one constant."""
-        if isinstance(value, SymbolicTensor):
-            return value
-        if isinstance(value, SymbolicDim | Number | Spread | Counting | Beginning):
-            made = self._of_sizes(value)
-            return made if dtype is None else cast(made, dtype)
-        name = None
-        if isinstance(value, keras.Variable):
-            kind = dtype_of(keras.backend.standardize_dtype(value._dtype))
-            if self.autocast is not None and kind in DTYPE_SETS["float"]:
-                kind = self.autocast
-            key = (id(value), dtype or kind)
-            if key not in self._constants:
-                path = value.path.replace("/", ".")
-                array = keras.ops.convert_to_numpy(value.value)
-                self._constants[key] = Constant(array.astype(key[1].value), path)
-                self._kept.append(value)
-            return self._constants[key]
-        array = value if isinstance(value, np.ndarray | np.generic) else None
-        if array is None:
-            if isinstance(value, bool | int | float):
-                array = np.asarray(value, (dtype or _plain(value)).value)
-            elif keras.ops.is_tensor(value):
-                array = keras.ops.convert_to_numpy(value)
-            else:
-                array = np.asarray(value)
-        if array.dtype == object or array.dtype.kind in "US":
-            raise Refused(f"{value!r} does not become a tensor")
-        return Constant(array if dtype is None else array.astype(dtype.value), name)
-
-    def _of_sizes(self, value: Any) -> SymbolicTensor:
-        """A number or a constant that hangs on open sizes; emits ops."""
-        made: SymbolicTensor
-        if isinstance(value, SymbolicDim):
-            value = Number(value, np.dtype(np.int32))
-        if isinstance(value, Number):
-            size = L.emit("Squeeze", self.size(value.size), ints(0))
-            return cast(size, dtype_of(value.dtype))
-        if isinstance(value, Beginning):
-            table = self.constant(value.weight)
-            made = L.emit("Slice", table, ints(0), self.size(value.size), ints(0))
-            return L.emit("Unsqueeze", made, ints(*range(value.axes))) if value.axes else made
-        if isinstance(value, Spread):
-            made = L.emit("Expand", value.array, self.sizes(value.shape))
-            return made
-        size = L.emit("Squeeze", self.size(value.size), ints(0))
-        numbers = L.emit("Range", np.int64(0), size, np.int64(1))
-        made = cast(numbers, dtype_of(value.dtype)) * np.asarray(value.step, value.dtype)
-        made = made + np.asarray(value.start, value.dtype)
-        others = [i for i in range(value.rank) if i != value.axis]
-        return L.emit("Unsqueeze", made, ints(*others)) if others else made
-
-    def sizes(self, dims: Sequence[Dim]) -> Any:
-        """An operand of sizes: an array, or computed where they are open."""
-        if all(isinstance(dim, int) for dim in dims):
-            return ints(*dims)
-        parts = [self.size(dim) for dim in dims]
-        return parts[0] if len(parts) == 1 else L.emit("Concat", *parts, axis=0)
-
-    def size(self, dim: Dim) -> Any:
-        """A size as i64[1]: read from an input of the model, or computed of such."""
-        if isinstance(dim, int):
-            return ints(dim)
-        total: Any = None
-        for monomial, factor in terms_of(dim).items():
-            term: Any = ints(factor) if factor != 1 or not monomial else None
-            for atom in monomial:
-                read = self._read(str(atom))
-                term = read if term is None else L.emit("Mul", term, read)
-            total = term if total is None else L.emit("Add", total, term)
-        return total
-
-    def _read(self, name: str) -> Any:
-        for x in self.inputs:
-            for axis, dim in enumerate(x.shape):
-                if str(dim) == name:
-                    return L.emit("Shape", x, start=axis, end=axis + 1)
-        raise Refused(f"the size {name} cannot be computed of the inputs' shapes")
 
     # --- calls
 
@@ -336,7 +249,7 @@ class Tracer:
             return values[id(x)] if isinstance(x, keras.KerasTensor) else x
 
         given, options = call.args, dict(call.kwargs)
-        if not self.recorded and _is_own_mask(options.get("mask"), given):
+        if not self.recorded and is_own_mask(options.get("mask"), given):
             del options["mask"]  # what Keras found on a KerasTensor; the tensor has its own
         args = keras.tree.map_structure(stands_for, given)
         kwargs = keras.tree.map_structure(stands_for, options)
@@ -379,9 +292,9 @@ class Tracer:
                 for node in record.nodes
             ]
             outputs = record.outputs
-        except Refused as refused:
+        except Refused:
             names = sorted({name for x in given for dim in x.shape for name in symbols(dim)})
-            if not names or refused.final:
+            if not names:
                 raise
             record, calls, outputs = sized(
                 lambda numbers: self._recorded(function, args, kwargs, numbers),
@@ -414,7 +327,7 @@ class Tracer:
                 dim if isinstance(dim, int) else evaluate(dim, numbers) if numbers else None
                 for dim in x.shape
             ]
-            made = keras.KerasTensor(shape, _keras_name(x.dtype))
+            made = keras.KerasTensor(shape, str(x.dtype.value.name))
             tensors.append(made)
             if x.mask is not None:
                 made._keras_mask = described(x.mask)
@@ -433,7 +346,7 @@ class Tracer:
         nodes: list[Any] = []
         for x in keras.tree.flatten(outputs):
             if isinstance(x, keras.KerasTensor):
-                for node in _history(x, known):
+                for node in history(x, known):
                     nodes.append(node)
                     tensors += node.outputs
                     known |= {id(y) for y in node.outputs}
@@ -450,7 +363,7 @@ class Tracer:
                 return self.function(op.call, *args, **kwargs)
             raise Untranslated
         call = OpCall(self, op, outputs)
-        own = str(op.name) if self.recorded else _snake(type(op).__name__)
+        own = str(op.name) if self.recorded else snake_case(type(op).__name__)
         return self.emitted(lambda: translation(call, *args, **kwargs), own)
 
     def stand_in(self, op: Any, args: Any, kwargs: Any, outputs: Sequence[Any]) -> Any:
@@ -480,47 +393,6 @@ class Abandoned(Exception):
     """What is missing was noted, and what it makes is not known."""
 
 
-class OpCall:
-    """A call of a `keras.ops` op, as its translation sees it: its settings in `op`, the dtype and
-    shape that Keras gives to the (first) result."""
-
-    def __init__(self, tracer: Tracer, op: Any, outputs: Sequence[Any]) -> None:
-        self.tracer, self.op, self.outputs = tracer, op, outputs
-
-    @property
-    def dtype(self) -> DType:
-        return dtype_of(keras.backend.standardize_dtype(self.outputs[0].dtype))
-
-    def tensor(self, x: Any, dtype: DType | None = None) -> SymbolicTensor:
-        """An argument as a tensor, in another dtype if one is given."""
-        if isinstance(x, SymbolicDim):
-            return self.tracer.constant(x, dtype)
-        if isinstance(x, bool | int | float):
-            return self.tracer.constant(x, dtype)
-        made = self.tracer.constant(x)
-        return made if dtype is None or made.dtype is dtype else cast(made, dtype)
-
-    def promoted(self, *args: Any) -> list[SymbolicTensor]:
-        """Arguments in the dtype that Keras computes with."""
-        kinds = [
-            int
-            if isinstance(x, SymbolicDim)
-            else type(x)
-            if isinstance(x, bool | int | float)
-            else _keras_name(self.tensor(x).dtype)
-            for x in args
-        ]
-        dtype = dtype_of(keras.backend.result_type(*kinds))
-        return [self.tensor(x, dtype) for x in args]
-
-    def sizes(self, dims: Sequence[Dim | None]) -> Any:
-        """An operand of sizes; None is one that follows from the others."""
-        return self.tracer.sizes([-1 if dim is None else dim for dim in dims])
-
-    def function(self, function: Callable[..., Any], *args: Any) -> Any:
-        return self.tracer.function(function, *args)
-
-
 class _Emitting(L.Layer):
     """Ops emitted at the top of a model, as a layer."""
 
@@ -529,23 +401,9 @@ class _Emitting(L.Layer):
         self.function = function
 
     def run(self) -> Any:
-        from layercc.layers.tensor import calling
-
         with calling(self, (), {}) as call:
             call.results = self.function()
         return call.results
-
-
-def functional_of(layer: Any) -> Any:
-    """The graph of a functional or a built sequential model; None for any other layer."""
-    graph = getattr(layer, "_functional", None) if isinstance(layer, keras.Sequential) else layer
-    if graph is None or not hasattr(graph, "_nodes_by_depth"):
-        return None
-    overridden = "call" in {
-        name for cls in type(layer).__mro__ if not cls.__module__.startswith("keras.")
-        for name in vars(cls)
-    }  # fmt: skip
-    return None if overridden else graph
 
 
 def _with_masks(tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
@@ -556,39 +414,6 @@ def _with_masks(tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
         if x.mask is not None:
             found += _with_masks([x.mask])
     return found
-
-
-def _history(x: Any, values: Container[int]) -> list[Any]:
-    """The recorded calls that a tensor hangs on, but for what has values, in order."""
-    found: dict[int, Any] = {}
-    stack: list[tuple[Any, bool]] = [(x, False)]
-    seen: set[int] = set()
-    while stack:
-        tensor, expanded = stack.pop()
-        if id(tensor) in values:
-            continue
-        operation, index, _ = tensor._keras_history
-        if operation is None:
-            raise Refused("a tensor comes from outside of the call")
-        node = operation._inbound_nodes[index]
-        if expanded:
-            found.setdefault(id(node), node)
-            continue
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        stack.append((tensor, True))
-        stack += [(source, False) for source in reversed(node.input_tensors)]
-    return list(found.values())
-
-
-def _is_own_mask(mask: Any, args: Sequence[Any]) -> bool:
-    """Whether a mask is what the first argument has on it."""
-    if mask is None or not args:
-        return False
-    own = [getattr(x, "_keras_mask", None) for x in keras.tree.flatten(args[0])]
-    given = keras.tree.flatten(mask)
-    return len(own) == len(given) and all(a is b for a, b in zip(own, given, strict=True))
 
 
 def _acts_in_training(layer: Any) -> bool:
@@ -615,21 +440,5 @@ def _first_line(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-def _plain(value: Any) -> DType:
-    if isinstance(value, bool):
-        return DType.bool
-    return DType.i32 if isinstance(value, int) else dtype_of(keras.config.floatx())
-
-
 def _is_float(dtype: str) -> bool:
     return "float" in dtype
-
-
-def _keras_name(dtype: DType) -> str:
-    return str(dtype.value.name)
-
-
-def _snake(name: str) -> str:
-    from layercc.layers.layer import snake_case
-
-    return snake_case(name)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from layercc import layers as L
 from layercc.frontends.keras.layers.common import arrays, float_of, options
 from layercc.frontends.keras.registry import Refused, layer_class, translates_layer
 from layercc.layers.activations import RECURRENT
 from layercc.layers.recurrent import Recurrent
-from layercc.layers.tensor import SymbolicTensor
+from layercc.layers.tensor import SymbolicTensor, ints
 
 _CELLS = {"LSTMCell": L.LSTM, "GRUCell": L.GRU, "SimpleRNNCell": L.SimpleRNN}
 
@@ -102,7 +103,7 @@ class _Stacked(L.Layer):
             last = states[-1]
             x = last[0] if isinstance(last, list) else last
         elif backwards:
-            x = L.emit("Slice", x, _ints(-1), _ints(-(2**31)), _ints(1), _ints(-1))
+            x = L.emit("Slice", x, ints(-1), ints(-(2**31)), ints(1), ints(-1))
         return (x, *states) if self.flags["return_state"] else x
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
@@ -154,7 +155,7 @@ class _Unrolled(L.Layer):
                 made = L.emit("Where", kept, made, _zeros_like(made))
             every.append(made)
         if self.flags["return_sequences"]:
-            result = L.emit("Concat", *(L.emit("Unsqueeze", z, _ints(1)) for z in every), axis=1)
+            result = L.emit("Concat", *(L.emit("Unsqueeze", z, ints(1)) for z in every), axis=1)
         else:
             result = every[-1]
         return (result, *states) if self.flags["return_state"] else result
@@ -184,8 +185,8 @@ class _Unrolled(L.Layer):
         found = []
         for size in sizes:
             dims = size if isinstance(size, list | tuple) else (size,)
-            target = L.emit("Concat", batch, _ints(*dims), axis=0)
-            found.append(L.emit("Expand", _np_zero(dtype), target))
+            target = L.emit("Concat", batch, ints(*dims), axis=0)
+            found.append(L.emit("Expand", np.zeros((), dtype), target))
         return found
 
 
@@ -232,30 +233,15 @@ def bidirectional(t: Any, layer: Any) -> L.Layer | None:
 
 
 def _at(x: SymbolicTensor, step: int) -> SymbolicTensor:
-    made: SymbolicTensor = L.emit("Gather", x, _scalar(step), axis=1)
+    made: SymbolicTensor = L.emit("Gather", x, ints(step)[0], axis=1)
     return made
 
 
 def _spread(mask: SymbolicTensor, rank: int) -> SymbolicTensor:
     extra = rank - mask.rank
-    return L.emit("Unsqueeze", mask, _ints(*range(1, 1 + extra))) if extra > 0 else mask
-
-
-def _ints(*values: int) -> Any:
-    from layercc.layers.tensor import ints
-
-    return ints(*values)
-
-
-def _scalar(value: int) -> Any:
-    return _ints(value)[0]
-
-
-def _np_zero(dtype: Any) -> Any:
-    import numpy as np
-
-    return np.zeros((), dtype)
+    return L.emit("Unsqueeze", mask, ints(*range(1, 1 + extra))) if extra > 0 else mask
 
 
 def _zeros_like(x: SymbolicTensor) -> SymbolicTensor:
-    return x * 0.0
+    made: SymbolicTensor = L.emit("Expand", np.zeros((), x.dtype.value), L.emit("Shape", x))
+    return made

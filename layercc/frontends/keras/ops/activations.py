@@ -7,6 +7,7 @@ from typing import Any
 
 from layercc.frontends.keras.registry import OPS, enter, translates_op
 from layercc.layers import activations, emit
+from layercc.layers.tensor import ints
 
 #: `keras.ops.nn` class → the builder's function, without settings.
 _PLAIN = {
@@ -53,8 +54,6 @@ def softmax(c: Any, x: Any) -> Any:
     log = type(c.op).__name__ == "LogSoftmax"
     if axis is None or isinstance(axis, list | tuple):
         axes = range(x.rank) if axis is None else axis
-        from layercc.layers.tensor import ints
-
         y = x - emit("ReduceLogSumExp", x, ints(*axes), keepdims=1)
         return y if log else emit("Exp", y)
     return emit("LogSoftmax" if log else "Softmax", x, axis=int(axis))

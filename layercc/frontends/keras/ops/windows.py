@@ -8,6 +8,7 @@ import numpy as np
 
 from layercc.frontends.keras.registry import Refused, translates_op
 from layercc.layers import emit
+from layercc.layers.resizing import MODES
 from layercc.layers.spatial import padding_attributes
 from layercc.layers.tensor import ints
 
@@ -85,19 +86,17 @@ def separable_conv(c: Any, inputs: Any, depthwise_kernel: Any, pointwise_kernel:
 
 @translates_op("image.Resize")
 def resize(c: Any, images: Any) -> Any:
-    from layercc.layers.resizing import _MODES
-
     op = c.op
     if op.crop_to_aspect_ratio or op.pad_to_aspect_ratio:
         raise Refused("crop_to_aspect_ratio and pad_to_aspect_ratio")
-    if op.interpolation not in _MODES:
+    if op.interpolation not in MODES:
         raise Refused(f"interpolation {op.interpolation!r}")
     x = c.tensor(images, c.dtype)
     single = x.rank == 3
     if single:
         x = emit("Unsqueeze", x, ints(0))
     last = op.data_format != "channels_first"
-    settings = dict(_MODES[op.interpolation], axes=(2, 3))
+    settings = dict(MODES[op.interpolation], axes=(2, 3))
     if op.antialias and op.interpolation != "nearest":
         settings["antialias"] = 1
     layout: dict[str, Any] = {"channels_last": 1} if last else {}
