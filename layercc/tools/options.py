@@ -70,16 +70,16 @@ def dims(text: str) -> list[str | int]:
 
 
 def load_model(path: Path) -> Graph:
-    """The graph in a model file: ONNX, or the text form by its suffix or in a folder."""
+    """The graph in a model file: ONNX, or another form by its suffix or in a folder."""
     import ir
 
     if path.is_dir():
         return ir.load_text(path)
     if path.suffix == ".graph":
         return ir.parse_graph(_read(path), file=path.name)
-    from layercc.frontends.onnx import from_onnx
+    from layercc.frontends import read_model
 
-    return from_onnx(path)
+    return read_model(path)
 
 
 def _read(path: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import layercc as lc
+from layercc.tools.options import load_model
 from tests.frontends.keras.comparing import (
     check,
     interpreted,
@@ -247,6 +248,7 @@ def test_a_file_by_its_path(tmp_path: Any) -> None:
     model, path = sequential(), tmp_path / "small.keras"
     randomize(model)
     model.save(path)
+    assert load_model(path).output_names == ["head"]  # what the commands read
     for given in (path, str(path)):
         fn = lc.compile(given)
         same(fn(random(2, 12, 12, 3)), model(random(2, 12, 12, 3)))
