@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("keras", reason="Keras is not installed")
 pytest.importorskip("onnx")
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-layers.md"
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.keras]
 
 
 def test_python_blocks():

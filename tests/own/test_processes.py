@@ -43,7 +43,7 @@ import numpy as np
 
 import layercc as lc
 import mine
-from layercc.own.bindings import bind, translation_of
+from layercc.own.bindings import Translation, bind
 
 x = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -87,16 +87,31 @@ if "torch" in sys.argv:
         def forward(self, x):
             return tuple(part(x) for part in self.parts)
 
-    def stands_for(cls, op):
-        from layercc.own.bindings import Translation
-
-        bind("torch", cls, Translation(op.name, op.py_func, op.parameters, op))
-
     for cls, op in ((Shift, mine.shifted), (Reverse, mine.reversed_rows), (Pair, mine.pair)):
-        stands_for(cls, op)
+        bind("torch", cls, Translation(op.name, op.py_func, op.parameters, op))
     graph = lc.from_torch(All(), (torch.from_numpy(x),))
     assert {node.op.partition(".")[0] for node in graph.nodes} == {"mine"}
     found["torch"] = outputs(graph)
+if "keras" in sys.argv:
+    import keras
+
+    class Shifted(keras.layers.Layer):
+        by = 3.0
+
+    class Reversed(keras.layers.Layer):
+        pass
+
+    class Paired(keras.layers.Layer):
+        pass
+
+    for cls, op in ((Shifted, mine.shifted), (Reversed, mine.reversed_rows), (Paired, mine.pair)):
+        cls.call = lambda self, x: x + 0
+        bind("keras", cls, Translation(op.name, op.py_func, op.parameters, op))
+    x_keras = keras.Input((3,))
+    y_keras = [cls()(x_keras) for cls in (Shifted, Reversed, Paired)]
+    graph = lc.from_keras(keras.Model(x_keras, y_keras))
+    assert {node.op.partition(".")[0] for node in graph.nodes} == {"mine"}
+    found["keras"] = outputs(graph)
 found["numba"] = "numba" in sys.modules
 print(json.dumps(found))
 """
@@ -150,11 +165,12 @@ def write_mine(folder, text):
 
 def test_from_the_cache_and_edited(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("keras", reason="Keras is not installed")
     write_mine(tmp_path, MINE)
-    first = run(tmp_path, PROGRAM, "torch")
-    assert first["builder"] == first["onnx"] == first["torch"] == wanted()
+    first = run(tmp_path, PROGRAM, "torch", "keras")
+    assert [first[each] for each in ("builder", "onnx", "torch", "keras")] == [wanted()] * 4
     before = entries(tmp_path)
-    second = run(tmp_path, PROGRAM, "torch")
+    second = run(tmp_path, PROGRAM, "torch", "keras")
     assert second == {**first, "numba": False}
     assert entries(tmp_path) == before  # nothing was compiled
     assert run(tmp_path, UNPICKLING) == wanted()  # which imports mine

@@ -32,6 +32,8 @@ class Missing:
             name = op.removeprefix("keras.ops.")
             listed += f"\n@translates_op({name!r}) on a function in layercc/frontends/keras/ops"
             listed += " adds one"
+        if any(not what.startswith("keras.ops.") for what in self._found):
+            listed += "\n@lc.op(keras=...) on a function stands for a layer: docs/own-layers.md"
         raise UnsupportedError(
             f"{where} uses {count} that from_keras has no translation for:\n{listed}",
             dict.fromkeys(what.partition(" ")[0] for what in self._found),

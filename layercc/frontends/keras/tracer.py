@@ -49,6 +49,7 @@ from layercc.layers.tensor import (
     map_tensors,
     tensors_in,
 )
+from layercc.own.bindings import Translation, translation_of
 
 #: Layers whose inputs may be integers though they compute in floats.
 _TAKES_INTEGERS = ("Embedding", "ReversibleEmbedding")
@@ -124,6 +125,9 @@ class Tracer(Constants):
         if known in REFUSED_LAYERS:
             raise Refused(REFUSED_LAYERS[known])
         args, kwargs = self._as_the_layer_casts(layer, known, args, kwargs)
+        own = translation_of("keras", type(layer))
+        if own is not None:
+            return self._own(layer, own, args, kwargs)
         if known in LAYERS:
             made = self._translated(layer, LAYERS[known])
             if made is not None:
@@ -133,6 +137,15 @@ class Tracer(Constants):
                         tensor.mask = None
                 return results
         return self.traced(layer, args, kwargs)
+
+    def _own(self, layer: Any, own: Translation, args: Any, kwargs: dict[str, Any]) -> Any:
+        """A call of a layer that an op of the user's stands for (`lc.op(keras=...)`)."""
+        inputs, attributes = own.of_layer(tensors_in([args, kwargs]), layer, self.constant)
+        made = self._translated(
+            layer, lambda tracer, _: own.applied.layer(name=tracer.name_of(layer), **attributes)
+        )
+        assert made is not None
+        return made(*inputs)
 
     @staticmethod
     def _called(made: L.Layer, args: Any, kwargs: dict[str, Any]) -> Any:
