@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ir.structured import Structure, StructuredGraph
 from layercc.options import Options
@@ -36,3 +39,8 @@ class StructuredModel(CompiledModel):
         """Runs the model on the arguments that the original takes, tensors or arrays; returns
         arrays in the structure that it returns. Raises InputError when they do not fit."""
         return self.structure.restore(self._run(self.structure.flatten(arguments, keywords)))
+
+    def call(self, arguments: Any, keywords: Any, convert: Callable[[np.ndarray], Any]) -> Any:
+        """As a call of the model, with `convert` applied to each array that is returned."""
+        made = self._run(self.structure.flatten(arguments, keywords))
+        return self.structure.restore([convert(array) for array in made])

@@ -16,7 +16,9 @@ LARGEST_DENOMINATOR = 1 << 10
 
 
 def expression_of(size: Any) -> Any:
-    """The SymPy expression of a SymInt; an int as it is."""
+    """The SymPy expression of a SymInt; an int, or an expression, as it is."""
+    if isinstance(size, sympy.Expr):
+        return size
     node = getattr(size, "node", None)
     return int(size) if node is None else node.expr
 

@@ -9,13 +9,19 @@ from typing import Any
 import sympy
 import torch
 from torch.export import Dim as TorchDim
+from torch.utils import _pytree as pytree
 
 from ir.diagnostics import InvalidModelError
 from ir.dims import Dim, SymbolicDim, parse
 from ir.dims.expression import terms_of
+from layercc.frontends.torch.trees import keys_of
 
+#: How PyTorch suggests that a size is fixed, or that of another dim: `T = 7`, `M = N`.
+_TIED = re.compile(r"^ *\w+ = \w+$", re.MULTILINE)
 #: How PyTorch suggests a range: `T = Dim('T', max=512)`.
-_BOUNDS = re.compile(r"(\w+) = Dim\('\1'(?:, min=(\d+))?(?:, max=(\d+))?\)")
+_BOUNDS = re.compile(r"^ *(\w+) = Dim\('\1'(?:, min=(\d+))?(?:, max=(\d+))?\)", re.MULTILINE)
+#: How it says what it demands: `Not all values of T = ... the generated guard 60 <= ... <= ...`.
+_DEMANDED = re.compile(r"Not all values of (\w+) = .* generated guard (\d+) <= .* <= (\w+)")
 
 
 class DynamicShapes:
@@ -74,9 +80,17 @@ class DynamicShapes:
                 raise InvalidModelError(
                     f"dynamic_shapes has {len(spec)} entries for the {len(value)} items of {path!r}"
                 )
-            items = enumerate(zip(spec, value, strict=True))
-            return tuple(self._converted(s, v, f"{path}.{i}") for i, (s, v) in items)
-        return spec  # an object that pytree knows, as torch.export has it
+            parts = zip(spec, value, keys_of(pytree.tree_structure(value)), strict=True)
+            found = [self._converted(s, v, f"{path}.{key}") for s, v, key in parts]
+            fields = getattr(value, "_fields", None)
+            return type(value)(*found) if fields else type(value)(found)
+        kind = pytree.SUPPORTED_NODES.get(type(value))
+        if kind is None or not isinstance(spec, Sequence):
+            return spec
+        # an object that pytree knows: its children, as torch.export has it
+        children, keys = list(kind.flatten_fn(value)[0]), keys_of(pytree.tree_structure(value))
+        parts = zip(spec, children, keys, strict=True)
+        return [self._converted(s, v, f"{path}.{key}") for s, v, key in parts]
 
     def _tensor(self, spec: Any, value: Any, path: str) -> Any:
         if not isinstance(spec, Mapping | list | tuple):
@@ -132,14 +146,18 @@ class DynamicShapes:
         their own; None if it suggests something else, or nothing."""
         theirs = {dim.__name__ for dim in self._dims.values()}
         fixes = problem.partition("Suggested fixes:")[2]
-        lines = [line.strip() for line in fixes.strip().split("\n\n")[0].splitlines()]
         found = {}
-        for match in map(_BOUNDS.fullmatch, filter(None, lines)):
-            if match is None or match[1] not in theirs or match[1] in self._bounds:
-                return None
-            found[match[1]] = int(match[2] or 0), int(match[3]) if match[3] else None
+        for pattern, text in ((_BOUNDS, fixes.strip().split("\n\n")[0]), (_DEMANDED, problem)):
+            for name, low, high in pattern.findall(text):
+                if name in theirs and name not in self._bounds:
+                    found[name] = int(low or 0), int(high) if high.isdigit() else None
         bounds = {**self._bounds, **found}
         return DynamicShapes(self._given, self._arguments, bounds) if found else None
+
+    @staticmethod
+    def is_tied(problem: str) -> bool:
+        """Whether PyTorch finds that sizes said to be free are fixed, or the same."""
+        return bool(_TIED.search(problem.partition("Suggested fixes:")[2]))
 
     def renamed(self, path: str, axis: int) -> SymbolicDim | None:
         """The name that a caller gave to a size, if it is a plain one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from torch._decomp import decomposition_table
-from torch._dynamo.exc import UserError
+from torch._dynamo.exc import UserError, UserErrorType
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -38,12 +39,45 @@ def call_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]
 def arguments_by_name(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The arguments of a call of `module` by the names of its forward's parameters. TypeError, as
     Python's, if they do not fit."""
-    forward = inspect.signature(module.forward)
-    bound = forward.bind(*args, **kwargs).arguments
-    for parameter in forward.parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD and parameter.name in bound:
-            bound |= bound.pop(parameter.name)
-    return bound
+    return _signature(module, kwargs).bind(*args, **kwargs).arguments
+
+
+def _signature(module: Any, kwargs: Mapping[str, Any]) -> inspect.Signature:
+    """The signature of a module's forward, a parameter `**kwargs` of it replaced by those that a
+    call gives."""
+    signature = inspect.signature(module.forward)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if len(own) == len(signature.parameters):
+        return signature
+    names = {p.name for p in own if p.kind is not p.POSITIONAL_ONLY}
+    more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in kwargs if n not in names]
+    return signature.replace(parameters=[*own, *more])
+
+
+@contextlib.contextmanager
+def _with_signature(module: Any, kwargs: Mapping[str, Any]) -> Iterator[None]:
+    """`module` with a forward whose parameters are named one by one: `torch.export` takes no
+    dynamic shapes of what `**kwargs` holds."""
+    signature = _signature(module, kwargs)
+    if signature == inspect.signature(module.forward):
+        yield
+        return
+    own = module.forward
+
+    @functools.wraps(own)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return own(*args, **kwargs)
+
+    forward.__signature__ = signature  # type: ignore[attr-defined]
+    held = module.__dict__.get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if held is None:
+            del module.forward
+        else:
+            module.forward = held
 
 
 def exported(module: Any, example_inputs: Any, dynamic_shapes: Any) -> tuple[Any, DynamicShapes]:
@@ -73,9 +107,11 @@ def exported(module: Any, example_inputs: Any, dynamic_shapes: Any) -> tuple[Any
     return _exported(module, args, kwargs, shapes)
 
 
-def _exported(module: Any, args: Any, kwargs: Any, shapes: DynamicShapes) -> Any:
+def _exported(
+    module: Any, args: Any, kwargs: Any, shapes: DynamicShapes, deferred: bool = False
+) -> Any:
     try:
-        return _captured(module, args, kwargs, shapes, strict=False), shapes
+        return _captured(module, args, kwargs, shapes, deferred=deferred), shapes
     except _DATA_DEPENDENT as error:
         raise UnsupportedError(
             f"{_title(module)}: control flow or a shape hangs on data: {_shortened(error)}\n"
@@ -84,7 +120,11 @@ def _exported(module: Any, args: Any, kwargs: Any, shapes: DynamicShapes) -> Any
     except UserError as error:
         bounded = shapes.within(str(error))
         if bounded is not None:
-            return _exported(module, args, kwargs, bounded)
+            return _exported(module, args, kwargs, bounded, deferred)
+        violated = error.error_type is UserErrorType.CONSTRAINT_VIOLATION
+        if violated and not deferred and not shapes.is_tied(str(error)):
+            with contextlib.suppress(InvalidModelError):  # the first error is the one to be seen
+                return _exported(module, args, kwargs, shapes, deferred=True)
         raise InvalidModelError(f"{_title(module)}: {_shortened(error)}") from error
     except Exception as first:
         with contextlib.suppress(Exception):  # the first error is the one to be seen
@@ -99,10 +139,24 @@ _DATA_DEPENDENT: tuple[type[Exception], ...] = (
 )
 
 
-def _captured(module: Any, args: Any, kwargs: Any, shapes: DynamicShapes, strict: bool) -> Any:
-    with _plain_torch(), kept(module):
+def _captured(
+    module: Any,
+    args: Any,
+    kwargs: Any,
+    shapes: DynamicShapes,
+    strict: bool = False,
+    deferred: bool = False,
+) -> Any:
+    """`strict`: by Dynamo rather than by running the module. `deferred`: what is assumed of sizes
+    becomes part of the program, where else it is an error."""
+    with _plain_torch(), kept(module), _with_signature(module, kwargs):
         return torch.export.export(
-            module, args, kwargs or None, dynamic_shapes=shapes.spec, strict=strict
+            module,
+            args,
+            kwargs or None,
+            dynamic_shapes=shapes.spec,
+            strict=strict,
+            prefer_deferred_runtime_asserts_over_guards=deferred,
         )
 
 

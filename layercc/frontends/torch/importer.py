@@ -18,6 +18,7 @@ from ir.graph import Value
 from ir.structured import StructuredGraph
 from ir.types import TensorType
 from ir.verifier import verify
+from layercc.frontends.torch.assumptions import assumptions
 from layercc.frontends.torch.dims import as_dim, expression_of
 from layercc.frontends.torch.dynamic_shapes import DynamicShapes
 from layercc.frontends.torch.exporting import decomposed, exported
@@ -26,10 +27,11 @@ from layercc.frontends.torch.own_ops import enter_custom_ops
 from layercc.frontends.torch.paths import NodeHints, source_of
 from layercc.frontends.torch.ranges import size_ranges
 from layercc.frontends.torch.registry import IGNORED, TRANSLATIONS, Refused
-from layercc.frontends.torch.signature import Leaf, ModuleSignature, paths_of
+from layercc.frontends.torch.signature import Leaf, ModuleSignature
 from layercc.frontends.torch.state import refuse_writes
 from layercc.frontends.torch.tensors import as_array, dtype_of
 from layercc.frontends.torch.translator import Tensor, TranslationError, Translator
+from layercc.frontends.torch.trees import paths_of
 from layercc.frontends.torch.writes import translated_as
 
 #: Arguments of ATen ops that say where and how a tensor lies in memory, not what it holds.
@@ -42,20 +44,24 @@ def imported(module: Any, example_inputs: Any, dynamic_shapes: Any) -> Structure
     """See `from_torch`."""
     enter_custom_ops()
     program, shapes = exported(module, example_inputs, dynamic_shapes)
-    return _Importer(module, decomposed(program), shapes).run()
+    guards = getattr(program, "_guards_code", None) or ()  # not kept when it is decomposed
+    return _Importer(module, decomposed(program), shapes, guards).run()
 
 
 class _Importer:
-    def __init__(self, module: Any, program: Any, shapes: DynamicShapes) -> None:
+    def __init__(
+        self, module: Any, program: Any, shapes: DynamicShapes, guards: Sequence[str]
+    ) -> None:
         self.module = None if module is program else module
         self.program = program
-        self.sizes = shapes
+        self.sizes, self.guards = shapes, guards
         self.signature = program.graph_signature
         root = module_of_program(program) if self.module is None else type(module).__name__
         self.where = f"module {root}"
         self.t = Translator(root)
         self.values: dict[Any, Any] = {}  # nodes of the program → tensors, dims, tuples
         self.symbols: dict[Any, Dim] = {}  # symbols of PyTorch → ours
+        self.conditions: list[Any] = []  # that the program holds for true
         self.missing = Missing()
         self.made: dict[tuple[Any, ...], str] = {}  # where a parameter's data lie → its constant
 
@@ -76,9 +82,13 @@ class _Importer:
         graph.types |= {n: t.known.types[n] for n in graph.constants}
         shapes = [node.meta["val"].shape for node, _ in self.inputs]
         ranges = size_ranges(shapes, self.program.range_constraints, self.symbols)
+        sizes = {
+            leaf.path: graph.inputs[leaf.number].shape for leaf in leaves if leaf.number is not None
+        }
+        kept = assumptions(self.conditions, self.guards, self.symbols, sizes)
         spec = self.program.call_spec
         graph.structure = ModuleSignature(
-            self.positional, spec.in_spec, spec.out_spec, leaves, outputs, ranges
+            self.positional, spec.in_spec, spec.out_spec, leaves, outputs, ranges, kept
         )
         verify(graph)
         return graph
@@ -204,6 +214,8 @@ class _Importer:
             return
         name = translated_as(node)
         if name in IGNORED:
+            if name == "aten._assert_scalar.default" and isinstance(node.args[0], torch.fx.Node):
+                self.conditions.append(node.args[0].meta.get("val"))
             return
         if getattr(target, "__name__", "") in _REGIONS:
             self.region(node)

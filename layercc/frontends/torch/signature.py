@@ -13,8 +13,11 @@ from torch.utils import _pytree as pytree
 
 from ir.diagnostics import InputError
 from ir.types import format_shape
+from layercc.frontends.torch.assumptions import Assumption
 from layercc.frontends.torch.exporting import call_arguments
-from layercc.frontends.torch.tensors import as_array
+from layercc.frontends.torch.tensors import as_array, as_tensor
+
+_SHAPES_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class ModuleSignature:
     inputs: tuple[Leaf, ...]
     outputs: tuple[Leaf, ...]
     ranges: tuple[SizeRange, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
 
     @cached_property
     def are_tensors(self) -> bool:
@@ -104,13 +108,41 @@ class ModuleSignature:
                 found.append(given)
         for limits in self.ranges:
             limits.check(np.shape(found[limits.number]), self._path_of(limits.number))
+        if self.assumptions:
+            self._check_assumptions(tuple(map(np.shape, found)))
         return found
+
+    def _check_assumptions(self, shapes: tuple[tuple[int, ...], ...]) -> None:
+        if shapes in self._fitting:
+            return
+        for assumption in self.assumptions:
+            assumption.check(shapes)
+        if len(self._fitting) >= _SHAPES_KEPT:
+            self._fitting.clear()
+        self._fitting.add(shapes)
+
+    @cached_property
+    def _fitting(self) -> set[Any]:
+        """Shapes that have been found to keep the assumptions."""
+        return set()
 
     def restore(self, outputs: Sequence[Any]) -> Any:
         if self.is_tensor:
             return outputs[0]
         leaves = [self._restored(leaf, outputs) for leaf in self.outputs]
+        if self.holds_arrays:
+            try:
+                return pytree.tree_unflatten(leaves, self.out_spec)
+            except (TypeError, AttributeError, ValueError):
+                self.__dict__["holds_arrays"] = False
+        leaves = [as_tensor(x) if isinstance(x, np.ndarray) else x for x in leaves]
         return pytree.tree_unflatten(leaves, self.out_spec)
+
+    @cached_property
+    def holds_arrays(self) -> bool:
+        """Whether the classes in the result can be made of arrays; those that cannot, as the caches
+        of keys and values of transformers, are made of tensors."""
+        return True
 
     @staticmethod
     def _restored(leaf: Leaf, outputs: Sequence[Any]) -> Any:
@@ -157,29 +189,6 @@ def _all_tensors(arguments: Sequence[Any], count: int) -> bool:
     return len(arguments) == count and all(
         type(given) is torch.Tensor or type(given) is np.ndarray for given in arguments
     )
-
-
-def paths_of(spec: Any, top: Sequence[str] = ()) -> list[str]:
-    """The path of each leaf of a tree: keys and positions, with dots between.
-
-    `top` are names of the first items of the outermost tuple.
-    """
-    dummies = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
-    found, _ = pytree.tree_flatten_with_path(dummies)
-    paths = []
-    for keys, _ in found:
-        parts = [_key(key) for key in keys]
-        if top and parts and parts[0].isdigit() and int(parts[0]) < len(top):
-            parts[0] = top[int(parts[0])]
-        paths.append(".".join(parts))
-    return paths
-
-
-def _key(key: Any) -> str:
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
 
 
 def _pattern(spec: Any) -> str:

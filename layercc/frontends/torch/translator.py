@@ -12,7 +12,7 @@ import numpy as np
 import ir.ops  # noqa: F401  # fills the registry
 from ir.diagnostics import LayerccError, Source
 from ir.dims import Dim, SymbolicDim
-from ir.dims.expression import terms_of
+from ir.dims.expression import only_atom, terms_of
 from ir.dims.terms import Atom
 from ir.dtypes import DType, dtype_of
 from ir.graph import Graph, Node
@@ -220,6 +220,12 @@ class Translator:
             if problem.severity == "error":
                 kinds = ", ".join(str(self.known.types.get(n, "absent")) for n in node.inputs)
                 raise Refused(f"{node.op} of {kinds}: {problem.message}")
+        for name in node.outputs:  # sizes that inference has no expression for
+            kind = self.known.types.get(name)
+            for axis, dim in enumerate(kind.shape if kind else ()):
+                atom = only_atom(dim)
+                if atom is not None and atom.kind == "symbol":
+                    self.note_size(name, axis, dim)
 
     def _move(self, renamed: Mapping[str, str]) -> None:
         for old, new in renamed.items():

@@ -16,6 +16,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
 from torch.export import Dim  # noqa: E402
+from torch.utils import _pytree as pytree  # noqa: E402
 
 import layercc as lc  # noqa: E402
 from tests.frontends.torch.comparing import check, interpreted, random, same  # noqa: E402
@@ -319,6 +320,72 @@ def test_ranges_of_names_are_found():
     same(compiled(random(5, 2)), module(random(5, 2)))
     with pytest.raises(lc.InputError, match=r"dim 0 \(T\) is 7; 0..6 would fit"):
         compiled(random(7, 2))
+
+
+def test_sizes_of_what_a_forward_takes_by_any_name():
+    class Named(nn.Module):
+        def forward(self, x: Any, **more: Any) -> Any:
+            return x + more["y"]
+
+    shapes = {"x": ("N", 3), "y": ("N", 3)}
+    given = {"x": random(2, 3), "y": random(2, 3)}
+    module = Named()
+    compiled = lc.compile(lc.from_torch(module, given, dynamic_shapes=shapes))
+    assert "forward" not in vars(module)
+    others = {"x": random(4, 3), "y": random(4, 3, seed=1)}
+    same(compiled(**others), module(**others))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, lambda parts: Pair(*parts)])
+def test_sizes_of_nested_arguments(kind):
+    module = function(lambda parts: parts[0] + parts[1])
+    example = kind([random(2, 3), random(2, 3)])
+    graph = lc.from_torch(module, (example,), ((kind([("N", 3), ("N", 3)]),),))
+    assert [str(value.shape[0]) for value in graph.inputs] == ["N", "N"]
+    others = kind([random(4, 3), random(4, 3, seed=1)])
+    same(lc.compile(graph)(others), module(others))
+
+
+class Memory:
+    """A container that only holds tensors, as caches of keys and values do."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.parts = first + first.new_zeros(1), second.to(first.dtype)
+
+
+pytree.register_pytree_node(
+    Memory,
+    lambda memory: (list(memory.parts), ["first", "second"]),
+    lambda parts, _: Memory(*parts),
+    flatten_with_keys_fn=lambda memory: (
+        [(pytree.MappingKey(f"{i}"), part) for i, part in enumerate(memory.parts)],
+        ["first", "second"],
+    ),
+)
+
+
+def test_objects_that_pytree_knows():
+    module = function(lambda memory: (memory.parts[0] * 2, Memory(*memory.parts)))
+    given = Memory(random(2, 3), random(2, 3))
+    graph = lc.from_torch(module, (given,), (([("N", 3), ("N", 3)],),))
+    assert graph.input_names == ["args.0.first", "args.0.second"]
+    assert str(graph.inputs[0].shape[0]) == "N"
+    other = Memory(random(4, 3), random(4, 3, seed=1))
+    wanted = module(other)
+    compiled = lc.compile(graph)
+    for found in (compiled(other), lc.torch_module(compiled)(other)):
+        same(np.asarray(found[0]), wanted[0])
+        assert all(map(torch.equal, found[1].parts, wanted[1].parts))
+
+
+def test_what_an_export_assumes_of_sizes_is_checked():
+    def halves(x: Any) -> Any:
+        return x * 2 if 2 * x.shape[0] > x.shape[1] + 3 else x.sum(1)
+
+    compiled = lc.compile(lc.from_torch(function(halves), (random(6, 4),), ((("N", "M"),),)))
+    same(compiled(random(5, 3)), random(5, 3) * 2)
+    with pytest.raises(lc.InputError, match=r"N = 3; sizes with .* < .* would fit"):
+        compiled(random(3, 4))
 
 
 def test_sizes_that_the_module_fixes_are_refused():
