@@ -130,6 +130,46 @@ def _cached(batch: int, past: int, heads: int, size: int, layers: int) -> dict[s
     return {"input_ids": _tokens(batch, 1), "cache": cache}
 
 
+def _selective_scan(small: bool) -> Any:
+    """Layers of a selective state-space model (Mamba; Gu and Dao 2023), each scan one op."""
+    import torch
+    from torch import nn
+    from torch._higher_order_ops.scan import scan
+
+    width, state = (8, 4) if small else (256, 16)
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.into = nn.Linear(width, 2 * width)
+            self.conv = nn.Conv1d(width, width, 4, groups=width, padding=3)
+            self.select = nn.Linear(width, 2 * state + 1)
+            self.step = nn.Linear(1, width)
+            self.decay = nn.Parameter(torch.arange(1.0, state + 1).log().repeat(width, 1))
+            self.skip = nn.Parameter(torch.ones(width))
+            self.out = nn.Linear(width, width)
+
+        def forward(self, x: Any) -> Any:
+            y, gate = self.into(x).chunk(2, -1)
+            y = self.conv(y.mT)[..., : x.shape[1]].mT
+            y = nn.functional.silu(y)
+            b, c, step = self.select(y).split([state, state, 1], -1)
+            step = nn.functional.softplus(self.step(step))
+            kept = torch.exp(step[..., None] * -self.decay.exp())
+            added = (step * y)[..., None] * b[:, :, None]
+
+            def advance(h: Any, now: Any) -> Any:
+                kept, added, c = now
+                h = kept * h + added
+                return h, (h * c[:, None]).sum(-1)
+
+            start = x.new_zeros(x.shape[0], width, state)
+            _, found = scan(advance, start, (kept, added, c), dim=1)
+            return self.out((found + self.skip * y) * nn.functional.silu(gate))
+
+    return nn.Sequential(Layer(), Layer())
+
+
 def _detr(small: bool) -> Any:
     """The detector up to its scores and boxes, which is where suppression of others would begin."""
     declare_torchvision_ops()
@@ -267,4 +307,7 @@ MODELS: dict[str, Model] = {
         _transformers("MambaModel", "MambaConfig", _MAMBA, {"num_hidden_layers": 2} | _NO_CACHE),
         lambda batch, time: {"input_ids": _tokens(batch, time)},
         ((2, 7), (3, 7)), ((1, 64), (2, 64)), lambda: {"input_ids": ("N", None)}),
+    "selective_scan": Model(  # short loops are unrolled, into kernels for their length
+        _selective_scan, lambda batch, time: (_numbers(batch, time, 8 if batch < 9 else 256),),
+        ((2, 70), (3, 90)), ((9, 256), (9, 200)), lambda: (("N", "T", None),)),
 }  # fmt: skip

@@ -19,6 +19,7 @@ from ir.structured import StructuredGraph
 from ir.types import TensorType
 from ir.verifier import verify
 from layercc.frontends.torch.assumptions import assumptions
+from layercc.frontends.torch.control_flow import CONTROL_FLOW
 from layercc.frontends.torch.dims import as_dim, expression_of
 from layercc.frontends.torch.dynamic_shapes import DynamicShapes
 from layercc.frontends.torch.exporting import decomposed, exported
@@ -220,6 +221,9 @@ class _Importer:
         if getattr(target, "__name__", "") in _REGIONS:
             self.region(node)
             return
+        if getattr(target, "__name__", "") in CONTROL_FLOW:
+            self.control_flow(node, target.__name__, meta)
+            return
         translation = TRANSLATIONS.get(name)
         if translation is None:
             self.missing.note(node, name)
@@ -234,6 +238,31 @@ class _Importer:
         except Refused as reason:
             self.missing.note(node, f"{name} ({reason})")
             self.values[node] = self.stand_in(meta)
+
+    def control_flow(self, node: Any, name: str, meta: Any) -> None:
+        known = self.missing.count
+        try:
+            emit = CONTROL_FLOW[name](self, *self.resolved(node.args))
+            if self.missing.count > known:  # in a body, which has no types then
+                self.values[node] = self.stand_in(meta)
+                return
+            self.t.begin(self.hints.of(node), self.types_of(meta), source_of(node))
+            self.values[node] = self.checked(node, name, emit(), meta)
+        except Refused as reason:
+            self.missing.note(node, f"{name} ({reason})")
+            self.values[node] = self.stand_in(meta)
+
+    def body_of(self, graph_module: Any, operands: Sequence[Any]) -> list[Any]:
+        """See `control_flow.Bodies`."""
+        placeholders = [n for n in graph_module.graph.nodes if n.op == "placeholder"]
+        self.values |= dict(zip(placeholders, operands, strict=True))
+        made = self.resolved(self.nodes(graph_module))
+        return list(made) if isinstance(made, list | tuple) else [made]
+
+    def placeholders_of(self, graph_module: Any) -> list[Any]:
+        """See `control_flow.Bodies`."""
+        metas = [n.meta.get("val") for n in graph_module.graph.nodes if n.op == "placeholder"]
+        return [self.type_of(m) if isinstance(m, torch.Tensor) else None for m in metas]
 
     def region(self, node: Any) -> None:
         """Translates the body of a region in place."""

@@ -19,6 +19,11 @@ class Missing:
         path, _ = module_of(node)
         self._found[what][repr(path) if path else "forward"] += 1
 
+    @property
+    def count(self) -> int:
+        """How many nodes have been noted."""
+        return sum(modules.total() for modules in self._found.values())
+
     def raise_for_any(self, where: str) -> None:
         """Raises UnsupportedError that lists all that was noted, the most frequent first."""
         if not self._found:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,7 +52,8 @@ class Translator:
     """
 
     def __init__(self, name: str) -> None:
-        self.graph = Graph(name)
+        self.graph = Graph(name)  # nodes go here: a body, while one is made
+        self.constants = self.graph.constants  # of all: bodies read them by name
         self.names = Names(separator="_")  # of values
         self.node_names = Names(separator="_")
         self.known = Inference()
@@ -142,8 +144,8 @@ class Translator:
 
     def value(self, x: Tensor) -> np.ndarray | None:
         """What a tensor holds, where that is known without running the model."""
-        if x.name in self.graph.constants:
-            return self.graph.constants[x.name]
+        if x.name in self.constants:
+            return self.constants[x.name]
         found = self.known.values.get(x.name)
         return None if found is None or found.dtype == object else found
 
@@ -158,11 +160,25 @@ class Translator:
         return Tensor(name, kind)
 
     def add_constant(self, name: str, array: np.ndarray) -> Tensor:
-        self.graph.constants[name] = array
+        self.constants[name] = array
         kind = self.known.types[name] = TensorType(dtype_of(array), array.shape)
         if array.size <= VALUE_LIMIT:
             self.known.values[name] = array
         return Tensor(name, kind)
+
+    @contextlib.contextmanager
+    def body(self, name: str) -> Iterator[Graph]:
+        """Makes a subgraph: nodes go into it, and what they make is known inside only."""
+        outer, homes = self.graph, dict(self._homes)
+        types, values = set(self.known.types), set(self.known.values)
+        self.graph = Graph(self.names.fresh(name))
+        try:
+            yield self.graph
+        finally:
+            self.graph, self._homes = outer, homes
+            for known, kept in ((self.known.types, types), (self.known.values, values)):
+                for inner in [n for n in known if n not in kept and n not in self.constants]:
+                    del known[inner]  # type: ignore[attr-defined]
 
     def begin(
         self,
