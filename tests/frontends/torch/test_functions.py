@@ -68,7 +68,7 @@ ARITHMETIC: Functions = {
     "clamp_tensor": lambda x, y: x.clamp(max=y),
     "clamp_crossed": lambda x, y: x.clamp(0.7, -0.5),
     "in_place": lambda x, y: x.clone().add_(y).mul_(2).relu_(),
-    **of_names(torch, "heaviside", "copysign", "hypot"),
+    **of_names(torch, "heaviside", "copysign", "hypot", "atan2"),
     "xlogy": lambda x, y: torch.xlogy(x.abs(), y.abs()),
 }  # fmt: skip
 COMPARISONS: Functions = {
@@ -88,6 +88,13 @@ ACTIVATIONS = (
     "relu", "relu6", "silu", "elu", "celu", "selu", "leaky_relu", "hardtanh", "hardsigmoid",
     "softplus", "softsign", "tanhshrink", "softshrink", "hardshrink", "logsigmoid", "mish",
 )  # fmt: skip
+#: Of numbers small, large and out of range.
+SPECIAL_FUNCTIONS: Functions = {
+    "erfc": lambda x: torch.erfc(x),
+    "erfc_large": lambda x: torch.erfc(x.abs() * 2).log(),
+    "erfinv": lambda x: torch.erfinv(x / 4),
+    "erfinv_near_one": lambda x: torch.erfinv(1 - (-x.abs()).exp()),
+}  # fmt: skip
 OF_POSITIVE = ("log", "log2", "log10", "log1p", "sqrt", "rsqrt", "acosh")
 OF_UNIT = ("asin", "acos", "atanh", "logit")
 INTEGERS: Functions = {
@@ -172,6 +179,12 @@ REDUCTIONS: Functions = {
     "cdist": lambda x: torch.cdist(x, x[:, :2] + 1),
     "aminmax": lambda x: tuple(torch.aminmax(x, dim=1)),
     "scalar": lambda x: x[0, 0, 0].sum() + x[0, 0, 0].softmax(0) + x[0, 0, 0].max(),
+}  # fmt: skip
+MEDIANS: Functions = {
+    "all": lambda x: x.median(),
+    "dim": lambda x: x.median(1),
+    "keep": lambda x: x.double().median(-1, keepdim=True),
+    "scalar": lambda x: x[0, 0, 0].median(),
 }  # fmt: skip
 SHAPES: Functions = {
     "view": lambda x: x.view(5, -1, 3),
@@ -341,6 +354,16 @@ IMAGES: Functions = {
         pytest.param(of_names(torch, *UNARY), (SPECIAL,), id="unary of special values"),
         pytest.param(of_names(F, *ACTIVATIONS), (SPECIAL,), id="activations of special values"),
         pytest.param({"log1p": torch.log1p, "expm1": torch.expm1}, (X.double() * 1e-9,), id="tiny"),
+        pytest.param(SPECIAL_FUNCTIONS, (X,), id="special functions"),
+        pytest.param(SPECIAL_FUNCTIONS, (X.double(),), id="special functions in double"),
+        pytest.param(SPECIAL_FUNCTIONS, (SPECIAL,), id="special functions of special values"),
+        pytest.param(
+            {"atan2": torch.atan2},
+            (SPECIAL.repeat(8), SPECIAL.repeat_interleave(8)),
+            id="angles of special values",
+        ),
+        pytest.param(MEDIANS, (X,), id="medians"),
+        pytest.param(MEDIANS, (X.where(X < 4, float("nan")),), id="medians with NaN"),
         pytest.param(INTEGERS, (WHOLE, DIVISORS), id="integers"),
         pytest.param(REDUCTIONS, (X,), id="reductions"),
         pytest.param(SHAPES, (X,), id="shapes"),

@@ -291,6 +291,11 @@ CASES: dict[str, list[Case]] = {
          (random(4, 5), ints(5, 4))),
         (lambda: nn.CrossEntropyLoss(), (random(4, 5), random(4, 5).softmax(1))),
     ],
+    "GaussianNLLLoss": [
+        (lambda: nn.GaussianNLLLoss(), (random(4, 5), random(4, 5, seed=1), probabilities(4, 1))),
+        (lambda: nn.GaussianNLLLoss(full=True, reduction="none"),
+         (random(4, 5), random(4, 5, seed=1), probabilities(4))),
+    ],
     "HingeEmbeddingLoss": [(lambda: nn.HingeEmbeddingLoss(), (random(4, 5), random(4, 5).sign()))],
     "HuberLoss": [(lambda: nn.HuberLoss(delta=0.7), (random(4, 5), random(4, 5, seed=1)))],
     "KLDivLoss": [(lambda: nn.KLDivLoss(reduction="batchmean"),
@@ -344,10 +349,6 @@ REFUSED: dict[str, tuple[Case, str]] = {
     ),
     "FractionalMaxPool2d": ((lambda: nn.FractionalMaxPool2d(2, 3), (M2,)), "random numbers"),
     "FractionalMaxPool3d": ((lambda: nn.FractionalMaxPool3d(2, 3), (M3,)), "random numbers"),
-    "GaussianNLLLoss": (
-        (nn.GaussianNLLLoss, (random(4), random(4), probabilities(4))),
-        "hangs on data",
-    ),
 }
 #: Names in torch.nn that are no layers: bases, containers of others, options; and a layer of Lua
 #: Torch that torch.export cannot run.

@@ -8,7 +8,7 @@ from typing import Any
 from ir.dims import Dim, product
 from ir.dtypes import DType
 from layercc.frontends.torch.promotion import is_float, truth
-from layercc.frontends.torch.registry import Refused, translates
+from layercc.frontends.torch.registry import translates
 from layercc.frontends.torch.reshaping import axes_of, axis_of, reshaped, squeezed, unsqueezed
 from layercc.frontends.torch.translator import Tensor, Translator
 
@@ -248,11 +248,25 @@ def sort_stable(
 
 @translates("median.dim")
 def median(t: Translator, x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The lower of two in the middle; NaN, which PyTorch finds first, is left to the order."""
-    if is_float(x.dtype):
-        raise Refused("of floats, among which there may be NaN")
-    size = x.shape[axis_of(x, dim)]
-    return kthvalue(t, x, (size + 1) // 2, dim, keepdim)
+    """The lower of two in the middle; NaN and its place, where there is one."""
+    if not x.rank:
+        return x, t.scalar_i64(0)
+    axis = axis_of(x, dim)
+    value, place = kthvalue(t, x, (x.shape[axis] + 1) // 2, dim, keepdim)
+    if not is_float(x.dtype):
+        return value, place
+    is_nan = t.cast(t.emit("IsNaN", x), DType.i32)
+    nan = t.emit("ArgMax", is_nan, axis=axis, keepdims=int(keepdim))
+    found = t.emit("ReduceMax", is_nan, t.ints(axis), keepdims=int(keepdim))
+    found = t.cast(found, DType.bool)
+    value = t.emit("Where", found, t.scalar(float("nan"), x.dtype), value)
+    return value, t.emit("Where", found, nan, place)
+
+
+@translates("median")
+def median_of_all(t: Translator, x: Tensor) -> Tensor:
+    flat = x if x.rank == 1 else t.emit("Reshape", x, t.ints(-1))
+    return median(t, flat, 0)[0]
 
 
 @translates("kthvalue")
