@@ -14,7 +14,6 @@ more.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -57,7 +56,8 @@ LAYERS = {
     "SqueezeNet 2": (54, 16, 64),
 }
 CONVOLUTIONAL = (
-    "resnet18", "resnet50", "vgg16", "unet", "mobilenet_v2", "squeezenet", "densenet121",
+    "resnet18", "resnet50", "resnext50", "vgg16", "unet", "squeezenet", "densenet121", "dnsmos",
+    "espcn",
 )  # fmt: skip
 SEEDS = 3
 #: Sets of points besides 0 and infinity: each stands for itself and its negative.
@@ -84,12 +84,18 @@ def chosen(fn: CompiledModel, inputs: Mapping[str, np.ndarray]) -> dict[str, str
     return {call.shape_class: call.algorithm for call in calls if call.algorithm}
 
 
-def peers(graph: Graph, inputs: Mapping[str, np.ndarray], threads: int, folder: str) -> dict:
-    """Other runtimes on a graph; their outputs in its layout."""
+def peers(
+    graph: Graph,
+    inputs: Mapping[str, np.ndarray],
+    threads: int,
+    folder: str,
+    names: Sequence[str] | None = None,
+) -> dict[str, Run]:
+    """Other runtimes on a graph, all that are installed by default; their outputs in its layout."""
     exported = export(graph, Path(folder) / "network.onnx")
     given = exported.inputs(inputs)
     made: dict[str, Run] = {}
-    for name in installed_peers():
+    for name in installed_peers() if names is None else names:
         run = PEERS[name].runner(str(exported.path), given, threads)
         made[name] = lambda run=run: exported.outputs(run())  # type: ignore[misc]
     return made
@@ -138,7 +144,7 @@ def networks(names: Sequence[str], threads: int, seconds: float) -> Iterator[lis
 
 def errors(names: Sequence[str], threads: int) -> Iterator[list[str]]:
     """The table: a line a network: errors of other runtimes, and of each precision."""
-    others = installed_peers() + ["torch"] * (importlib.util.find_spec("torch") is not None)
+    others = [name for name in installed_peers() if name != "inductor"]  # its errors are torch's
     own = ["highest", "high"]
     yield ["network", *others, "allowed", *own]
     for name in names:
@@ -152,12 +158,8 @@ def errors(names: Sequence[str], threads: int) -> Iterator[list[str]]:
                 "high": compiled(graph, threads, "high"),
             }
             with tempfile.TemporaryDirectory() as folder:
-                for each, run in peers(graph, inputs, threads, folder).items():
+                for each, run in peers(graph, inputs, threads, folder, others).items():
                     found[each].append(error(run(), wanted))
-            if "torch" in others:
-                from benchmarks import torch_eager
-
-                found["torch"].append(error(torch_eager.run(graph, inputs), wanted))
             for each, fn in models.items():
                 found[each].append(error(list(fn.run(inputs).values()), wanted))
         mean = {each: float(np.mean(values)) for each, values in found.items() if values}

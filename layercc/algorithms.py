@@ -35,13 +35,17 @@ class Algorithm:
     `fits(job, precision)`: whether it gives what the job asks for, as exact as the precision wants.
     `cost(job, limits)`: seconds for one image (or `ROWS` rows of a matrix): it must not depend on
     how many there are, so that a sample gives the same alone and within any batch. `emit(builder,
-    job)` appends the calls to the builder of the target.
+    job)` appends the calls to the builder of the target. `growth(job)`: bytes that its packed
+    weights take beyond the weights as they are. `layers`: how many contractions a network must have
+    for it at the highest precision, where its errors are small only beside those of many others.
     """
 
     name: str
     fits: Callable[[Contraction, str], bool]
     cost: Callable[[Contraction, Limits], float]
     emit: Callable[[Any, Contraction], None]
+    growth: Callable[[Contraction], int] = lambda job: 0
+    layers: int = 1
 
 
 #: Rows of a matrix that a cost is told for.

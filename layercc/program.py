@@ -32,6 +32,7 @@ class KernelCall:
     alone: bool = False  # too little work to share: all tasks run on the calling thread
     algorithm: str = ""  # which of several it is part of, if there was a choice
     shape_class: str = ""  # what the choice hung on: a key of `Options.choices`
+    too_large: str = ""  # the algorithm that is cheaper, but for whose weights there is no memory
     kind: str = ""  # the family of the job that it is part of: a file of `layercc/jobs`
     dtype: str = ""  # of the first tensor
     bytes: int = 0  # of all tensors that it reads and writes

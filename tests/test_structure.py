@@ -81,6 +81,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "layercc.cpu.programs": (
         "ir.diagnostics",
+        "layercc.jobs.contraction",
         "layercc.jobs.workload",
         "layercc.memory_limit",
         "layercc.memory_plan",

@@ -47,11 +47,18 @@ _SHARED_BYTES = 8 << 20
 _CACHED_WEIGHTS = 1 << 20
 
 
-def _fits(job: Contraction, precision: str) -> bool:
+#: Of the sizes that the highest precision allows, the layers that a network must have. An error of
+#: F(2 × 2) is that of the direct sum. That of F(4 × 4) is two to three times as large: in networks
+#: of many layers it makes no difference, in one of three layers it is most of the error
+#: (`python -m benchmarks.winograd errors`). That of F(6 × 6) is beyond what is allowed anywhere.
+_LEAST_LAYERS = {2: 1, 4: 8}
+
+
+def _fits(size: int, job: Contraction, precision: str) -> bool:
     window, weights = job.window, job.weights
     return (
         job.x.dtype is DType.f32
-        and precision != "highest"
+        and (precision != "highest" or size in _LEAST_LAYERS)
         and weights.tensor.array is not None
         and len(weights.column) == 1
         and len(job.groups) <= 1
@@ -77,12 +84,22 @@ _TOO_MANY_FOR_6 = 64
 _STREAMED = 2
 
 
+def _places(size: int) -> int:
+    """Of a transformed tile."""
+    return (size + TAPS - 1) ** 2
+
+
+def _growth(size: int, job: Contraction) -> int:
+    matrix = DType.f32.itemsize * job.depth * job.columns * job.group_count
+    return (_places(size) - job.taps) * matrix
+
+
 def _cost(size: int, job: Contraction, limits: Limits) -> float:
     """Products at the peak and transforms; or weights from memory, if these take longer."""
     assert job.window is not None
     if size == 6 and job.depth >= _TOO_MANY_FOR_6:
         return math.inf
-    places = (size + TAPS - 1) ** 2
+    places = _places(size)
     tiles = math.prod(-(-axis.outputs // size) for axis in (job.window.h, job.window.w))
     products = job.columns * (job.depth + _OUTPUT_TERMS[size])
     products += _INPUT_COLUMNS[size] * job.depth
@@ -111,7 +128,7 @@ class _Split(NamedTuple):
 def _split(job: Contraction, size: int, images: int, width: int, length: int) -> _Split:
     """`images`, times groups; panels of `width` and vectors of `length` elements."""
     assert job.window is not None
-    places = (size + TAPS - 1) ** 2
+    places = _places(size)
     across = -(-job.window.w.outputs // size)
     tiles = across * -(-job.window.h.outputs // size)
     vectors = -(-job.depth // length)
@@ -138,7 +155,7 @@ def _emit(size: int, builder: Builder, job: Contraction) -> None:
     assert window is not None
     if not job.rows * job.columns:
         return
-    places = (size + TAPS - 1) ** 2
+    places = _places(size)
     vectors = choose_vectors(builder.isa, job.columns, "f32")
     length = lanes(builder.isa, "f32")
     width = vectors * length
@@ -241,9 +258,11 @@ def transform_filters(filters: np.ndarray, size: int, width: int) -> np.ndarray:
 def _algorithm(size: int) -> Algorithm:
     return Algorithm(
         f"winograd_{size}x{size}",
-        _fits,
+        functools.partial(_fits, size),
         functools.partial(_cost, size),
         functools.partial(_emit, size),
+        functools.partial(_growth, size),
+        _LEAST_LAYERS.get(size, 1),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,14 @@ from layercc.building import Given, ProgramBuilder, argument_words
 from layercc.cpu.emit.registry import emitter_of
 from layercc.cpu.isa import Isa
 from layercc.cpu.limits import estimated
+from layercc.jobs.contraction import Contraction
 from layercc.jobs.job import Check, Job
 from layercc.kernels.declaration import KernelKey
 from layercc.program import Argument, KernelCall, Program
 from layercc.weights import Weights
+
+if TYPE_CHECKING:
+    from layercc.cpu.algorithms.choice import Choice
 
 # Rough figures of one core, to tell calls that are too short to share between threads.
 BYTES_PER_SECOND = 20e9
@@ -30,7 +35,8 @@ class Builder(ProgramBuilder):
 
     `node` is the one whose job it is, `kind` the family of that job. `limits` tell what things
     cost, and `choices` overrule the algorithms that follow from that: class of shapes
-    (`layercc.cpu.algorithms.choice`) → name.
+    (`layercc.cpu.algorithms.choice`) → name. `chosen` is what was chosen for the contractions of
+    the workload together.
     """
 
     def __init__(
@@ -47,7 +53,8 @@ class Builder(ProgramBuilder):
         self.limits = estimated(isa)
         self.choices = choices or {}
         self.kind = ""
-        self._choice = ("", "")  # algorithm, class of shapes
+        self.chosen: Mapping[Contraction, Choice] = {}
+        self._choice = ("", "", "")  # algorithm, class of shapes, the one that was too large
         self._faults = Buffer("faults", 0)
 
     def emit(self, job: Job) -> None:
@@ -58,9 +65,10 @@ class Builder(ProgramBuilder):
         emit(self, job)
 
     @contextmanager
-    def by(self, algorithm: str, shape_class: str) -> Iterator[None]:
-        """The calls appended inside are those of an algorithm, chosen for a class of shapes."""
-        before, self._choice = self._choice, (algorithm, shape_class)
+    def by(self, algorithm: str, shape_class: str, too_large: str = "") -> Iterator[None]:
+        """The calls appended inside are those of an algorithm, chosen for a class of shapes, for
+        want of memory in place of another."""
+        before, self._choice = self._choice, (algorithm, shape_class, too_large)
         try:
             yield
         finally:

@@ -12,5 +12,5 @@ from layercc.jobs.contraction import Contraction
 def contraction(builder: Builder, job: Contraction) -> None:
     """The choice is recorded in the calls."""
     chosen = choose(builder, job)
-    with builder.by(chosen.name, shape_class(job)):
-        chosen.emit(builder, job)
+    with builder.by(chosen.algorithm.name, shape_class(job), chosen.too_large):
+        chosen.algorithm.emit(builder, job)

@@ -33,7 +33,7 @@ ALL, ONLY_INPUTS, ONLY_OUTPUTS = 0, 1, 2
 MOST_TILES = 64
 #: Terms that are summed up on their own: with these, errors of F(2 × 2) are about those of the
 #: direct sum in stretches of 256.
-DEPTH_BLOCK = 32
+DEPTH_BLOCK = 16
 #: The same, of channels, where a tile is computed again.
 _DIRECT_DEPTH = 16
 _TAPS = 3

@@ -116,6 +116,13 @@ def _transpose(call: Call, x: Any) -> Any:
     return torch.permute(x, tuple(reversed(range(call.rank(0)))) if perm is None else tuple(perm))
 
 
+@form("DepthToSpace")
+def _depth_to_space(call: Call, x: Any) -> Any:
+    if call.mode != "CRD":
+        raise TypeError(f"DepthToSpace of mode {call.mode} has no PyTorch form here")
+    return F.pixel_shuffle(x, call.blocksize)
+
+
 @form("Concat")
 def _concat(call: Call, *xs: Any) -> Any:
     return torch.cat(xs, dim=call.axis)

@@ -91,19 +91,21 @@ def describe(plan: Any) -> dict[str, Any]:
 def algorithms(program: Any) -> list[dict[str, Any]]:
     """Which algorithm computes layers of which shapes, where there was a choice; most work first.
 
-    `shape_class` and `algorithm` are what `layercc.options.Options.choices` maps.
+    `shape_class` and `algorithm` are what `layercc.options.Options.choices` maps. `too_large` is
+    the one that is expected to be faster, but for whose weights the model has no memory to spend.
     """
-    layers: dict[tuple[str, str], set[str]] = {}
-    work: Counter[tuple[str, str]] = Counter()
+    layers: dict[tuple[str, str, str], set[str]] = {}
+    work: Counter[tuple[str, str, str]] = Counter()
     for call in program.calls:
         if call.algorithm:
-            choice = (call.shape_class, call.algorithm)
+            choice = (call.shape_class, call.algorithm, call.too_large)
             layers.setdefault(choice, set()).add(call.node)
             work[choice] += call.flops
     return [
         {
             "shape_class": choice[0],
             "algorithm": choice[1],
+            "too_large": choice[2],
             "layers": len(layers[choice]),
             "flops": flops,
         }
@@ -135,8 +137,10 @@ def table(data: dict[str, Any]) -> str:
         if data["algorithms"]:
             rows = [["layers of shape", "layers", "work", "algorithm"]]
             for entry in data["algorithms"]:
-                work = amount(entry["flops"], "FLOP")
-                rows.append([entry["shape_class"], str(entry["layers"]), work, entry["algorithm"]])
+                work, name = amount(entry["flops"], "FLOP"), entry["algorithm"]
+                if entry["too_large"]:
+                    name += f" ({entry['too_large']}: weights too large)"
+                rows.append([entry["shape_class"], str(entry["layers"]), work, name])
             tables.append(align(rows, right={1, 2}))
         sums += [
             ["kernels", f"{len(data['kernels'])} for {data['calls']} calls"],

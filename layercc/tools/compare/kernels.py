@@ -19,7 +19,7 @@ from layercc.tools.compare.difference import Difference, compare_arrays
 from layercc.tools.compare.exact import Arrays, evaluate, walk
 from layercc.tools.compare.extract import concrete, described, extract
 from layercc.tools.compare.layers import is_random
-from layercc.tools.compare.plans import Planned, algorithm_names, with_algorithm
+from layercc.tools.compare.plans import Planned, algorithm_names, as_in_whole, with_algorithm
 from layercc.tools.compare.tolerance import Variances, tolerance, variances
 
 #: Nodes that are compiled together, though apart from each other.
@@ -81,9 +81,10 @@ class NodesAlone:
     def __init__(
         self, graph: Graph, inputs: Arrays, values: Arrays, options: Options, memory: int
     ) -> None:
-        self.graph, self.options, self.memory = graph, options, memory
+        self.graph, self.memory = graph, memory
         self.threads = options.threads or usable_cores()
         self.inputs = {name: self.narrow(name, inputs[name]) for name in graph.input_names}
+        self.options = as_in_whole(graph, self.inputs, options)
         self.types = concrete(graph, self.inputs)
         self._values = values
         self.bounds: Variances = variances(graph, self.types)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ir.diagnostics import LayerccError
 from ir.graph import Graph
 from layercc.buffers import ALIGNMENT, Buffer
 from layercc.cpu.algorithms import choice
-from layercc.cpu.programs import program_of
+from layercc.cpu.programs import algorithms_of, program_of
 from layercc.cpu.runtime.native import default_kernels
 from layercc.cpu.runtime.plan import Plan
 from layercc.cpu.target import CpuTarget
@@ -80,6 +81,21 @@ def overlaps(program: Program) -> Iterator[tuple[str, str]]:
             apart = one.offset + one.nbytes <= other.offset
             if alive and not apart and other.offset + other.nbytes > one.offset:
                 yield node, second
+
+
+def as_in_whole(graph: Graph, given: Arrays, options: Options) -> Options:
+    """The options with the algorithms that the layers of the whole graph get: nodes compiled alone
+    have less memory to share. As they are where there is no plan of the whole graph."""
+    shapes = {name: given[name].shape for name in graph.input_names}
+    assert isinstance(options.target, CpuTarget)
+    try:
+        workload = lower(graph, shapes, concrete_inference(graph, shapes))
+    except LayerccError:
+        return options
+    table = algorithms_of(
+        workload, options.target.resolved(), options.precision, dict(options.choices)
+    )
+    return replace(options, choices={**dict(options.choices), **table})
 
 
 def with_algorithm(options: Options, shape_class: str, name: str) -> Options:
