@@ -1,11 +1,12 @@
 """The depthwise microkernel: one register tile of output pixels × channels.
 
-    C[p, j] = Σ_r Σ_t X_r[(p · step + t) · pixel + j] · W_r[t, j]     p < pixels, t < run
+    C[p, j] = Σ_r Σ_t Σ_k X_r[(p · step + t) · pixel + j'ₖ] · W_r[t, k, j]     p < pixels, t < run
 
-`r` counts rows of the window, `t` the taps along the width that are read together: neighbouring
-output pixels share input pixels, so each is loaded once a row and used for all taps that meet it
-(register blocking as in XNNPACK's depthwise kernels). Written out as vector instructions in LLVM
-IR, since no compiler is trusted to keep the tile in registers.
+where `j'ₖ` is channel k < mixed of the group of `mixed` channels that j is in: j itself, if it is
+alone. `r` counts rows of the window, `t` the taps along the width that are read together:
+neighbouring output pixels share input pixels, so each is loaded once a row and used for all taps
+that meet it (register blocking as in XNNPACK's depthwise kernels). Written out as vector
+instructions in LLVM IR, since no compiler is trusted to keep the tile in registers.
 
 Importing this module imports Numba.
 """
@@ -26,6 +27,11 @@ _I32 = ir.IntType(32)
 _ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 
+def vector_length(isa: Isa, dtype: str, mixed: int) -> int:
+    """Channels of a vector: whole groups of `mixed`, a power of two."""
+    return max(lanes(isa, dtype), mixed)
+
+
 def make_depthwise(
     isa: Isa,
     dtype: str,
@@ -35,12 +41,14 @@ def make_depthwise(
     step: int,
     target_row: int,
     partial: bool,
+    mixed: int,
 ) -> Any:
     """The intrinsic `tile(pixels, rows, x, offsets, w, places, pixel, wide, channels, target)`.
 
     `pixels` (int64, 1 to `most`): output pixels of the tile. `x`, `w`: pointers to elements;
     `offsets[r]` and `places[r]` (int64) are where row r of the window starts in them. `pixel`:
-    elements between input pixels; `wide`: between the weights of neighbouring taps. `target`:
+    elements between input pixels; `wide`: between the weights of neighbouring taps, or of
+    neighbouring channels of the `mixed` of a tap. `target`:
     pointer to results, a row of `target_row` for each pixel, aligned to a vector. With `partial`
     only `channels` (int64) elements of X are read from each pixel, and the others taken as 0.
     """
@@ -55,7 +63,7 @@ def make_depthwise(
                 block = builder.append_basic_block(f"tile.{size}")
                 switch.add_case(_I64(size), block)
                 with builder.goto_block(block):
-                    shape = (size, vectors, run, step, target_row, partial)
+                    shape = (size, vectors, run, step, target_row, partial, mixed)
                     builder.call(_tile_function(builder.module, isa, dtype, *shape), operands)
                     builder.branch(done)
             builder.position_at_end(done)
@@ -77,10 +85,11 @@ def _tile_function(
     step: int,
     target_row: int,
     partial: bool,
+    mixed: int,
 ) -> Any:
     """The microkernel for exactly `pixels` pixels, as an internal function of `module`."""
-    length = lanes(isa, dtype)
-    name = f"depthwise_{dtype}_{pixels}x{vectors}_{run}_{step}_{partial}"
+    length = vector_length(isa, dtype, mixed)
+    name = f"depthwise_{dtype}_{pixels}x{vectors}_{run}_{step}_{partial}_{mixed}"
     if name in module.globals:
         return module.globals[name]
     element = _ELEMENTS[dtype]
@@ -106,7 +115,9 @@ def _tile_function(
     # Distances between the pixels read are the same for all rows.
     reach = (pixels - 1) * step + run
     steps = [builder.mul(pixel, _I64(i)) for i in range(reach)]
-    taps = [builder.mul(wide, _I64(t)) for t in range(run)]
+    taps = [builder.mul(wide, _I64(t)) for t in range(run * mixed)]
+    within = [[lane // mixed * mixed + k for lane in range(length)] for k in range(mixed)]
+    picks = [ir.Constant(ir.VectorType(_I32, length), lanes_of_k) for lanes_of_k in within]
     builder.cbranch(builder.icmp_signed(">", rows, _I64(0)), loop, end)
 
     def read(at: Any, align: int, masked: bool) -> Any:
@@ -141,8 +152,10 @@ def _tile_function(
         for v in range(vectors):
             place = builder.gep(source, [builder.add(steps[i], _I64(v * length))])
             value = read(place, ITEMSIZE[dtype], partial)
-            for t, p in meets:
-                new[p][v] = builder.call(fma, [value, factors[t][v], new[p][v]])
+            for k, pick in enumerate(picks):
+                factor = value if mixed == 1 else builder.shuffle_vector(value, value, pick)
+                for t, p in meets:
+                    new[p][v] = builder.call(fma, [factor, factors[t * mixed + k][v], new[p][v]])
     following = builder.add(row, _I64(1))
     builder.cbranch(builder.icmp_signed("<", following, rows), loop, end)
     row.add_incoming(_I64(0), entry)

@@ -32,7 +32,7 @@ from layercc.weights import Weights
 from tests.support import one_node, reference_node
 
 NAMES = (
-    "depthwise", "direct", "joined_taps", "pairs", "quads",
+    "depthwise", "direct", "joined_taps", "narrow_groups", "pairs", "quads",
     "winograd_2x2", "winograd_4x4", "winograd_6x6",
 )  # fmt: skip
 
@@ -79,6 +79,8 @@ CASES = {
         "winograd_2x2", conv((10, 10), 130, 70, (3, 3), 1, 1, pads=[1] * 4), (1,)),
     "many channels, known to a run": ("direct", conv((23, 25), 40, 37, (3, 3)), ()),
     "groups of several channels": ("direct", conv((5, 7), 6, 9, (3, 3), group=3), (1,)),
+    "a few channels a group": (
+        "narrow_groups", conv((7, 5), 12, 12, (3, 3), group=3, pads=[1] * 4), (1,)),
     "one channel a group": ("depthwise", conv((7, 5), 13, 13, (3, 3), group=13), (1,)),
     "several filters a channel": ("depthwise", conv((7, 5), 5, 15, (3, 3), group=5), (1,)),
     "weights known to a run": ("depthwise", conv((7, 5), 13, 13, (3, 3), group=13), ()),
@@ -172,6 +174,7 @@ ALTERNATIVES = {
     "one channel, strides": {"direct"},
     "few channels, 3-D": {"direct"},
     "few channels, one tap": {"joined_taps"},
+    "a few channels a group": {"direct"},
     "one channel a group": {"direct"},
     "several filters a channel": {"direct"},
     "weights known to a run": {"direct"},

@@ -85,3 +85,94 @@ def test_what_is_not_finite_stays_in_its_window():
     (made,) = run_node("Conv", [x, w, b], given, constants=(1, 2))
     (expected,) = reference_node("Conv", [x, w, b], given)
     np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+
+
+# Groups of a few channels, in and out
+
+# input shape but for the channels, kernel, attributes
+NARROW = {
+    "same": ((2, 14, 13), (3, 3), {"pads": [1, 1, 1, 1]}),
+    "stride 2": ((1, 15, 19), (3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    "asymmetric pads": ((1, 9, 8), (3, 3), {"pads": [0, 2, 3, 1]}),
+    "dilated": ((1, 12, 13), (3, 3), {"pads": [2, 2, 2, 2], "dilations": [2, 2]}),
+    "one tap, stride 3": ((1, 7, 11), (1, 1), {"strides": [3, 3]}),
+    "wide": ((1, 3, 29), (1, 7), {"pads": [0, 3, 0, 3]}),
+    "one pixel": ((1, 1, 1), (3, 3), {"pads": [1, 1, 1, 1]}),
+    "one dim": ((3, 29), (4,), {"pads": [1, 2]}),
+    "three dims": ((1, 5, 6, 7), (3, 2, 3), {"pads": [1, 0, 1, 1, 1, 1]}),
+    "empty batch": ((0, 5, 5), (3, 3), {}),
+}
+
+
+def narrow_inputs(shape, kernel, channels, groups, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    filters = channels * groups
+    sizes = ((*shape, filters), (filters, channels, *kernel), (filters,))
+    return [rng.normal(size=size).astype(dtype) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "groups"),
+    [
+        *((name, 4, 9) for name in NARROW),
+        *(("same", *case) for case in [(2, 5), (4, 65), (8, 3)]),
+        *(("dilated", *case) for case in [(2, 9), (8, 5)]),
+    ],
+)
+def test_narrow_groups(name, channels, groups):
+    shape, kernel, attributes = NARROW[name]
+    inputs = narrow_inputs(shape, kernel, channels, groups)
+    given = {"group": groups, "channels_last": 1, **attributes}
+    (expected,) = reference_node("Conv", inputs, given)
+    for constants in (1, 2), ():
+        (made,) = run_node("Conv", inputs, given, constants=constants, threads=2)
+        assert made.shape == expected.shape
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_narrow_groups_of_float64():
+    inputs = narrow_inputs((1, 6, 7), (3, 3), 4, 7, np.float64)
+    given = {"group": 7, "channels_last": 1, "pads": [1, 1, 1, 1]}
+    (made,) = run_node("Conv", inputs, given, constants=(1, 2))
+    (expected,) = reference_node("Conv", inputs, given)
+    np.testing.assert_allclose(made, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_in_its_group(value):
+    inputs = narrow_inputs((1, 9, 9), (3, 3), 4, 9)
+    inputs[0][0, 4, 5, 13] = value
+    given = {"group": 9, "channels_last": 1, "pads": [1, 1, 1, 1]}
+    (made,) = run_node("Conv", inputs, given, constants=(1, 2))
+    with np.errstate(invalid="ignore"):
+        (expected,) = reference_node("Conv", inputs, given)
+    assert not np.isfinite(made[0, 3:6, 4:7, 12:16]).any()
+    np.testing.assert_array_equal(np.isfinite(made), np.isfinite(expected))
+
+
+def test_narrow_groups_alone_and_in_a_batch_on_any_threads():
+    x, w, b = narrow_inputs((3, 17, 23), (3, 3), 8, 5)
+    given = {"group": 5, "channels_last": 1, "pads": [1, 1, 1, 1]}
+    (together,) = run_node("Conv", [x, w, b], given, constants=(1, 2), threads=1)
+    for threads in (2, 5):
+        (made,) = run_node("Conv", [x, w, b], given, constants=(1, 2), threads=threads)
+        assert made.tobytes() == together.tobytes()
+    for i in range(3):
+        (alone,) = run_node("Conv", [x[i : i + 1], w, b], given, constants=(1, 2))
+        assert alone.tobytes() == together[i : i + 1].tobytes()
+
+
+def test_narrow_groups_with_a_residual():
+    x, w, b = narrow_inputs((2, 6, 7), (3, 3), 4, 5)
+    r = np.random.default_rng(1).normal(size=(2, 20, 6, 7)).astype(np.float32)
+    x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    attributes = {"group": 5, "pads": [1, 1, 1, 1]}
+    nodes = [
+        Node("Conv", ("x", "w", "b"), ("s",), attributes),
+        Node("Add", ("s", "r"), ("t",)),
+        Node("Relu", ("t",), ("y",)),
+    ]
+    graph = graph_of(nodes, {"x": x, "w": w, "b": b, "r": r}, ["y"], ["w", "b"])
+    found = run_graph(graph, {"x": x, "r": r}, passes=True)["y"]
+    (plain,) = reference_node("Conv", [x, w, b], attributes)
+    np.testing.assert_allclose(found, np.maximum(plain + r, 0), rtol=1e-5, atol=1e-5)

@@ -1,13 +1,14 @@
 # mypy: ignore-errors
-"""Depthwise convolution, channels-last: one filter for each channel.
+"""Depthwise convolution, channels-last: one filter for each channel; and that of narrow groups.
 
-    Y[n, o, c] = epilogue( Σ_t X[n, o · stride - pad + t · dilation, c] · W[t, c] )
+    Y[n, o, c] = epilogue( Σ_t Σ_k X[n, o · stride - pad + t · dilation, c'ₖ] · W[t, k, c] )
 
-`o` runs over depth, height and width, `t` over the window; taps outside the input are left out.
-Vectors hold channels; the microkernel (`layercc.cpu.depthwise_tile`) keeps a tile of neighbouring
-output pixels in registers and shares their input pixels. One task computes `chunk` rows of the
-output by a block of channels. Pixels whose window is cut off at the left or right are computed one
-by one, from the taps that remain; rows of the window outside the input are left out for all.
+`c'ₖ` is channel k of the group that c is in: c itself in a depthwise convolution. `o` runs over
+depth, height and width, `t` over the window; taps outside the input are left out. Vectors hold
+channels; the microkernel (`layercc.cpu.depthwise_tile`) keeps a tile of neighbouring output pixels
+in registers and shares their input pixels. One task computes `chunk` rows of the output by a block
+of channels. Pixels whose window is cut off at the left or right are computed one by one, from the
+taps that remain; rows of the window outside the input are left out for all.
 """
 
 from layercc.kernels.declaration import INT, kernel_family, pointer
@@ -19,30 +20,33 @@ CHANNEL_BLOCK = 256
 
 
 @kernel_family(noalias=("y",), unroll=False)
-def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple, *, isa):
+def depthwise(
+    dtype: str, run: int, step: int, mixed: int, expression: tuple, columns: tuple, *, isa
+):
     """Depthwise convolution with an epilogue; tasks: `channel_blocks` for each `chunk` rows.
 
-    `run`: taps along the width that are read together (the width of an undilated window), with
-    `step` the stride along the width; or 1 and 1, which serve every window. `expression` and
-    `columns`: see `layercc.cpu.epilogues`.
+    `mixed`: channels of a group, in and out, a power of two that divides `channel_block`. `run`:
+    taps along the width that are read together (the width of an undilated window), with `step` the
+    stride along the width; or 1 and 1, which serve every window. `expression` and `columns`: see
+    `layercc.cpu.epilogues`.
     """
-    from layercc.cpu.depthwise_tile import make_depthwise
+    from layercc.cpu.depthwise_tile import make_depthwise, vector_length
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.strided import strided
-    from layercc.cpu.tiles import lanes
     from layercc.cpu.window_taps import WINDOW, first_met, is_inside, pixel_number, split_row
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset, stack_array
 
     # All input pixels of a row may be loaded before they are used, so count them in.
-    vectors, pixels = (2, 4) if isa.vector_registers >= 32 and run <= 3 else (1, 6)
-    length = lanes(isa, dtype)
+    many = isa.vector_registers >= 32 and run <= 3
+    vectors, pixels = (2, 4) if many and mixed == 1 else (1, 8) if many and mixed <= 4 else (1, 6)
+    length = vector_length(isa, dtype, mixed)
     width = vectors * length
     tile_row = CHANNEL_BLOCK
-    wide_tile = make_depthwise(isa, dtype, pixels, vectors, run, step, tile_row, False)
-    last_tile = make_depthwise(isa, dtype, pixels, 1, run, step, tile_row, True)
-    wide_pixel = make_depthwise(isa, dtype, 1, vectors, 1, 1, tile_row, False)
-    last_pixel = make_depthwise(isa, dtype, 1, 1, 1, 1, tile_row, True)
+    wide_tile = make_depthwise(isa, dtype, pixels, vectors, run, step, tile_row, False, mixed)
+    last_tile = make_depthwise(isa, dtype, pixels, 1, run, step, tile_row, True, mixed)
+    wide_pixel = make_depthwise(isa, dtype, 1, vectors, 1, 1, tile_row, False, mixed)
+    last_pixel = make_depthwise(isa, dtype, 1, 1, 1, 1, tile_row, True, mixed)
     epilogue = make_epilogue(expression, columns)
     rows_of, finish = epilogue.rows_of, epilogue.finish
     scratch_size = pixels * tile_row
@@ -69,7 +73,7 @@ def depthwise(dtype: str, run: int, step: int, expression: tuple, columns: tuple
                 for kw in range(runs):
                     if is_inside(window.w, x + kw * window.w.dilation):
                         offsets[count] = (start + kw * window.w.dilation) * channels
-                        places[count] = (place + kw) * wide
+                        places[count] = (place + kw) * mixed * wide
                         count += 1
         return count
 
