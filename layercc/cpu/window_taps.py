@@ -56,6 +56,18 @@ def count_taps(window: Any) -> Any:
 
 
 @jit
+def is_plain(window: Any) -> Any:
+    """Whether outputs meet the inputs of the same number, and nothing else."""
+    same = _is_same(window.d) & _is_same(window.h) & _is_same(window.w)
+    return same & (count_taps(window) == 1)
+
+
+@jit
+def _is_same(axis: Any) -> Any:
+    return (axis.stride == 1) & (axis.pad == 0) & (axis.inputs == axis.outputs)
+
+
+@jit
 def list_taps(offsets: Any, window: Any, z: Any, y: Any, x: Any, steps: Any) -> Any:
     """Writes the offsets of the taps that lie in the input, and returns how many they are.
 

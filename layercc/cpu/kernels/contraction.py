@@ -44,6 +44,7 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *
         count_taps,
         first_met,
         is_inside,
+        is_plain,
         pixel_number,
         split_row,
     )
@@ -98,7 +99,8 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *
         px = first % window.w.outputs
         start = address(row_of(x, outer, inner, 0))
         image_bytes = count_pixels(window) * x.row * itemsize
-        for i in range(height):
+        plain = is_plain(window)
+        for i in range(0 if plain else height):
             image[i] = start + number * image_bytes
             in_z[i] = first_met(window.d, pz)
             in_y[i] = first_met(window.h, py)
@@ -130,7 +132,10 @@ def contraction(element: str, vectors: int, expression: tuple, columns: tuple, *
                 dy = rest % window.h.taps * window.h.dilation
                 dx = kw * window.w.dilation
                 row = offset(addresses, t * block_rows)
-                for i in range(height):
+                if plain:
+                    for i in range(height):
+                        row[i] = start + (first + i) * x.row * itemsize
+                for i in range(0 if plain else height):
                     iz = in_z[i] + dz
                     iy = in_y[i] + dy
                     ix = in_x[i] + dx
