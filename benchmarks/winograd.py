@@ -57,7 +57,7 @@ LAYERS = {
 }
 CONVOLUTIONAL = (
     "resnet18", "resnet50", "resnext50", "vgg16", "unet", "squeezenet", "densenet121", "dnsmos",
-    "espcn",
+    "espcn", "r3d_18", "c3d",
 )  # fmt: skip
 SEEDS = 3
 #: Sets of points besides 0 and infinity: each stands for itself and its negative.

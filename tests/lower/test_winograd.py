@@ -93,6 +93,52 @@ def test_pixels_of_no_image(size):
     check(size, x, w, {**LAST, "pads": [2, 1, 1, 1]})
 
 
+DEEP = {
+    # size of the input, kernel, attributes
+    "same": ((5, 9, 7), (3, 3, 3), {"pads": [1] * 6}),
+    "one plane": ((1, 7, 11), (3, 3, 3), {"pads": [1] * 6}),
+    "stride and dilation along the depth": (
+        (11, 5, 6), (3, 3, 3), {"pads": [2, 1, 0, 3, 1, 2], "strides": [2, 1, 1],
+                                "dilations": [2, 1, 1]}),
+    "one tap": ((4, 9, 5), (1, 3, 3), {"pads": [0, 1, 1, 0, 1, 1]}),
+    "pads beyond the window": ((2, 3, 5), (2, 3, 3), {"pads": [3, 1, 1, 2, 1, 1]}),
+}  # fmt: skip
+
+
+@every_size
+@pytest.mark.parametrize("name", DEEP)
+def test_windows_over_three_dims(size, name):
+    dims, kernel, attributes = DEEP[name]
+    x, w = conv_arrays(name, dims, 19, 37, kernel, bias=False)
+    check(size, x, w, {**LAST, **attributes})
+
+
+@every_size
+def test_planes_in_groups_and_batches_on_any_threads(size):
+    x, w = conv_arrays("planes", (4, 13, 10), 40, 74, (3, 3, 3), 2, batch=3, bias=False)
+    attributes = {**LAST, "pads": [1] * 6, "group": 2}
+    given = {"constants": (1,), "algorithm": name_of(size)}
+    (together,) = run_node("Conv", [x, w], attributes, threads=1, **given)
+    assert_near(size, together, reference_node("Conv", [x, w], attributes)[0])
+    for threads in (2, 3):
+        (found,) = run_node("Conv", [x, w], attributes, threads=threads, **given)
+        assert found.tobytes() == together.tobytes()
+    for i in range(3):
+        (alone,) = run_node("Conv", [x[i : i + 1], w], attributes, threads=2, **given)
+        assert alone.tobytes() == together[i : i + 1].tobytes()
+
+
+@every_size
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_special_values_of_a_plane(size, value):
+    x, w = conv_arrays("special plane", (5, 9, 11), 19, 37, (3, 3, 3), bias=False)
+    x[1, 3, 4, 4, 18] = value
+    found = special(size, x, w, {**LAST, "pads": [1] * 6})
+    met = np.zeros(found.shape[:-1], bool)
+    met[1, 2:5, 3:6, 3:6] = True
+    assert not np.isfinite(found[met]).any() and np.isfinite(found[~met]).all()
+
+
 def run_fused(size, x, w, b, r, attributes, threads=1):
     """Relu(Conv(x, w) + b + r); channels first."""
     arrays = {"x": x, "w": w, "b": b, "r": r}

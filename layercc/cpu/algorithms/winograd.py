@@ -1,6 +1,7 @@
 """Winograd's convolution F(m × m, 3 × 3): m² outputs from (m + 2)² products instead of 9 m².
 
-Fits float32 windows of 3 × 3 with stride 1 and constant weights over many channels. Costs fewer
+Fits float32 windows of 3 × 3 with stride 1 and constant weights over many channels; with several
+taps along the depth too, which count as channels. Costs fewer
 multiplications, but transforms, tiles that stick out of the image, and more weights to keep and to
 read, 16/9 to four times as many (64/9 for 6 × 6): it loses on small maps of many channels.
 """
@@ -64,10 +65,14 @@ def _fits(size: int, job: Contraction, precision: str) -> bool:
         and len(job.groups) <= 1
         and window is not None
         and all(map(_slides, (window.h, window.w)))
-        and (window.d.taps, window.d.inputs, window.d.outputs, window.d.pad) == (1, 1, 1, 0)
+        and window.d.taps <= _MOST_PLANES
         and job.depth >= 16
         and job.columns >= 16
     )
+
+
+#: Taps of the window along the depth, of which each reads another plane.
+_MOST_PLANES = 8
 
 
 def _slides(axis: Axis) -> bool:
@@ -80,6 +85,8 @@ _INPUT_COLUMNS = {2: 8, 4: 18, 6: 20}
 _OUTPUT_TERMS = {2: 6, 4: 14, 6: 14}
 #: From so many channels on, blocks of 6 × 6 that the caches hold are too small: 4 × 4 is faster.
 _TOO_MANY_FOR_6 = 64
+#: Columns of a panel, more or less.
+_WIDTH = 64
 #: Weights are read in long runs: faster than what a core draws from memory otherwise.
 _STREAMED = 2
 
@@ -91,7 +98,8 @@ def _places(size: int) -> int:
 
 def _growth(size: int, job: Contraction) -> int:
     matrix = DType.f32.itemsize * job.depth * job.columns * job.group_count
-    return (_places(size) - job.taps) * matrix
+    planes = 1 if job.window is None else job.window.d.taps
+    return (_places(size) * planes - job.taps) * matrix
 
 
 def _cost(size: int, job: Contraction, limits: Limits) -> float:
@@ -100,12 +108,14 @@ def _cost(size: int, job: Contraction, limits: Limits) -> float:
     if size == 6 and job.depth >= _TOO_MANY_FOR_6:
         return math.inf
     places = _places(size)
-    tiles = math.prod(-(-axis.outputs // size) for axis in (job.window.h, job.window.w))
-    products = job.columns * (job.depth + _OUTPUT_TERMS[size])
-    products += _INPUT_COLUMNS[size] * job.depth
-    flops = 2 * tiles * places * products
-    nbytes = 4 * places * job.depth * job.columns
-    arithmetic = flops / limits.flops["f32"]
+    across, down = (-(-axis.outputs // size) for axis in (job.window.w, job.window.h))
+    tiles = across * down * job.window.d.outputs
+    terms = job.window.d.taps * job.depth
+    products = job.columns * (terms + _OUTPUT_TERMS[size]) + _INPUT_COLUMNS[size] * terms
+    arithmetic = 2 * tiles * places * products / limits.flops["f32"]
+    nbytes = 4 * places * terms * job.columns
+    if job.window.d.outputs > 1 and nbytes > _CACHED_WEIGHTS:  # each block reads all of them
+        nbytes *= -(-tiles // _most_tiles(places, terms + _WIDTH))
     memory = nbytes / limits.bytes_per_second["memory"] / _STREAMED
     return max(arithmetic, memory) * job.group_count
 
@@ -131,10 +141,10 @@ def _split(job: Contraction, size: int, images: int, width: int, length: int) ->
     places = _places(size)
     across = -(-job.window.w.outputs // size)
     tiles = across * -(-job.window.h.outputs // size)
-    vectors = -(-job.depth // length)
+    vectors = -(-job.window.d.taps * job.depth // length)
     row = (vectors + (vectors % 2 == 0)) * length  # rows do not all meet the same lines of caches
     panels = -(-job.columns // width)
-    most = max(min(_BLOCK_BYTES // (4 * places * (row + width)), MOST_TILES), _LEAST_TILES // 2)
+    most = _most_tiles(places, row + width)
     blocks = -(-tiles // most)
     shared = (
         panels > 1
@@ -149,6 +159,11 @@ def _split(job: Contraction, size: int, images: int, width: int, length: int) ->
     return _Split(across, tiles, -(-tiles // max(blocks, 1)), row, shared)
 
 
+def _most_tiles(places: int, row: int) -> int:
+    """Tiles of a block; `row`: elements of a place of a tile and of its sums."""
+    return max(min(_BLOCK_BYTES // (4 * places * row), MOST_TILES), _LEAST_TILES // 2)
+
+
 def _emit(size: int, builder: Builder, job: Contraction) -> None:
     """One call, or two: of the inputs, and of the rest."""
     window = job.window
@@ -160,7 +175,7 @@ def _emit(size: int, builder: Builder, job: Contraction) -> None:
     length = lanes(builder.isa, "f32")
     width = vectors * length
     panels = -(-job.columns // width)
-    images = job.rows // window.outputs
+    images = job.rows // (window.h.outputs * window.w.outputs)  # planes
     split = _split(job, size, images * job.group_count, width, length)
     blocks = job.group_count * images * split.blocks
     whole = blocks >= _ENOUGH_BLOCKS and not split.shared
@@ -177,7 +192,7 @@ def _emit(size: int, builder: Builder, job: Contraction) -> None:
             (ONLY_OUTPUTS, tasks, panels, job.flops),
         ]
     (group,) = job.groups or (GroupDim(1, 0, 0, 0),)
-    panel = places * job.depth * width
+    panel = places * window.d.taps * job.depth * width
     filters = _transformed(builder, job, size, vectors)
     for work, shares, parts, flops in steps:
         builder.call(
@@ -221,6 +236,7 @@ def _filters(builder: Builder, job: Contraction, group: GroupDim) -> dict[str, A
         "group": group.w,
         "column": weights.column[0][1],
         "depth": weights.row,
+        "d": weights.taps[0],
         "h": weights.taps[1],
         "w": weights.taps[2],
     }
@@ -239,20 +255,20 @@ def _transformed(builder: Builder, job: Contraction, size: int, vectors: int) ->
 
 
 def transform_filters(filters: np.ndarray, size: int, width: int) -> np.ndarray:
-    """`[group, taps, depth, columns]` → `[group, panel, place, depth, width]`, in float64 and
-    rounded once."""
+    """`[group, taps, depth, columns]` → `[group, panel, place, terms, width]`, in float64 and
+    rounded once; terms are planes of the window, and depth."""
     matrix = np.array(transforms(size).filters, np.float64)
     both = np.kron(matrix, matrix)  # [place, tap]
     groups, taps, depth, columns = filters.shape
-    panels = -(-columns // width)
-    made = aligned_zeros((groups, panels, len(both), depth, width), filters.dtype)
+    planes, panels = taps // both.shape[1], -(-columns // width)
+    made = aligned_zeros((groups, panels, len(both), planes, depth, width), filters.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        for group in range(groups):
-            for panel in range(panels):
-                part = filters[group, :, :, panel * width : (panel + 1) * width]
-                wide = both @ part.reshape(taps, -1).astype(np.float64)
-                made[group, panel, ..., : part.shape[-1]] = wide.reshape(-1, *part.shape[1:])
-    return made
+        for group, panel, plane in np.ndindex(groups, panels, planes):
+            of_plane = filters[group, plane * both.shape[1] : (plane + 1) * both.shape[1]]
+            part = of_plane[..., panel * width : (panel + 1) * width]
+            wide = both @ part.reshape(both.shape[1], -1).astype(np.float64)
+            made[group, panel, :, plane, :, : part.shape[-1]] = wide.reshape(-1, *part.shape[1:])
+    return made.reshape(groups, panels, len(both), planes * depth, width)
 
 
 def _algorithm(size: int) -> Algorithm:

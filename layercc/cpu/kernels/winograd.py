@@ -8,6 +8,9 @@ input channels by input × output channels, one for each place in the transforme
 through the contraction's microkernel, with transformed weights packed `[group][panel][place][k]
 [width]`.
 
+A window of several taps along the depth is as many windows of 3 × 3 over neighbouring planes, whose
+products are summed up before the output transform: to the products, they are further channels.
+
 All stages are done for one block of tiles before the next, so that what is between them stays in
 the second-level cache: the block's tiles are transformed into `[place][tile][k]`; for each panel of
 columns the products are summed up in `[place][tile][width]`, and transformed in place into
@@ -46,19 +49,26 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
     """F(size × size, 3 × 3) of float32 in panels of `vectors` vectors, with an epilogue. One kernel
     serves all sizes of `layercc.cpu.cook_toom`.
 
-    `expression` and `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel. `filters` are
-    the weights as they were, `[group, column, depth, h, w]` with any strides; `outside` is a row of
-    zeros. `transformed` has rows of `row` elements, a block for each task or for each block of the
-    call; `sums` are scratch of each task. `streamed`: 1 where weights come from beyond the
-    second-level cache, else 0. Tasks are of `grain` units or a multiple. A call of
-    `ONLY_INPUTS` takes parts of a block for panels.
+    `images` are planes of the output, all of an image one behind the other. `expression` and
+    `columns`: see `layercc.cpu.epilogues`. A row of `w` is a panel. `filters` are the weights as
+    they were, `[group, column, depth, d, h, w]` with any strides; `outside` is a row of zeros.
+    `transformed` has rows of `row` elements, a block for each task or for each block of the call;
+    `sums` are scratch of each task. `streamed`: 1 where weights come from beyond the second-level
+    cache, else 0. Tasks are of `grain` units or a multiple. A call of `ONLY_INPUTS` takes parts of
+    a block for panels.
     """
     from layercc.cpu.cook_toom import SIZES
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.microkernel import make_accumulate
     from layercc.cpu.strided import row_of, strided
     from layercc.cpu.tiles import lanes, tile_rows
-    from layercc.cpu.window_taps import WINDOW, is_inside, pixel_number
+    from layercc.cpu.window_taps import (
+        WINDOW,
+        count_pixels,
+        first_met,
+        is_inside,
+        pixel_number,
+    )
     from layercc.cpu.winograd_tile import make_transform_input, make_transform_output
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import address, offset, prefetch, stack_array
@@ -79,20 +89,22 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
     zero = np.float32(0)
     tensor = strided("f32")
     filter_record = record(
-        "Filters", data=pointer("f32"), group=INT, column=INT, depth=INT, h=INT, w=INT
+        "Filters", data=pointer("f32"), group=INT, column=INT, depth=INT, d=INT, h=INT, w=INT
     )
 
     @jit
-    def pixel_at(window, start, step, beyond, iy, ix):
+    def pixel_at(window, start, step, beyond, iz, iy, ix):
         """The address of an input pixel, or of a row of zeros."""
-        inside = is_inside(window.h, iy) & is_inside(window.w, ix)
-        return start + pixel_number(window, 0, iy, ix) * step if inside else beyond
+        inside = is_inside(window.d, iz) & is_inside(window.h, iy) & is_inside(window.w, ix)
+        return start + pixel_number(window, iz, iy, ix) * step if inside else beyond
 
     @jit
-    def pack_filters(target, filters, group, first, valid, k, stretch):
-        """`stretch` channels of a panel's weights from channel k on, as [tap][channel][width]."""
+    def pack_filters(target, filters, group, first, valid, kd, k, stretch):
+        """`stretch` channels of a panel's weights at depth kd of the window, from channel k on, as
+        [tap][channel][width]."""
         for tap in range(taps):
             at = group * filters.group + first * filters.column + k * filters.depth
+            at += kd * filters.d
             at += tap // _TAPS * filters.h + tap % _TAPS * filters.w
             for c in range(stretch):
                 row = offset(target, (tap * stretch + c) * width)
@@ -141,6 +153,7 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
         staged = split(memory, width)
         beyond = address(outside)
         step = x.row * 4
+        terms = window.d.taps * depth
         begin = task * (units // grain) // shares * grain
         for unit in range(begin, (task + 1) * (units // grain) // shares * grain):
             panel = unit % panels
@@ -149,7 +162,8 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
             image = rest // blocks % images
             group = rest // blocks // images
             count = min(block, tiles - first)
-            start = address(row_of(x, 0, group, image * window.h.inputs * window.w.inputs))
+            start = address(row_of(x, 0, group, image // window.d.outputs * count_pixels(window)))
+            iz = first_met(window.d, image % window.d.outputs)
 
             inputs = offset(transformed, (task if work == ALL else rest) * places * plane)
             if work == ONLY_INPUTS or (work == ALL and (panel == 0 or unit == begin)):
@@ -158,11 +172,14 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
                 for t in range(count * part // parts, count * (part + 1) // parts):
                     iy = (first + t) // across * size - window.h.pad
                     ix = (first + t) % across * size - window.w.pad
-                    for i in range(side):
-                        for j in range(side):
-                            at = pixel_at(window, start, step, beyond, iy + i, ix + j)
-                            pixels[i * side + j] = at
-                    transform_input(size, pixels, depth, offset(inputs, t * row), plane)
+                    for kd in range(window.d.taps):
+                        z = iz + kd * window.d.dilation
+                        for i in range(side):
+                            for j in range(side):
+                                at = pixel_at(window, start, step, beyond, z, iy + i, ix + j)
+                                pixels[i * side + j] = at
+                        target = offset(inputs, t * row + kd * depth)
+                        transform_input(size, pixels, depth, target, plane)
 
             if work == ONLY_INPUTS:
                 continue
@@ -175,8 +192,8 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
                 for t in range(count):
                     addresses[t] = start_of_place + t * row * 4
                 k = 0
-                while k < depth:
-                    stretch = min(DEPTH_BLOCK, depth - k)
+                while k < terms:
+                    stretch = min(DEPTH_BLOCK, terms - k)
                     for i in range(0, count, rows):
                         for line in range(i // rows * ahead, (i // rows + 1) * ahead):
                             prefetch(offset(weights, stretch * width + line * _LINE))
@@ -203,10 +220,12 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
             n = panel * width
             valid = min(width, channels - n)
             if any_faulty:
-                k = 0
-                while k < depth:
+                steps = (depth + _DIRECT_DEPTH - 1) // _DIRECT_DEPTH
+                for stage_of in range(window.d.taps * steps):
+                    kd, k = stage_of // steps, stage_of % steps * _DIRECT_DEPTH
+                    z = iz + kd * window.d.dilation
                     stretch = min(_DIRECT_DEPTH, depth - k)
-                    pack_filters(packed, filters, group, n, valid, k, stretch)
+                    pack_filters(packed, filters, group, n, valid, kd, k, stretch)
                     for o in range(size * size):
                         t = 0
                         while t < count:
@@ -218,14 +237,14 @@ def winograd(vectors: int, expression: tuple, columns: tuple, *, isa):
                                 for tap in range(taps):
                                     near[tap * rows + run] = k * 4 + pixel_at(
                                         window, start, step, beyond,
-                                        iy + tap // _TAPS, ix + tap % _TAPS,
+                                        z, iy + tap // _TAPS, ix + tap % _TAPS,
                                     )  # fmt: skip
                                 run += 1
                             if run:
                                 target = offset(sums, o * sums_plane + t * width)
-                                accumulate(run, near, rows, taps, packed, stretch, target, k == 0)
+                                new = stage_of == 0
+                                accumulate(run, near, rows, taps, packed, stretch, target, new)
                             t += max(run, 1)
-                    k += stretch
 
             if valid < width:
                 for j in range(staged_size):
