@@ -1,8 +1,9 @@
 """Lowering of transposed convolutions and Col2Im.
 
 Windows that do not overlap (kernel = stride) are a matrix product for each row of the window,
-written straight into the output. All others are one matrix product, which makes for each input
-pixel what each tap adds to the output, and a fold, which sums that up.
+written straight into the output. With constant weights, others are convolutions of their phases
+(`layercc.lower.phases`). What is left (groups, holes, few channels) is one matrix product, which
+makes for each input pixel what each tap adds to the output, and a fold, which sums that up.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from layercc.lower.epilogue import epilogue_of
 from layercc.lower.group import Group, anchor, with_bias
 from layercc.lower.layout import channels_last_input, channels_last_output, put_back
 from layercc.lower.movement import strided_copy, transposed
+from layercc.lower.phases import convolve, fits, runs_of
 from layercc.lower.registry import lowering
 from layercc.lower.windows import axes_of
 
@@ -55,7 +57,13 @@ def transposed_convolution(context: Context, group: Group) -> None:
             window.output_dims, x.shape[1:-1], window.strides, strict=True
         ))
     )  # fmt: skip
-    if overlapping:
+    weight = context.tensor(group.anchor.inputs[1])
+    axes = None
+    if overlapping and call.group == 1 and weight.array is not None:
+        axes = runs_of(window, x.shape[1:-1])
+    if axes is not None and fits(axes, epilogue_of(context, group, (), y.shape[-1]), y):
+        convolve(context, axes, x, weight, y, epilogue_of(context, group, (), y.shape[-1]))
+    elif overlapping:
         _overlapping(context, group, window, x, y, call.group)
     else:
         _tiling(context, group, window, x, y)

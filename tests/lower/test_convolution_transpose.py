@@ -5,8 +5,9 @@
 import numpy as np
 import pytest
 
+import layercc as lc
 from ir.graph import Node
-from tests.support import graph_of, reference_node, run_graph, run_node
+from tests.support import graph_of, one_node, reference_node, run_graph, run_node
 
 # input shape (channels last), filters of a group, kernel, attributes
 CASES = {
@@ -32,6 +33,24 @@ CASES = {
     "one dim tiling": ((3, 9, 4), 6, (3,), {"strides": [3]}),
     "three dims": ((1, 3, 4, 2, 5), 6, (3, 2, 3), {"strides": [2, 1, 2], "pads": [1] * 6}),
     "three dims tiling": ((2, 2, 3, 4, 5), 6, (2, 3, 2), {"strides": [2, 3, 2]}),
+    "one filter, nine phases": (
+        (1, 11, 13, 7), 1, (9, 9), {"strides": [3, 3], "pads": [3, 3, 3, 3]}
+    ),
+    "4x4 stride 2, one pixel less": (
+        (2, 5, 7, 33), 17, (4, 4), {"strides": [2, 2], "pads": [1, 1, 2, 2]}
+    ),
+    "as few taps, one more pixel": (
+        (1, 5, 7, 9), 11, (5, 5),
+        {"strides": [3, 3], "pads": [2, 1, 0, 3], "output_padding": [2, 1]},
+    ),
+    "stride 1, asymmetric pads": ((2, 9, 7, 19), 23, (3, 3), {"pads": [0, 2, 1, 0]}),
+    "outputs less than the stride": ((1, 2, 3, 5), 9, (4, 4), {"strides": [4, 2],
+                                     "pads": [2, 1, 3, 0]}),
+    "pads beyond the window": ((1, 6, 7, 5), 9, (2, 3), {"strides": [1, 2], "pads": [2, 3, 1, 2]}),
+    "one dim, four phases": ((3, 13, 5), 9, (7,), {"strides": [4], "pads": [2, 1]}),
+    "three dims, wide": (
+        (1, 3, 4, 2, 5), 9, (3, 2, 3), {"strides": [2, 1, 3], "pads": [1, 0, 1, 0, 1, 0]}
+    ),
     "empty batch": ((0, 3, 3, 4), 5, (2, 2), {"strides": [2, 2]}),
 }  # fmt: skip
 
@@ -52,6 +71,37 @@ def test_transposed_convolution(name, known):
     (made,) = run_node("ConvTranspose", inputs, given, constants=constants, threads=2)
     (expected,) = reference_node("ConvTranspose", inputs, given)
     np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+
+
+def kernels_of(name):
+    shape, filters, kernel, attributes = CASES[name]
+    inputs = inputs_of(shape, filters, kernel, attributes.get("group", 1))
+    given = {"channels_last": 1, **attributes}
+    graph = one_node("ConvTranspose", inputs, given, constants=(1, 2))
+    plan = lc.compile(graph).plan({"x0": inputs[0].shape})
+    return [call.key.family for call in plan.program.calls]
+
+
+def test_phases_are_not_folded():
+    """Of windows that overlap, only those with few channels or groups are."""
+    for name in ("3x3 stride 2", "one filter, nine phases", "stride 1, asymmetric pads"):
+        assert "col2im" not in kernels_of(name)
+    assert "col2im" in kernels_of("groups") and "col2im" in kernels_of("holes")
+    assert kernels_of("3x3 stride 2").count("contraction") == 4
+    assert kernels_of("one filter, nine phases").count("contraction") == 1
+
+
+@pytest.mark.parametrize("name", ["4x4 stride 2, one pixel less", "one filter, nine phases"])
+def test_phases_alone_and_in_a_batch_on_any_threads(name):
+    shape, filters, kernel, attributes = CASES[name]
+    x, w, b = inputs_of((3, *shape[1:]), filters, kernel)
+    given = {"channels_last": 1, **attributes}
+    (together,) = run_node("ConvTranspose", [x, w, b], given, constants=(1, 2), threads=1)
+    (again,) = run_node("ConvTranspose", [x, w, b], given, constants=(1, 2), threads=3)
+    assert again.tobytes() == together.tobytes()
+    for i in range(3):
+        (alone,) = run_node("ConvTranspose", [x[i : i + 1], w, b], given, constants=(1, 2))
+        assert alone.tobytes() == together[i : i + 1].tobytes()
 
 
 def test_channels_first():
