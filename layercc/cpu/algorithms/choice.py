@@ -10,8 +10,10 @@ such limits, and a table of choices none at all.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ir.diagnostics import UnsupportedError
@@ -59,7 +61,7 @@ def choose_all(builder: Builder, jobs: Iterable[Contraction]) -> dict[Contractio
     Layers of a class of shapes get the same. Neither the batch nor the number of threads counts.
     Raises ValueError where the table has a name that no algorithm has.
     """
-    classes: dict[tuple[str, ...], _Layers] = {}
+    found: dict[tuple[str, ...], tuple[list[Algorithm], list[Contraction]]] = {}
     jobs = list(jobs)
     exact = builder.precision == "highest"
     for job in jobs:
@@ -69,15 +71,34 @@ def choose_all(builder: Builder, jobs: Iterable[Contraction]) -> dict[Contractio
         options = options or [e for e in fitting if e.layers <= len(jobs) or not exact]
         if options:
             key = (kind, *(each.name for each in options))
-            classes.setdefault(key, _Layers(builder.limits, options)).jobs.append(job)
-    left = _room(jobs) if exact else math.inf
-    while steps := [
-        step for layers in classes.values() for step in layers.steps() if step.growth <= left
-    ]:
-        best = max(steps, key=lambda step: step.saved / max(step.growth, 1))
-        best.layers.chosen = best.algorithm
-        left -= best.growth
-    return {job: layers.choice() for layers in classes.values() for job in layers.jobs}
+            found.setdefault(key, (options, []))[1].append(job)
+    classes = [_Layers(builder.limits, *each) for each in found.values()]
+    _spend(classes, _room(jobs) if exact else math.inf)
+    chosen: dict[Contraction, Choice] = {}
+    for layers in classes:
+        chosen |= dict.fromkeys(layers.jobs, layers.choice())
+    return chosen
+
+
+def _spend(classes: list[_Layers], left: float) -> None:
+    """Takes the steps that save most a byte, one after another, as long as there are `left` bytes
+    for them."""
+    serial = itertools.count()  # of equal steps, the first is taken
+
+    def steps_of(layers: _Layers) -> Iterator[tuple[float, int, _Step]]:
+        for step in layers.steps():
+            yield -step.saved / max(step.growth, 1), next(serial), step
+
+    waiting = [entry for layers in classes for entry in steps_of(layers)]
+    heapq.heapify(waiting)
+    while waiting:
+        _, _, step = heapq.heappop(waiting)
+        if step.layers.chosen is not step.before or step.growth > left:
+            continue
+        step.layers.chosen = step.algorithm
+        left -= step.growth
+        for entry in steps_of(step.layers):
+            heapq.heappush(waiting, entry)
 
 
 def _asked_for(builder: Builder, kind: str, fitting: list[Algorithm]) -> list[Algorithm]:
@@ -102,9 +123,11 @@ def _room(jobs: Iterable[Contraction]) -> int:
 
 
 class _Step(NamedTuple):
-    """A cheaper algorithm for the layers of a class: seconds saved, and bytes that it takes."""
+    """A cheaper algorithm for the layers of a class, instead of `before`: seconds saved, and bytes
+    that it takes."""
 
     layers: _Layers
+    before: Algorithm
     algorithm: Algorithm
     saved: float
     growth: int
@@ -114,30 +137,25 @@ class _Layers:
     """All jobs of a class of shapes, and the algorithms that they may have; `chosen` is the
     cheapest of those whose weights are smallest, until there is more room."""
 
-    def __init__(self, limits: Limits, options: list[Algorithm]) -> None:
-        self.limits, self.options = limits, options
-        self.jobs: list[Contraction] = []
-        self.chosen: Algorithm | None = None
+    def __init__(self, limits: Limits, options: list[Algorithm], jobs: list[Contraction]) -> None:
+        self.jobs, self.options = jobs, options
+        distinct = {id(job.weights.tensor.array): job for job in jobs}.values()
+        self._costs = [sum(each.cost(job, limits) for job in jobs) for each in options]
+        self._growth = [sum(map(each.growth, distinct)) for each in options]
+        self.chosen = options[min(range(len(options)), key=self._size)]
 
-    def steps(self) -> list[_Step]:
-        """What would be cheaper than what is chosen."""
-        if self.chosen is None:
-            self.chosen = min(self.options, key=lambda each: (self._growth(each), self._cost(each)))
-        cost, growth = self._cost(self.chosen), self._growth(self.chosen)
-        return [
-            _Step(self, each, cost - self._cost(each), self._growth(each) - growth)
-            for each in self.options
-            if self._cost(each) < cost
-        ]
+    def _size(self, index: int) -> tuple[int, float]:
+        return self._growth[index], self._costs[index]
+
+    def steps(self) -> Iterator[_Step]:
+        """What is cheaper than what is chosen."""
+        at = self.options.index(self.chosen)
+        for each, cost, growth in zip(self.options, self._costs, self._growth, strict=True):
+            if cost < self._costs[at]:
+                saved = self._costs[at] - cost
+                yield _Step(self, self.chosen, each, saved, growth - self._growth[at])
 
     def choice(self) -> Choice:
-        cheapest = min(self.options, key=self._cost)
-        assert self.chosen is not None
+        """With the name of what is cheaper still, if anything is."""
+        cheapest = self.options[self._costs.index(min(self._costs))]
         return Choice(self.chosen, "" if cheapest is self.chosen else cheapest.name)
-
-    def _cost(self, algorithm: Algorithm) -> float:
-        return sum(algorithm.cost(job, self.limits) for job in self.jobs)
-
-    def _growth(self, algorithm: Algorithm) -> int:
-        distinct = {id(job.weights.tensor.array): job for job in self.jobs}
-        return sum(map(algorithm.growth, distinct.values()))
