@@ -5,7 +5,7 @@ default, the weights of a model grow to no more than `GROWTH` times their size, 
 memory is taken than other runtimes take. What there is of it is spent where it saves the most time
 a byte, a greedy solution of the knapsack problem: on layers with large maps and few channels. Some
 have errors that count in a network of few layers (`Algorithm.layers`). Lower precisions know no
-such limits, and a table of choices none at all.
+such limits, and a table of choices overrules both.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Winograd's convolution F(m × m, 3 × 3): m² outputs from (m + 2)² products instead of 9 m².
 
 Fits float32 windows of 3 × 3 with stride 1 and constant weights over many channels; with several
-taps along the depth too, which count as channels. Costs fewer
-multiplications, but transforms, tiles that stick out of the image, and more weights to keep and to
-read, 16/9 to four times as many (64/9 for 6 × 6): it loses on small maps of many channels.
+taps along the depth too, which count as channels. Costs fewer multiplications, but transforms,
+tiles that stick out of the image, and more weights to keep and to read, 16/9 to four times as many
+(64/9 for 6 × 6): it loses on small maps of many channels.
 """
 
 from __future__ import annotations
