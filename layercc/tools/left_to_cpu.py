@@ -16,7 +16,7 @@ from layercc.jobs.job import Job
 from layercc.tools.left_to_numpy import Left
 
 #: Jobs without an emitter, and why.
-LEFT_JOBS: dict[str, str] = {}
+LEFT_JOBS: dict[str, str] = {"CallArrays": "functions that users wrote for a CPU"}
 
 #: Ops that have no kernels, or none at some element types, and why.
 LEFT_TO_CPU: tuple[Left, ...] = ()

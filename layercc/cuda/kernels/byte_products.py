@@ -381,7 +381,7 @@ def byte_tiles(
                     value = int32(value - q * int32(result[row_totals + r]))
                 if x_zeroed and w_zeroed:
                     value = int32(value + p * q * terms)
-                finished(y, m * y_row + n, value, starts, operands, m, n)
+                y[m * y_row + n] = finished(value, starts, operands, m, n)
 
     return body
 
@@ -485,6 +485,6 @@ def byte_direct(
                 offset(x, x_at), offset(w, w_at + column * pitch), m, depth, taps, x_row, p, q,
                 window,
             )  # fmt: skip
-            finished(y, y_at + m * y_row + column, value, starts, operands, m, column)
+            y[y_at + m * y_row + column] = finished(value, starts, operands, m, column)
 
     return body

@@ -69,6 +69,6 @@ def fold(dtype: str, expression: tuple, columns: tuple):
                             total = scalar(total + p[place * group_channels + c])
             _, _, _, starts = located(0, (), operands)
             column = g * group_channels + c
-            finished(y, at, total, starts, operands, pixel, column)
+            y[at] = finished(total, starts, operands, pixel, column)
 
     return body
