@@ -33,11 +33,52 @@ def multilabel_margin_loss(
     )
     is_true = t.emit("ReduceMax", t.cast(named, DType.u8), t.ints(1), keepdims=1)
     others = t.emit("Equal", is_true, t.scalar(0, DType.u8))
-    counts = t.cast(t.emit("And", unsqueezed(t, valid, 2), others), x.dtype)
+    counts = t.emit("And", unsqueezed(t, valid, 2), others)
     margin = t.emit("Sub", t.scalar(1, x.dtype), t.emit("Sub", wanted, unsqueezed(t, x, 1)))
-    loss = t.emit("Mul", t.emit("Relu", margin), counts)
+    loss = _positive(t, margin, counts)
     total = t.emit("ReduceSum", loss, t.ints(1, 2), keepdims=0)
-    total = t.emit("Div", total, t.scalar(x.shape[1], x.dtype))
+    return _reduced(t, t.emit("Div", total, t.scalar(x.shape[1], x.dtype)), reduction, alone), None
+
+
+@translates("multi_margin_loss")
+def multi_margin_loss(
+    t: Translator,
+    x: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1,
+    weight: Tensor | None = None,
+    reduction: int = 1,
+) -> Tensor:
+    """Sum over classes i other than the target j of `max(0, margin - x_j + x_i) ** p / classes`,
+    times the target's weight.
+
+    (The decomposition that PyTorch 2.13 has makes NaN of what its kernel takes for no loss.)
+    """
+    alone = x.rank == 1
+    if alone:
+        x = unsqueezed(t, x, 0)
+    target = reshaped(t, target, (x.shape[0], 1))
+    classes = t.emit("Range", t.scalar_i64(0), t.scalar_i64(x.shape[1]), t.scalar_i64(1))
+    others = t.emit("Not", t.emit("Equal", target, classes))
+    wanted = t.emit("GatherElements", x, target, axis=1)
+    rest = t.emit("Add", t.emit("Sub", t.scalar(margin, x.dtype), wanted), x)
+    loss = _positive(t, rest, others)
+    loss = t.emit("Mul", loss, loss) if p == 2 else loss
+    if weight is not None:
+        loss = t.emit("Mul", loss, t.emit("Gather", weight, target, axis=0))
+    total = t.emit("ReduceSum", loss, t.ints(1), keepdims=0)
+    return _reduced(t, t.emit("Div", total, t.scalar(x.shape[1], x.dtype)), reduction, alone)
+
+
+def _positive(t: Translator, margin: Tensor, counts: Tensor) -> Tensor:
+    """Margins above 0 that count; 0 for others, NaN among them, as PyTorch's kernels have it."""
+    zero = t.scalar(0, margin.dtype)
+    return t.emit("Where", t.emit("And", t.emit("Greater", margin, zero), counts), margin, zero)
+
+
+def _reduced(t: Translator, losses: Tensor, reduction: int, alone: bool) -> Tensor:
+    """Losses of samples: as they are, their mean or their sum; `alone`: of a single one."""
     if reduction == 0:
-        return (reshaped(t, total, ()) if alone else total), None
-    return t.emit("ReduceMean" if reduction == 1 else "ReduceSum", total, keepdims=0), None
+        return reshaped(t, losses, t.shape) if alone else losses
+    return t.emit("ReduceMean" if reduction == 1 else "ReduceSum", losses, keepdims=0)
