@@ -28,14 +28,23 @@ class Model:
     dynamic: Callable[[], Any]
 
     def build(self, small: bool) -> Any:
-        """The network in evaluation mode; the statistics in it are not those of a new one."""
+        """The network in evaluation mode; statistics, and weights that all are one number (zeros in
+        the last layer of a block, or in a head), are not those of a new one, so that inputs show in
+        what it returns."""
         import torch
 
         torch.manual_seed(0)
         module = self.make(small)
         for name, buffer in module.named_buffers():
-            if name.endswith(("running_mean", "running_var")):
+            if name.endswith("running_mean"):
+                torch.nn.init.uniform_(buffer, -0.1, 0.1)  # near those of what comes in
+            elif name.endswith("running_var"):
                 torch.nn.init.uniform_(buffer, 0.5, 1.5)
+        with torch.no_grad():
+            for name, weight in module.named_parameters():
+                if weight.numel() > 1 and bool((weight == weight.flatten()[0]).all()):
+                    is_scale = weight.ndim == 1 and name.endswith("weight")
+                    weight.uniform_(*((0.5, 1.5) if is_scale else (-0.2, 0.2)))
         return module.eval()
 
     def call(self, module: Any, inputs: Inputs) -> Any:
