@@ -42,23 +42,36 @@ def _four_matrices(builder: Any, place: Any, past: int) -> Any:
     return assembly(builder, text, _I32, 4, [place], memory=True)
 
 
-def _rounded_tf32(builder: Any, bits: Any) -> Any:
-    value = builder.bitcast(bits, _F32)
-    return assembly(builder, "cvt.rna.tf32.f32 $0, $1;", _I32, 1, [value], memory=False)[0]
+def _rounded(builder: Any, bits: Any) -> Any:
+    # ties away from zero; what is not finite, or becomes so, has a rest that is not
+    return builder.and_(builder.add(bits, _I32(0x8000)), _I32(0xFFFF0000))
 
 
-@intrinsic
-def tf32_tile(typingctx: Any, registers: Any) -> Any:
-    """Registers of float32, each rounded to TF32."""
-    if not isinstance(registers, types.UniTuple):
-        return None
+def _rest(builder: Any, bits: Any) -> Any:
+    big = builder.bitcast(_rounded(builder, bits), _F32)
+    return builder.bitcast(builder.fsub(builder.bitcast(bits, _F32), big), _I32)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = [builder.extract_value(args[0], i) for i in range(registers.count)]
-        made = [_rounded_tf32(builder, part) for part in parts]
-        return context.make_tuple(builder, registers, made)
 
-    return registers(registers), codegen
+def _of_each(function: Any, doc: str) -> Any:
+    def typing(typingctx: Any, registers: Any) -> Any:
+        if not isinstance(registers, types.UniTuple):
+            return None
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            parts = [builder.extract_value(args[0], i) for i in range(registers.count)]
+            made = [function(builder, part) for part in parts]
+            return context.make_tuple(builder, registers, made)
+
+        return registers(registers), codegen
+
+    typing.__doc__ = doc
+    return intrinsic(typing)
+
+
+rounded_to_bf16 = _of_each(_rounded, "Registers of float32, each rounded to bfloat16.")
+rest_of_bf16 = _of_each(
+    _rest, "Registers of float32: what `rounded_to_bf16` leaves; not finite where that is not."
+)
 
 
 @intrinsic(prefer_literal=True)

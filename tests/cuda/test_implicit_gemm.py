@@ -103,7 +103,7 @@ PRODUCT = "graph g(x: f32[N,{k}], w: f32[{k},{n}]) -> (y) {{\n y = MatMul(x, w)\
 @on_tensor_cores
 @pytest.mark.parametrize(
     ("precision", "least", "most"),
-    [("highest", 0, 3e-7), ("high", 1e-5, 4e-4), ("medium", 1e-3, 4e-3)],
+    [("highest", 0, 3e-7), ("high", 1e-6, 1e-5), ("medium", 1e-3, 4e-3)],
 )
 def test_errors_by_precision(precision, least, most):
     """Of a sum of 768 terms; in order, float32 is off by 5e-7."""
@@ -114,7 +114,7 @@ def test_errors_by_precision(precision, least, most):
 
 
 @on_tensor_cores
-@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 def test_what_is_not_finite_spreads_as_in_float32(precision):
     rng = np.random.default_rng(0)  # where no sum overflows in one order and not in another
     x, w = (rng.standard_normal(shape).astype("f4") for shape in ((20, 40), (40, 24)))
@@ -277,13 +277,3 @@ def test_blocks_fit_the_device(room, monkeypatch):
                 for split in (False, True)
             ]
             assert min(sizes) < 99 << 10
-
-
-def test_rounding_of_weights_to_tf32():
-    values = some(1000)
-    values[:5] = [np.inf, -np.inf, np.nan, np.finfo("f4").max, 1 + 2.0**-11]
-    made = tensor_cores._in_tf32(values)
-    np.testing.assert_array_equal(made[:4], values[:4])
-    assert made[4] == 1 + 2.0**-10
-    assert not (made[4:].view("u4") & 0x1FFF).any()
-    assert np.abs(made[4:] / values[4:] - 1).max() <= 2.0**-11

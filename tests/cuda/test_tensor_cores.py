@@ -373,22 +373,20 @@ def test_conversions():
 def _key(arithmetic, tile, words, split):
     dtype = arithmetic if arithmetic in ("bf16", "f16") else "f32"
     plain = ((dtype,), (), (0,))
-    return implicit_gemm.key(
-        arithmetic, dtype, plain, (), 0, words, TILES[tile], 16, 16, arithmetic == "tf32", split
-    )
+    return implicit_gemm.key(arithmetic, dtype, plain, (), 0, words, TILES[tile], 16, 16, split)
 
 
 #: Products on tensor cores: arithmetic, tile, words of taps, split → most registers, and the least
 #: share of matrix instructions in the inner loop, as PTX has it. Registers are what ptxas 13.0 took
 #: and some; where the loop of slices is the inner one, what copies the next slice counts in it.
-#: Tiles of 16 rows wait for memory, not for this. `tf32` and `rounded` convert in the loop.
+#: Tiles of 16 rows wait for memory, not for this. `bf16x2` and `rounded` convert in the loop.
 LIMITS = {
     ("tf32x3", 1, 1, False): (240, 0.28),
     ("tf32x3", 2, 0, False): (244, 0.28),
     ("bf16", 0, 1, False): (224, 0.28),
     ("tf32x3", 0, 2, True): (244, 0.28),
     ("tf32x3", 3, 0, True): (168, 0.17),
-    ("tf32", 0, 1, False): (224, 0.23),
+    ("bf16x2", 0, 1, False): (255, 0.17),
     ("rounded", 0, 1, False): (232, 0.13),
     ("bf16", 1, 0, False): (224, 0.26),
     ("f16", 3, 0, True): (128, 0.12),

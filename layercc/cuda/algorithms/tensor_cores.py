@@ -26,11 +26,11 @@ from layercc.jobs.windows import Axis
 from layercc.limits import Limits
 
 #: How elements of a type are multiplied at a precision.
-_ARITHMETIC = {"highest": "tf32x3", "high": "tf32", "medium": "rounded"}
+_ARITHMETIC = {"highest": "tf32x3", "high": "bf16x2", "medium": "rounded"}
 #: By arithmetic, the type at whose rate it runs, and instructions for one product.
 _RATES = {
     "tf32x3": ("tf32", 3),
-    "tf32": ("tf32", 1),
+    "bf16x2": ("bf16", 3),
     "rounded": ("bf16", 1),
     "bf16": ("bf16", 1),
     "f16": ("f16", 1),
@@ -79,7 +79,7 @@ def emit(builder: Builder, job: Contraction) -> None:
     """One launch, or two if the sum is split; one before where weights must be brought in order."""
     job = _plain(job)
     arithmetic = arithmetic_of(job, builder.precision)
-    weights = _ordered(builder, job, rounded=arithmetic == "tf32")
+    weights = _ordered(builder, job)
     slices = -(-job.taps * job.depth // kernels.slice_terms(arithmetic))
     stretch = stretch_of(slices)
     stretches = -(-slices // stretch)
@@ -98,7 +98,7 @@ def emit(builder: Builder, job: Contraction) -> None:
         "rows_": job.rows,
     }
     dtype = str(job.x.dtype)
-    copied = (_copied_x(job), weights.copied, weights.rounded)
+    copied = (_copied_x(job), weights.copied)
     given = common(job, weights.tensor, weights.groups)
     of_key = key_parts(job, dtype, weights.groups)
     words = _words(job)
@@ -161,20 +161,18 @@ def schedule(
 @dataclass(frozen=True)
 class _Weights:
     """Matrices [columns, terms] of each group, columns `step` elements apart; `copied` bytes at a
-    time; `rounded` to what is multiplied, if that is less than they have."""
+    time."""
 
     tensor: Tensor
     step: int
     terms: int
     copied: int
     groups: tuple[GroupDim, ...]
-    rounded: bool = False
 
 
-def _ordered(builder: Builder, job: Contraction, rounded: bool) -> _Weights:
-    """Weights whose terms are neighbours: constants are packed now, with zeros up to whole slices,
-    and `rounded` to TF32 if that is wanted; others are read in place where they can be, else copied
-    by each run."""
+def _ordered(builder: Builder, job: Contraction) -> _Weights:
+    """Weights whose terms are neighbours: constants are packed now, with zeros up to whole slices;
+    others are read in place where they can be, else copied by each run."""
     view, tensor = View.of(job), job.weights.tensor
     dtype = tensor.dtype
     terms = job.taps * job.depth
@@ -185,12 +183,11 @@ def _ordered(builder: Builder, job: Contraction, rounded: bool) -> _Weights:
             seen = view.of_array(array).reshape(view.count, terms, job.columns)
             packed = np.zeros((view.count, job.columns, padded), array.dtype)
             packed[..., :terms] = seen.swapaxes(1, 2)
-            return (_in_tf32(packed) if rounded else packed).reshape(-1)
+            return packed.reshape(-1)
 
-        form = " in TF32" if rounded else ""
-        made = builder.packed(tensor, f"columns by {padded} terms{form} of {view}", pack)
+        made = builder.packed(tensor, f"columns by {padded} terms of {view}", pack)
         groups = packed_groups(job, job.columns * padded)
-        return _Weights(made, padded, padded, _COPIES[0], groups, rounded)
+        return _Weights(made, padded, padded, _COPIES[0], groups)
     rows, columns = merged((*view.taps, view.depth)), merged(view.columns)
     if len(rows) <= 1 and len(columns) <= 1:
         (_, between), (_, step) = (*rows, (1, 1))[0], (*columns, (1, terms))[0]
@@ -207,15 +204,6 @@ def _ordered(builder: Builder, job: Contraction, rounded: bool) -> _Weights:
     target = (*strides_of(shape)[:-1], *strides_of(tuple(size for size, _ in inner)))
     builder.emit(Move(tensor, ordered, sizes, strides, target, view.start))
     return _Weights(ordered, pitch, terms, _COPIES[0], packed_groups(job, job.columns * pitch))
-
-
-def _in_tf32(array: np.ndarray) -> np.ndarray:
-    """float32 rounded to 10 bits behind the leading one, ties away from zero, as `cvt.rna` does;
-    what that would make infinite stays as it is."""
-    bits = array.view(np.uint32)
-    nearest = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
-    made: np.ndarray = np.where(np.isfinite(nearest.view(np.float32)), nearest, bits)
-    return np.where(np.isfinite(array), made, bits).view(np.float32)
 
 
 def _plain(job: Contraction) -> Contraction:

@@ -38,9 +38,9 @@ from layercc.kernels.declaration import I32, INT, pointer
 #: Bytes of depth in a slice.
 SLICE_BYTES = 128
 #: How elements are multiplied → their size.
-#: tf32x3: float32 to its full precision; tf32: rounded to TF32; rounded: float32 rounded to
-#: bfloat16; bf16 and f16: as they are.
-ARITHMETIC = {"tf32x3": 4, "tf32": 4, "rounded": 4, "bf16": 2, "f16": 2}
+#: tf32x3: float32 to its full precision; bf16x2: float32 as two pieces of bfloat16; rounded:
+#: float32 rounded to bfloat16; bf16 and f16: as they are.
+ARITHMETIC = {"tf32x3": 4, "bf16x2": 4, "rounded": 4, "bf16": 2, "f16": 2}
 #: Tiles: rows and columns of a block, rows and columns of a warp, stages of the ring.
 TILES = (
     (128, 128, 64, 32, 3),
@@ -80,7 +80,7 @@ def slice_terms(arithmetic: str) -> int:
 
 @gpu_kernel_family(
     threads=lambda *key: threads_of(key[6]),
-    dynamic_shared=lambda arithmetic, *key: dynamic_bytes(arithmetic, key[5], key[9]),
+    dynamic_shared=lambda arithmetic, *key: dynamic_bytes(arithmetic, key[5], key[8]),
 )
 def implicit_gemm(
     arithmetic: str,
@@ -92,7 +92,6 @@ def implicit_gemm(
     tile: tuple,
     x_copied: int,
     w_copied: int,
-    w_rounded: bool,
     split: bool,
 ):
     """Blocks: groups * `row_blocks` * `column_blocks`, times the stretches if they are `split`:
@@ -100,9 +99,8 @@ def implicit_gemm(
 
     `words` of 32 bits have one for each tap of a window and one more; there are none without one.
     `x_copied` and `w_copied` are the bytes (4, 8 or 16) that are copied at once: rows of X, its
-    pixels' depth and columns of W are multiples of these; with `w_rounded`, W is in TF32. `w_step`
-    are the elements between columns of W, `w_terms` those that each has; there are `slices` slices,
-    `stretch` in a stretch.
+    pixels' depth and columns of W are multiples of these. `w_step` are the elements between columns
+    of W, `w_terms` those that each has; there are `slices` slices, `stretch` in a stretch.
     """
     from numba import cuda
 
@@ -147,7 +145,7 @@ def implicit_gemm(
     windowed = words > 0
     table_size, steps_size = max(2 * words * block_rows, 4), max(32 * words, 4)
     exact, stored = element_sum("f32", windowed), store(dtype)
-    multiplied = slice_product(arithmetic, tile, w_rounded)
+    multiplied = slice_product(arithmetic, tile)
 
     @jit
     def place(first, row, byte):
@@ -374,13 +372,19 @@ def implicit_gemm(
     return body
 
 
-def slice_product(arithmetic: str, tile: tuple, w_rounded: bool):
+def slice_product(arithmetic: str, tile: tuple):
     """A helper `(c, stage, row, column, left)`: c + the product of a warp's part of a slice, whose
     operands begin at these rows of those of the stage; so many terms are `left` from it on."""
     from numba import cuda
 
     from layercc.cuda.tensor_cores import mma
-    from layercc.cuda.tensor_tile import bf16_of_f32, ldmatrix_tile, mma_f32, tf32_tile
+    from layercc.cuda.tensor_tile import (
+        bf16_of_f32,
+        ldmatrix_tile,
+        mma_f32,
+        rest_of_bf16,
+        rounded_to_bf16,
+    )
     from layercc.kernels.element_types import SCALAR
     from layercc.kernels.helper import jit
 
@@ -417,9 +421,12 @@ def slice_product(arithmetic: str, tile: tuple, w_rounded: bool):
             a1 = ldmatrix_tile(x1, row_tiles, between)
             if rounded:
                 c = mma("bf16", c, bf16_of_f32(4, a0, a1), bf16_of_f32(2, w0, w1))
-            else:
-                c = mma("tf32", c, tf32_tile(a0), w0 if w_rounded else tf32_tile(w0))
-                c = mma("tf32", c, tf32_tile(a1), w1 if w_rounded else tf32_tile(w1))
+            else:  # the product of the rests is below what counts
+                a = bf16_of_f32(4, rounded_to_bf16(a0), rounded_to_bf16(a1))
+                b = bf16_of_f32(2, rounded_to_bf16(w0), rounded_to_bf16(w1))
+                c = mma("bf16", c, a, bf16_of_f32(2, rest_of_bf16(w0), rest_of_bf16(w1)))
+                c = mma("bf16", c, bf16_of_f32(4, rest_of_bf16(a0), rest_of_bf16(a1)), b)
+                c = mma("bf16", c, a, b)
         return c
 
     @jit
