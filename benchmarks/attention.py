@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from ir.dtypes import DType
 from ir.graph import Graph, Node
 
 #: Added to the scores of keys that a mask hides.
@@ -56,8 +57,10 @@ def _decomposed(graph: Graph, node: Node) -> list[Node]:
     factor = constant(f"scale_{width}", np.array(scale, np.float32))
     scores = emit("Mul", products, factor, out="scaled")
     if rest:
-        shown = constant("shown", np.zeros((), np.float32))
-        bias = emit("Where", rest[0], shown, constant("hidden", np.asarray(HIDDEN)), out="bias")
+        bias = rest[0]
+        if graph.types[bias].dtype is DType.bool:
+            shown = constant("shown", np.zeros((), np.float32))
+            bias = emit("Where", bias, shown, constant("hidden", np.asarray(HIDDEN)), out="bias")
         scores = emit("Add", scores, bias, out="masked")
     weights = emit("Softmax", scores, out="weights", axis=-1)
     mixed = emit("MatMul", weights, split(value, "v", (0, 2, 1, 3)), out="mixed")

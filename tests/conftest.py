@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,11 @@ from tests import support
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write golden files anew instead of comparing"
+    )
+    parser.addoption(
+        "--all-isas",
+        action="store_true",
+        help="run all cases of tests marked every_isa for narrower instruction sets too",
     )
     parser.addoption(
         "--guard-pages",
@@ -46,6 +52,30 @@ def _known(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+#: Of the cases of a test that is marked `every_isa`, one of so many is run for a narrower set: each
+#: has kernels of its own to compile, and cases of one test are for the same kernels' code.
+_SAMPLED = 4
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all-isas"):
+        return
+    seen: Counter[tuple[str, str]] = Counter()
+    kept, left = [], []
+    for item in items:
+        chosen = getattr(item, "callspec", None) and item.callspec.params.get("isa")
+        if isinstance(chosen, Isa) and chosen != host_isa():
+            place = item.nodeid.partition("[")[0], chosen.name
+            seen[place] += 1
+            if seen[place] % _SAMPLED != 1:
+                left.append(item)
+                continue
+        kept.append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -242,6 +242,8 @@ FOREIGN: dict[str, tuple[set[str], str]] = {
 
 #: Folders whose modules may not import Numba when they are imported: a warm start does without.
 LAZY_NUMBA = (
+    "layercc.cpu.algorithms",
+    "layercc.cpu.emit",
     "layercc.cpu.kernels",
     "layercc.cpu.runtime",
     "layercc.cpu.executor",

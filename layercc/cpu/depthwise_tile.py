@@ -20,16 +20,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from layercc.cpu.isa import Isa
-from layercc.cpu.tiles import ITEMSIZE, lanes
+from layercc.cpu.tiles import ITEMSIZE, vector_length
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 _ELEMENTS = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
-
-
-def vector_length(isa: Isa, dtype: str, mixed: int) -> int:
-    """Channels of a vector: whole groups of `mixed`, a power of two."""
-    return max(lanes(isa, dtype), mixed)
 
 
 def make_depthwise(

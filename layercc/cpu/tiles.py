@@ -56,3 +56,8 @@ def choose_vectors(isa: Isa, columns: int, element: str) -> int:
         return -(-columns // width) * width / _tiles(isa)[vectors][1]
 
     return min(_tiles(isa), key=time)
+
+
+def vector_length(isa: Isa, dtype: str, mixed: int) -> int:
+    """Channels of a vector: whole groups of `mixed`, a power of two."""
+    return max(lanes(isa, dtype), mixed)

@@ -107,7 +107,7 @@ def main():
     for dtype in (DType.f32, DType.f64):
         check_formulas(PRODUCTS, dtype)
     for dtype in (DType.f32, DType.bf16):
-        check_formulas([random_formula(seed) for seed in range(5)], dtype)
+        check_formulas([random_formula(seed) for seed in range(3)], dtype)
     for dtype in (DType.f16, DType.bf16):
         check_formulas(CHAINS, dtype)
     for source in SOURCES:

@@ -13,11 +13,11 @@ import numpy as np
 
 from layercc.buffers import Tensor, aligned_zeros
 from layercc.cpu.algorithms.algorithm import Algorithm, rows_of
-from layercc.cpu.depthwise_tile import vector_length
 from layercc.cpu.emit.builder import Builder
 from layercc.cpu.emit.records import Strided, epilogue_columns, epilogue_expression, window_words
 from layercc.cpu.kernels.depthwise import CHANNEL_BLOCK, MOST_TAPS
 from layercc.cpu.kernels.depthwise import depthwise as kernel
+from layercc.cpu.tiles import vector_length
 from layercc.jobs.contraction import Contraction
 from layercc.jobs.matrices import View
 from layercc.jobs.movement import Move, strides_of

@@ -30,9 +30,10 @@ def depthwise(
     stride along the width; or 1 and 1, which serve every window. `expression` and `columns`: see
     `layercc.cpu.epilogues`.
     """
-    from layercc.cpu.depthwise_tile import make_depthwise, vector_length
+    from layercc.cpu.depthwise_tile import make_depthwise
     from layercc.cpu.epilogues import make_epilogue
     from layercc.cpu.strided import strided
+    from layercc.cpu.tiles import vector_length
     from layercc.cpu.window_taps import WINDOW, first_met, is_inside, pixel_number, split_row
     from layercc.kernels.helper import jit
     from layercc.kernels.intrinsics import offset, stack_array
