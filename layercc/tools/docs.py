@@ -24,6 +24,7 @@ from ir.registry import Attr, Op, all_ops, find_op
 from layercc.tools.bench.figures import Figures
 from layercc.tools.bench.results import Benchmark
 from layercc.tools.bench.table import noise, summary, table
+from layercc.tools.layer_table import side_by_side
 from layercc.tools.left_to_numpy import LEFT_TO_NUMPY, Left
 
 COMMAND = "python -m layercc.tools.docs"
@@ -104,7 +105,7 @@ def ops_page() -> str:
 
 
 def layers_page() -> str:
-    """`layers.md`: the public classes of `layercc.layers`, by the file that defines them."""
+    """`layers.md`: which front end has which layer, and the arguments of those of the builder."""
     from layercc import layers
 
     found = [getattr(layers, name) for name in layers.__all__]
@@ -113,9 +114,25 @@ def layers_page() -> str:
     lines = [
         "# Layers",
         "",
-        f"Made by `{COMMAND}`. Names, arguments and defaults are Keras'. Every layer also",
-        "takes `name`, `weights` (arrays in Keras' order and layout), `dtype` and `input_shape`;",
-        "arguments that matter in training only are taken and ignored.",
+        f"Made by `{COMMAND}`. A row is what computes the same, or nearly, by",
+        "the names of its classes: in the builder (`lc.layers`), in `keras.layers`, which",
+        "`lc.from_keras` reads, and in `torch.nn`, which `lc.from_torch` reads. Tests compare each",
+        "class with its framework.",
+        "",
+        "- An empty cell: there is no such class. ✗: no compiled model has it.",
+        "- **element types** of the input: those for which the builder makes a graph of the layer,",
+        "  with some settings; `floats` have 16 bits at least, `integers` 8. Where the builder has",
+        "  no layer, its framework decides. [ops.md](ops.md) lists what NumPy computes.",
+        "",
+        *_table(
+            ["builder", "Keras", "PyTorch", "element types", "missing, and why"], side_by_side()
+        ),
+        "",
+        "## Arguments of the builder's layers",
+        "",
+        "Names, arguments and defaults are Keras'. Every layer also takes `name`, `weights`",
+        "(arrays in Keras' order and layout), `dtype` and `input_shape`; arguments that matter in",
+        "training only are taken and ignored.",
     ]
     for module in modules:
         members = sorted(
@@ -125,7 +142,7 @@ def layers_page() -> str:
             rows = [
                 [f"`{item.__name__}`", _code(_arguments(item)), _summary(item)] for item in members
             ]
-            lines += ["", f"## {_title(importlib.import_module(module))}", ""]
+            lines += ["", f"### {_title(importlib.import_module(module))}", ""]
             lines += _table(["layer", "arguments", "what it computes"], rows)
     return "\n".join(lines) + "\n"
 

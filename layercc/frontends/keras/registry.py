@@ -15,8 +15,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Name of a class of `keras.layers` → its translation.
 LAYERS: dict[str, Callable[..., Any]] = {}
+_STRINGS = "it takes strings, which compiled models do not"
+_OTHERS = "it calls a model of another framework"
 #: Name of a class of `keras.layers` → why a compiled model cannot have it.
-REFUSED_LAYERS: dict[str, str] = {}
+REFUSED_LAYERS: dict[str, str] = {
+    "ContrastLimitedAdaptiveHistogramEqualization": "it gathers histograms of tiles",
+    "FlaxLayer": _OTHERS,
+    "HashedCrossing": "it hashes strings",
+    "Hashing": "it hashes strings",
+    "IntegerLookup": "Keras leaves it to TensorFlow's hash tables",
+    "JaxLayer": _OTHERS,
+    "MaxNumBoundingBoxes": "it prepares boxes for training",
+    "StringLookup": _STRINGS,
+    "TFSMLayer": _OTHERS,
+    "TextVectorization": _STRINGS,
+    "TorchModuleWrapper": f"{_OTHERS}: lc.from_torch takes it",
+}
 #: `numpy.Add`, module and class of `keras.ops` → its translation.
 OPS: dict[str, Callable[..., Any]] = {}
 

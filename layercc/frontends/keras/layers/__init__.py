@@ -4,7 +4,6 @@ from layercc.frontends.keras.layers import (  # noqa: F401
     core,
     preprocessing,
     recurrent,
-    refused,
     spatial,
     vectors,
 )
