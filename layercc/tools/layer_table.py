@@ -44,7 +44,7 @@ _FUNCTION = "builder: an activation, by its Keras name in `Activation`"
 _NO_CLASS = "builder: it has Keras' layers, and Keras has none"
 _LOSS = "builder: losses are for training"
 _AT_INFERENCE = "builder: for training; what Keras does at inference is kept"
-_TRACED = "builder: not written yet; the `keras.ops` that it calls are translated"
+_NOT_YET = "builder: not written yet; `lc.from_keras` makes its ops"
 _CELL = "builder: its recurrent layers take no cells"
 
 _RANKS = (1, 2, 3)
@@ -101,9 +101,10 @@ TABLE: tuple[Same, ...] = (
     _shared("CenterCrop", types="any"),
     _shared("Resizing", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", types="any"),
     _shared("Lambda", types="any", why="element types: those of the function"),
-    *_keras(_CELL, "RNN GRUCell LSTMCell SimpleRNNCell StackedRNNCells"),
-    *_torch(_CELL, "RNNCell LSTMCell GRUCell"),
-    *_keras(_TRACED,
+    *_keras(_CELL, "RNN StackedRNNCells"),
+    *(Same("", cell, (cell.removeprefix("Simple"),), why=_CELL)
+      for cell in ("GRUCell", "LSTMCell", "SimpleRNNCell")),
+    *_keras(_NOT_YET,
             "AutoContrast CategoryEncoding ConvLSTM1D ConvLSTM2D ConvLSTM3D Discretization "
             "Equalization MelSpectrogram Pipeline ReversibleEmbedding STFTSpectrogram "
             "Solarization SpectralNormalization"),
