@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,6 +22,7 @@ from ir.arguments import described
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.torch.dynamic_shapes import DynamicShapes
 from layercc.frontends.torch.own_ops import kept
+from layercc.frontends.torch.plain_forms import plain_forms
 from layercc.frontends.torch.recurrent_shapes import without_unrolling
 from layercc.frontends.torch.registry import IGNORED, TRANSLATIONS
 from layercc.frontends.torch.writes import translated_as
@@ -164,34 +164,15 @@ def _captured(
 @contextlib.contextmanager
 def _plain_torch() -> Iterator[None]:
     """PyTorch as it computes in eager mode, layer by layer: its fused encoder layers, which nothing
-    else has, left out, and the look at the values of variances, which says nothing of results."""
+    else has, left out, and what looks at values in forms that do not."""
     fast = torch.backends.mha.get_fastpath_enabled()
-    checked = torch.nn.functional.gaussian_nll_loss
-    torch.nn.functional.gaussian_nll_loss = _gaussian_nll_loss
-    with warnings.catch_warnings(), torch.enable_grad(), without_unrolling():
+    with warnings.catch_warnings(), torch.enable_grad(), without_unrolling(), plain_forms():
         warnings.simplefilter("ignore")
         torch.backends.mha.set_fastpath_enabled(False)
         try:
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
-            torch.nn.functional.gaussian_nll_loss = checked
-
-
-def _gaussian_nll_loss(
-    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
-    reduction: str = "mean",
-) -> Any:  # fmt: skip
-    """`torch.nn.functional.gaussian_nll_loss` without its error for a variance below 0."""
-    if not isinstance(var, torch.Tensor):
-        var = var * torch.ones_like(input)
-    elif var.size() != input.size() and input.size()[:-1] == var.size():
-        var = var.unsqueeze(-1)
-    var = var.clamp(min=eps)
-    loss = 0.5 * (var.log() + (input - target) ** 2 / var)
-    if full:
-        loss = loss + 0.5 * math.log(2 * math.pi)
-    return {"mean": torch.mean, "sum": torch.sum}.get(reduction, lambda x: x)(loss)
 
 
 def decomposed(program: Any) -> Any:

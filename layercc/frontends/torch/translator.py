@@ -174,6 +174,10 @@ class Translator:
         self.graph = Graph(self.names.fresh(name))
         try:
             yield self.graph
+            for index, node in enumerate(self.graph.nodes):
+                if not node.name:  # of a translation that makes the body itself
+                    own = self.node_names.fresh(node.outputs[0])
+                    self.graph.nodes[index] = replace(node, name=own)
         finally:
             self.graph, self._homes = outer, homes
             for known, kept in ((self.known.types, types), (self.known.values, values)):

@@ -118,6 +118,16 @@ CASES: dict[str, list[Case]] = {
     "LPPool1d": [(lambda: nn.LPPool1d(2, 3, 2), (M1,))],
     "LPPool2d": [(lambda: nn.LPPool2d(3, (2, 3), 2), (M2.abs(),))],
     "LPPool3d": [(lambda: nn.LPPool3d(2, 2), (M3,))],
+    "FractionalMaxPool2d": [
+        (lambda: nn.FractionalMaxPool2d((3, 2), (5, 4), _random_samples=probabilities(2, 3, 2)),
+         (M2,)),
+        (lambda: nn.FractionalMaxPool2d(2, output_ratio=(0.4, 0.1), return_indices=True,
+                                        _random_samples=probabilities(1, 3, 2)), (M2[0],)),
+    ],
+    "FractionalMaxPool3d": [
+        (lambda: nn.FractionalMaxPool3d((2, 1, 3), (3, 5, 4), return_indices=True,
+                                        _random_samples=probabilities(2, 3, 3)), (M3,)),
+    ],
     "AdaptiveAvgPool1d": [(lambda: nn.AdaptiveAvgPool1d(4), (M1,))],
     "AdaptiveAvgPool2d": [
         (lambda: nn.AdaptiveAvgPool2d(1), (M2,)),
@@ -167,6 +177,11 @@ CASES: dict[str, list[Case]] = {
     ],
     "RMSNorm": [(lambda: trained(nn.RMSNorm(8)), (M2,)), (lambda: nn.RMSNorm(8, eps=0.1), (M2,))],
     "LocalResponseNorm": [(lambda: nn.LocalResponseNorm(2, 0.1), (random(2, 7, 5, 4),))],
+    "CrossMapLRN2d": [
+        (lambda: nn.CrossMapLRN2d(3, 0.1), (random(2, 7, 5, 4),)),
+        (lambda: nn.CrossMapLRN2d(4, 0.7, 0.6, 1.3), (random(2, 7, 5, 4),)),
+        (lambda: nn.CrossMapLRN2d(9), (M2,)),
+    ],
     # activations
     "CELU": [(lambda: nn.CELU(1.3), (WIDE,))],
     "ELU": [(lambda: nn.ELU(0.7), (WIDE,))],
@@ -222,6 +237,9 @@ CASES: dict[str, list[Case]] = {
         (lambda: nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True, dropout=0.5),
          (random(4, 2, 3), (random(4, 4, 5), random(4, 4, 5, seed=1)))),
         (lambda: nn.LSTM(3, 5), (random(4, 3),)),
+        (lambda: nn.LSTM(3, 7, proj_size=5), (random(4, 2, 3),)),
+        (lambda: nn.LSTM(3, 7, 2, batch_first=True, bidirectional=True, bias=False, proj_size=5),
+         (random(2, 4, 3), (random(4, 2, 5), random(4, 2, 7)))),
     ],
     "GRU": [
         (lambda: nn.GRU(3, 5, 2), (random(4, 2, 3),)),
@@ -280,6 +298,11 @@ CASES: dict[str, list[Case]] = {
         for p in (1, 2, 3)
     ],
     # losses
+    "AdaptiveLogSoftmaxWithLoss": [
+        (lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 11, [4, 7], 2.0), (random(5, 8), ints(11, 5))),
+        (lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 11, [4], head_bias=True),
+         (random(8), ints(11, 1)[0] + 9)),
+    ],
     "BCELoss": [(lambda: nn.BCELoss(), (probabilities(4, 5), probabilities(4, 5)))],
     "BCEWithLogitsLoss": [(lambda: nn.BCEWithLogitsLoss(pos_weight=torch.full((5,), 2.0)),
                            (random(4, 5), probabilities(4, 5)))],
@@ -339,12 +362,9 @@ CASES: dict[str, list[Case]] = {
         ("InstanceNorm2d", M2), ("InstanceNorm3d", M3))},
     "LazyLinear": [(lazy("LazyLinear", 5), (random(2, 3),))],
 }  # fmt: skip
-#: Layers of torch.nn that are refused, and what the error says.
+#: Layers of torch.nn that are refused, as they are or in a form of theirs, and what the error
+#: says.
 REFUSED: dict[str, tuple[Case, str]] = {
-    "AdaptiveLogSoftmaxWithLoss": (
-        (lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 10, [4]), (random(3, 8), ints(10, 3))),
-        "hangs on data",
-    ),
     "CTCLoss": (
         (
             nn.CTCLoss,
@@ -352,20 +372,26 @@ REFUSED: dict[str, tuple[Case, str]] = {
         ),
         "ctc_loss",
     ),
-    "FractionalMaxPool2d": ((lambda: nn.FractionalMaxPool2d(2, 3), (M2,)), "random numbers"),
-    "FractionalMaxPool3d": ((lambda: nn.FractionalMaxPool3d(2, 3), (M3,)), "random numbers"),
+    "FractionalMaxPool2d, at random": (
+        (lambda: nn.FractionalMaxPool2d(2, 3), (M2,)),
+        "random numbers",
+    ),
+    "FractionalMaxPool3d, at random": (
+        (lambda: nn.FractionalMaxPool3d(2, 3), (M3,)),
+        "random numbers",
+    ),
 }
-#: Names in torch.nn that are no layers: bases, containers of others, options; and a layer of Lua
-#: Torch that torch.export cannot run.
+#: Names in torch.nn that are no layers: bases, containers of others, options.
 NO_LAYERS = {
-    "Container", "CrossMapLRN2d", "LinearCrossEntropyOptions", "Module", "ModuleDict",
+    "Container", "LinearCrossEntropyOptions", "Module", "ModuleDict",
     "ModuleList", "ParameterDict", "ParameterList", "RNNBase", "RNNCellBase",
 }  # fmt: skip
 
 
 #: Layers that PyTorch does not run on an empty batch; the kernels of the last three return, and
-#: leave losses unwritten and the shape as it was.
+#: leave losses unwritten and the shape as it was. Those of the first two hold samples of a batch.
 NOT_EMPTY = {
+    "FractionalMaxPool2d", "FractionalMaxPool3d",
     "InstanceNorm2d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d",
     "TransformerEncoder", "MultiLabelMarginLoss", "MultiMarginLoss", "PixelUnshuffle",
 }  # fmt: skip

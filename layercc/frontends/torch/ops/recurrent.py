@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ir.graph import Graph, Value
+from ir.types import TensorType
 from layercc.frontends.torch.registry import Refused, translates
 from layercc.frontends.torch.reshaping import sliced, transposed, unsqueezed
 from layercc.frontends.torch.translator import Tensor, Translator
@@ -35,8 +37,8 @@ def _layers(
         raise Refused("in training mode; module.eval() would fit")
     directions = 2 if bidirectional else 1
     each = 4 if has_biases else 2
-    if len(params) != each * num_layers * directions:
-        raise Refused("with proj_size")
+    if op == "LSTM" and states[0].shape[-1] != states[1].shape[-1]:
+        return _projected(t, x, states, params, has_biases, num_layers, directions, batch_first)
     if batch_first:
         x = transposed(t, x, [1, 0, 2])
     hidden = params[1].shape[1]
@@ -60,6 +62,62 @@ def _layers(
         x = transposed(t, x, [1, 0, 2])
     ends = [f[0] if len(f) == 1 else t.emit("Concat", *f, axis=0) for f in last]
     return (x, *ends)
+
+
+def _projected(
+    t: Translator, x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor],
+    has_biases: bool, num_layers: int, directions: int, batch_first: bool,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """An LSTM with `proj_size`, which our op LSTM lacks: a Scan for each layer and direction."""
+    each = 5 if has_biases else 3
+    if batch_first:
+        x = transposed(t, x, [1, 0, 2])
+    last: list[list[Tensor]] = [[], []]
+    for layer in range(num_layers):
+        sides = []
+        for direction in range(directions):
+            number = layer * directions + direction
+            w, r, *biases, projection = params[number * each :][:each]
+            gates = t.emit("MatMul", x, transposed(t, w, [1, 0]))
+            for bias in biases:
+                gates = t.emit("Add", gates, bias)
+            h, c = (t.emit("Gather", state, t.scalar_i64(number), axis=0) for state in states)
+            body = _projected_step(t, h, c, gates, r, projection)
+            h, c, y = t.emit(
+                "Scan", h, c, gates, outputs=3, body=body, num_scan_inputs=1,
+                scan_input_directions=(direction,), scan_output_directions=(direction,),
+            )  # fmt: skip
+            sides.append(y)
+            for found, end in zip(last, (h, c), strict=True):
+                found.append(unsqueezed(t, end, 0))
+        x = sides[0] if len(sides) == 1 else t.emit("Concat", *sides, axis=2)
+    if batch_first:
+        x = transposed(t, x, [1, 0, 2])
+    ends = [f[0] if len(f) == 1 else t.emit("Concat", *f, axis=0) for f in last]
+    return (x, *ends)
+
+
+def _projected_step(
+    t: Translator, h: Tensor, c: Tensor, gates: Tensor, r: Tensor, projection: Tensor
+) -> Graph:
+    """One step: h [batch, proj_size], c [batch, hidden], and the gates of an input, to the next h
+    and c, and h once more as the output."""
+    kinds = (h.type, c.type, TensorType(gates.dtype, gates.shape[1:]))
+    back, down = transposed(t, r, [1, 0]), transposed(t, projection, [1, 0])
+    with t.body("step") as graph:
+        for name, kind in zip(("h", "c", "gates"), kinds, strict=True):
+            own = t.names.fresh(f"{graph.name}.{name}")
+            graph.inputs.append(Value(own, kind))
+        h, c, given = (t.add_input(value.name, value.type) for value in graph.inputs)
+        given = t.emit("Add", given, t.emit("MatMul", h, back))
+        i, f, g, o = t.emit("Split", given, outputs=4, axis=1, num_outputs=4)
+        kept = t.emit("Mul", t.emit("Sigmoid", f), c)
+        c = t.emit("Add", kept, t.emit("Mul", t.emit("Sigmoid", i), t.emit("Tanh", g)))
+        wide = t.emit("Mul", t.emit("Sigmoid", o), t.emit("Tanh", c))
+        h = t.emit("MatMul", wide, down)
+        for made in (h, c, t.emit("Identity", h)):
+            graph.outputs.append(Value(made.name, made.type))
+    return graph
 
 
 def _gates(t: Translator, weight: Tensor, order: Sequence[int]) -> Tensor:

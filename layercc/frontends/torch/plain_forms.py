@@ -1,0 +1,90 @@
+"""Functions and layers of PyTorch whose own code `torch.export` cannot run, in forms that it can.
+
+While a module is captured these stand in their places. They compute the same, without looking at
+values: what PyTorch checks of targets and variances is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def _gaussian_nll_loss(
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """`torch.nn.functional.gaussian_nll_loss` without its error for a variance below 0."""
+    if not isinstance(var, torch.Tensor):
+        var = var * torch.ones_like(input)
+    elif var.size() != input.size() and input.size()[:-1] == var.size():
+        var = var.unsqueeze(-1)
+    var = var.clamp(min=eps)
+    loss = 0.5 * (var.log() + (input - target) ** 2 / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return {"mean": torch.mean, "sum": torch.sum}.get(reduction, lambda x: x)(loss)
+
+
+def _adaptive_log_softmax(self: Any, input_: Any, target_: Any) -> Any:
+    """`nn.AdaptiveLogSoftmaxWithLoss`: every cluster of classes scores every row, where PyTorch
+    picks the rows whose target is in it."""
+    alone = target_.dim() == 0
+    x, target = (input_.unsqueeze(0), target_.unsqueeze(0)) if alone else (input_, target_)
+    place, found = target, x.new_zeros(target.shape)
+    for i, (low, high) in enumerate(itertools.pairwise(self.cutoffs)):
+        inside = (target >= low) & (target < high)
+        scores = F.log_softmax(self.tail[i](x), dim=1)
+        own = (target - low).clamp(0, high - low - 1)
+        found = torch.where(inside, scores.gather(1, own.unsqueeze(1)).squeeze(1), found)
+        place = torch.where(inside, self.shortlist_size + i, place)
+    head = F.log_softmax(self.head(x), dim=1)
+    output = found + head.gather(1, place.unsqueeze(1)).squeeze(1)
+    loss = (-output).mean()
+    return nn.modules.adaptive._ASMoutput(output.squeeze(0) if alone else output, loss)
+
+
+def _adaptive_predict(self: Any, input: Any) -> Any:
+    return self.log_prob(input).argmax(dim=1)
+
+
+def _cross_map_lrn(self: Any, input: Any) -> Any:
+    """`nn.CrossMapLRN2d`: `x * (k + alpha / size * sum of squares) ** -beta`. The sum is over the
+    channels around each, and channel 0, which PyTorch never takes out of its running sum."""
+    if input.dim() != 4:
+        raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+    reach = int((self.size - 1) / 2 + 1)  # the channel itself and those after it
+    square, width = input * input, 2 * reach - 1
+    padded = F.pad(square.unsqueeze(1), (0, 0, 0, 0, reach - 1, reach - 1))
+    sums = F.avg_pool3d(padded, (width, 1, 1), stride=1).squeeze(1) * width
+    sums = torch.cat([sums[:, :reach], sums[:, reach:] + square[:, :1]], 1)
+    return (sums * (self.alpha / self.size) + self.k).pow(-self.beta) * input
+
+
+#: Where each is, its name there, and what stands in its place.
+_FORMS = (
+    (F, "gaussian_nll_loss", _gaussian_nll_loss),
+    (nn.AdaptiveLogSoftmaxWithLoss, "forward", _adaptive_log_softmax),
+    (nn.AdaptiveLogSoftmaxWithLoss, "predict", _adaptive_predict),
+    (nn.CrossMapLRN2d, "forward", _cross_map_lrn),
+)
+
+
+@contextlib.contextmanager
+def plain_forms() -> Iterator[None]:
+    """Meanwhile, the functions and layers above compute by their plain forms, in any thread."""
+    held = [getattr(home, name) for home, name, _ in _FORMS]
+    try:
+        for home, name, form in _FORMS:
+            setattr(home, name, form)
+        yield
+    finally:
+        for (home, name, _), own in zip(_FORMS, held, strict=True):
+            setattr(home, name, own)
