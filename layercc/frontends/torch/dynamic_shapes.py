@@ -28,7 +28,8 @@ class DynamicShapes:
     """`dynamic_shapes` of a call with `arguments` by name.
 
     `spec` is what `torch.export.export` takes. `names` are those that callers gave to sizes, by
-    path of the input and axis: for `torch.export` makes up symbols of its own.
+    path of the input and axis: for `torch.export` makes up symbols of its own; `least` are the
+    minima of `Dim`s, likewise.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class DynamicShapes:
         self._given, self._arguments, self._bounds = given, arguments, bounds or {}
         self._dims: dict[str, Any] = {}  # symbol of a string → torch's Dim
         self.names: dict[tuple[str, int], Dim] = {}
+        self.least: dict[tuple[str, int], int] = {}
         self.spec: dict[str, Any] | None = None
         if given is not None:
             by_name = self._by_name(given, arguments)
@@ -116,6 +118,8 @@ class DynamicShapes:
         if not isinstance(dim, str):
             if isinstance(name := getattr(dim, "__name__", None), str):
                 self.names[path, axis] = parse(name)
+            if isinstance(low := getattr(dim, "min", None), int):
+                self.least[path, axis] = low
             return dim
         expression = parse(dim)
         if isinstance(expression, int):

@@ -81,8 +81,9 @@ class _Importer:
         graph.constants = {n: a for n, a in t.graph.constants.items() if n in read}
         graph.types = {n: k for n, k in t.known.types.items() if n not in t.graph.constants}
         graph.types |= {n: t.known.types[n] for n in graph.constants}
-        shapes = [node.meta["val"].shape for node, _ in self.inputs]
-        ranges = size_ranges(shapes, self.program.range_constraints, self.symbols)
+        shapes = {name: node.meta["val"].shape for node, name in self.inputs}
+        limits = self.program.range_constraints
+        ranges = size_ranges(shapes, limits, self.symbols, self.sizes.least)
         sizes = {
             leaf.path: graph.inputs[leaf.number].shape for leaf in leaves if leaf.number is not None
         }

@@ -13,20 +13,30 @@ from layercc.frontends.torch.signature import SizeRange
 
 
 def size_ranges(
-    shapes: Sequence[Sequence[Any]], constraints: Mapping[Any, Any], symbols: Mapping[Any, Dim]
+    shapes: Mapping[str, Sequence[Any]],
+    constraints: Mapping[Any, Any],
+    symbols: Mapping[Any, Dim],
+    least: Mapping[tuple[str, int], int],
 ) -> tuple[SizeRange, ...]:
     """What callers or the module demand of sizes that are whole symbols; `shapes` are those of the
-    inputs, `constraints` ranges by symbol as PyTorch has them."""
+    inputs by path, `constraints` ranges by symbol as PyTorch has them, `least` what callers have
+    said a size is at least, by path and axis."""
     found: list[SizeRange] = []
     seen: set[Any] = set()
-    for number, shape in enumerate(shapes):
+    declared: dict[Any, int] = {}
+    for (path, axis), low in least.items():
+        if path in shapes:
+            own = expression_of(shapes[path][axis])
+            declared[own] = max(low, declared.get(own, 0))
+    for number, shape in enumerate(shapes.values()):
         for axis, size in enumerate(shape):
             own = expression_of(size)
             if isinstance(own, int) or not own.is_Symbol or own in seen or own not in constraints:
                 continue
             seen.add(own)
             low, high = _bound(constraints[own].lower), _bound(constraints[own].upper)
-            low = 0 if low is None or low <= 2 else low  # exports assume 2 of any size
+            if low is None or low <= 2:  # which exports assume of any size
+                low = declared.get(own, 0)
             if low or high is not None:
                 found.append(SizeRange(number, axis, str(symbols[own]), low, high))
     return tuple(found)

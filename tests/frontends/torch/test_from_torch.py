@@ -313,6 +313,17 @@ def test_ranges_of_sizes_are_kept():
             compiled(random(size, 2))
 
 
+@pytest.mark.parametrize("low", [1, 2])
+def test_small_minima_are_kept(low):
+    module = function(lambda x, y: x + y[:, None])
+    dim = Dim("T", min=low)
+    graph = lc.from_torch(module, (random(4, 2), random(4)), (((dim, None), (dim,)),))
+    compiled = lc.compile(graph)
+    same(compiled(random(low, 2), random(low)), module(random(low, 2), random(low)))
+    with pytest.raises(lc.InputError, match=rf"dim 0 \(T\) is {low - 1}; at least {low} would"):
+        compiled(random(low - 1, 2), random(low - 1))
+
+
 def test_ranges_of_names_are_found():
     table = random(6, 2)
     module = function(lambda x: x + table[: x.shape[0]])

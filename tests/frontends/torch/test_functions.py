@@ -132,6 +132,7 @@ INTEGERS: Functions = {
     "truth": lambda i, k: i.bool(),
     "cumsum": lambda i, k: i.cumsum(1),
     "median": lambda i, k: i.median(1),
+    "nanmedian": lambda i, k: i.nanmedian(1),
     "clamp": lambda i, k: i.clamp(-3, 3),
     "isnan": lambda i, k: i.isnan(),
 }  # fmt: skip
@@ -185,6 +186,11 @@ MEDIANS: Functions = {
     "dim": lambda x: x.median(1),
     "keep": lambda x: x.double().median(-1, keepdim=True),
     "scalar": lambda x: x[0, 0, 0].median(),
+    "nan_all": lambda x: x.nanmedian(),
+    "nan_dim": lambda x: x.nanmedian(1),
+    "nan_keep": lambda x: x.double().nanmedian(-1, keepdim=True),
+    "nan_scalar": lambda x: x[0, 0, 0].nanmedian(),
+    "nan_none": lambda x: (x * float("nan")).nanmedian(1).values,
 }  # fmt: skip
 SHAPES: Functions = {
     "view": lambda x: x.view(5, -1, 3),
@@ -364,6 +370,11 @@ IMAGES: Functions = {
         ),
         pytest.param(MEDIANS, (X,), id="medians"),
         pytest.param(MEDIANS, (X.where(X < 4, float("nan")),), id="medians with NaN"),
+        pytest.param(
+            MEDIANS,
+            (X.where(X < 0, float("nan")).where(X < 2, float("inf")),),
+            id="medians with NaN and infinity",
+        ),
         pytest.param(INTEGERS, (WHOLE, DIVISORS), id="integers"),
         pytest.param(REDUCTIONS, (X,), id="reductions"),
         pytest.param(SHAPES, (X,), id="shapes"),

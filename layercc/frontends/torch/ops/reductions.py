@@ -269,6 +269,27 @@ def median_of_all(t: Translator, x: Tensor) -> Tensor:
     return median(t, flat, 0)[0]
 
 
+@translates("nanmedian.dim")
+def nanmedian(t: Translator, x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The lower of two in the middle of what is not NaN; NaN where all are."""
+    if not x.rank or not is_float(x.dtype):
+        return median(t, x, dim, keepdim)
+    axis = axis_of(x, dim)
+    is_number = t.cast(t.emit("Not", t.emit("IsNaN", x)), DType.i64)
+    count = t.emit("ReduceSum", is_number, t.ints(axis), keepdims=1)
+    before = t.emit("Div", t.emit("Sub", count, t.scalar_i64(1)), t.scalar_i64(2))  # 0 of none
+    found = [t.emit("GatherElements", part, before, axis=axis) for part in sort(t, x, dim)]
+    if not keepdim:
+        found = [squeezed(t, part, axis) for part in found]
+    return found[0], found[1]
+
+
+@translates("nanmedian")
+def nanmedian_of_all(t: Translator, x: Tensor) -> Tensor:
+    flat = x if x.rank == 1 else t.emit("Reshape", x, t.ints(-1))
+    return nanmedian(t, flat, 0)[0]
+
+
 @translates("kthvalue")
 def kthvalue(
     t: Translator, x: Tensor, k: Dim, dim: int = -1, keepdim: bool = False
