@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._higher_order_ops.scan import scan
 from torch.nn import functional as F
 
 
@@ -68,8 +69,63 @@ def _cross_map_lrn(self: Any, input: Any) -> Any:
     return (sums * (self.alpha / self.size) + self.k).pow(-self.beta) * input
 
 
+def _ctc_loss(
+    log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
+    reduction: Any = 0, zero_infinity: bool = False,
+) -> Any:  # fmt: skip
+    """`torch.ctc_loss`: the forward variables of Graves et al., Connectionist Temporal
+    Classification (2006), section 4.1, in log space, a scan over time.
+
+    Labels are the targets with blanks between and around them; those beyond a target's length are
+    computed and not read, for nothing flows from a label to one before it.
+    """
+    alone = log_probs.dim() == 2
+    if alone:
+        log_probs = log_probs.unsqueeze(1)
+        targets = targets.unsqueeze(0) if targets.dim() == 1 else targets
+    steps, batch, classes = log_probs.shape
+    lengths, sizes = (
+        torch.as_tensor(given, dtype=torch.int64).reshape(-1)
+        for given in (input_lengths, target_lengths)
+    )
+    targets = targets.long()
+    if targets.dim() == 1:  # one after the other
+        places = (sizes.cumsum(0) - sizes).unsqueeze(1) + torch.arange(targets.shape[0])
+        targets = targets[places.clamp(max=targets.shape[0] - 1)]
+    targets = targets.clamp(0, classes - 1)
+    blanks = torch.full_like(targets, blank)
+    labels = F.pad(torch.stack([blanks, targets], 2).flatten(1), (0, 1), value=blank)
+    # a label can be reached from the one two before it, if it differs: never from blank to blank
+    skips = F.pad(labels[:, 2:] != labels[:, :-2], (2, 0))
+    emitted = log_probs.gather(2, labels.unsqueeze(0).expand(steps, -1, -1))
+    none = -math.inf
+    start = torch.where(torch.arange(labels.shape[1]) == 0, 0.0, none).to(log_probs.dtype)
+
+    def step(state: Any, seen: Any) -> Any:
+        time, before = state
+        ways = [before, F.pad(before, (1, -1), value=none)]
+        ways.append(torch.where(skips, F.pad(before, (2, -2), value=none), none))
+        after = torch.stack(ways).logsumexp(0) + seen
+        state = time + 1, torch.where((time < lengths).unsqueeze(1), after, before)
+        return state, seen[:, :1].clone()
+
+    initial = torch.zeros((), dtype=torch.int64), start.expand(batch, -1).clone()
+    (_, last), _ = scan(step, initial, emitted)
+    ends = last.gather(1, 2 * sizes.unsqueeze(1)).squeeze(1)
+    others = last.gather(1, (2 * sizes.unsqueeze(1) - 1).clamp(min=0)).squeeze(1)
+    losses = -torch.logaddexp(ends, torch.where(sizes > 0, others, none))
+    if zero_infinity:
+        losses = torch.where(losses == math.inf, 0.0, losses)
+    if reduction in (1, "mean"):
+        return (losses / sizes.clamp(min=1)).mean()
+    if reduction in (2, "sum"):
+        return losses.sum()
+    return losses.squeeze(0) if alone else losses
+
+
 #: Where each is, its name there, and what stands in its place.
 _FORMS = (
+    (torch, "ctc_loss", _ctc_loss),
     (F, "gaussian_nll_loss", _gaussian_nll_loss),
     (nn.AdaptiveLogSoftmaxWithLoss, "forward", _adaptive_log_softmax),
     (nn.AdaptiveLogSoftmaxWithLoss, "predict", _adaptive_predict),

@@ -314,6 +314,15 @@ CASES: dict[str, list[Case]] = {
          (random(4, 5), ints(5, 4))),
         (lambda: nn.CrossEntropyLoss(), (random(4, 5), random(4, 5).softmax(1))),
     ],
+    "CTCLoss": [
+        (lambda: nn.CTCLoss(), (random(11, 3, 5).log_softmax(2), ints(4, 3, 4) + 1,
+                                torch.tensor([11, 7, 9]), torch.tensor([4, 0, 3]))),
+        (lambda: nn.CTCLoss(2, "none"), (random(7, 3, 5).log_softmax(2), torch.ones(6).long(),
+                                         torch.tensor([7, 3, 5]), torch.tensor([3, 2, 1]))),
+        (lambda: nn.CTCLoss(zero_infinity=True), (
+            random(7, 5).log_softmax(1), torch.tensor([1, 2, 2]), torch.tensor(3),
+            torch.tensor(3))),
+    ],
     "GaussianNLLLoss": [
         (lambda: nn.GaussianNLLLoss(), (random(4, 5), random(4, 5, seed=1), probabilities(4, 1))),
         (lambda: nn.GaussianNLLLoss(full=True, reduction="none"),
@@ -365,13 +374,6 @@ CASES: dict[str, list[Case]] = {
 #: Layers of torch.nn that are refused, as they are or in a form of theirs, and what the error
 #: says.
 REFUSED: dict[str, tuple[Case, str]] = {
-    "CTCLoss": (
-        (
-            nn.CTCLoss,
-            (random(7, 2, 5).log_softmax(2), ints(4, 2, 3) + 1, ints(7, 2) + 7, ints(2, 2)),
-        ),
-        "ctc_loss",
-    ),
     "FractionalMaxPool2d, at random": (
         (lambda: nn.FractionalMaxPool2d(2, 3), (M2,)),
         "random numbers",
@@ -389,10 +391,10 @@ NO_LAYERS = {
 
 
 #: Layers that PyTorch does not run on an empty batch; the kernels of the last three return, and
-#: leave losses unwritten and the shape as it was. Those of the first two hold samples of a batch.
+#: leave losses unwritten and the shape as it was. The first two hold samples of a batch.
 NOT_EMPTY = {
-    "FractionalMaxPool2d", "FractionalMaxPool3d",
-    "InstanceNorm2d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d",
+    "FractionalMaxPool2d", "FractionalMaxPool3d", "CTCLoss", "InstanceNorm2d", "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d", "LazyInstanceNorm3d",
     "TransformerEncoder", "MultiLabelMarginLoss", "MultiMarginLoss", "PixelUnshuffle",
 }  # fmt: skip
 #: Layers whose batch is the second axis.
