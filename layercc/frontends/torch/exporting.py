@@ -17,12 +17,14 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
 )
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
 
 from ir.arguments import described
 from ir.diagnostics import InvalidModelError, UnsupportedError
 from layercc.frontends.torch.dynamic_shapes import DynamicShapes
 from layercc.frontends.torch.own_ops import kept
-from layercc.frontends.torch.plain_forms import plain_forms
+from layercc.frontends.torch.plain_forms import PACKED, plain_forms
 from layercc.frontends.torch.recurrent_shapes import without_unrolling
 from layercc.frontends.torch.registry import IGNORED, TRANSLATIONS
 from layercc.frontends.torch.writes import translated_as
@@ -111,8 +113,12 @@ def exported(module: Any, example_inputs: Any, dynamic_shapes: Any) -> tuple[Any
 def _exported(
     module: Any, args: Any, kwargs: Any, shapes: DynamicShapes, deferred: bool = False
 ) -> Any:
+    if any(isinstance(x, PackedSequence) for x in _with_packed((args, kwargs))):
+        raise UnsupportedError(f"{_title(module)}: {PACKED}")
     try:
         return _captured(module, args, kwargs, shapes, deferred=deferred), shapes
+    except UnsupportedError as error:  # of what is captured in another form
+        raise UnsupportedError(f"{_title(module)}: {error}") from error
     except _DATA_DEPENDENT as error:
         raise UnsupportedError(
             f"{_title(module)}: control flow or a shape hangs on data: {_shortened(error)}\n"
@@ -131,6 +137,14 @@ def _exported(
         with contextlib.suppress(Exception):  # the first error is the one to be seen
             return _captured(module, args, kwargs, shapes, strict=True), shapes
         raise first
+
+
+def _with_packed(arguments: Any) -> list[Any]:
+    """The leaves of arguments, packed sequences whole."""
+    leaves: list[Any] = pytree.tree_leaves(
+        arguments, is_leaf=lambda given: isinstance(given, PackedSequence)
+    )
+    return leaves
 
 
 _DATA_DEPENDENT: tuple[type[Exception], ...] = (

@@ -17,6 +17,8 @@ from torch import nn
 from torch._higher_order_ops.scan import scan
 from torch.nn import functional as F
 
+from ir.diagnostics import UnsupportedError
+
 
 def _gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
@@ -123,8 +125,18 @@ def _ctc_loss(
     return losses.squeeze(0) if alone else losses
 
 
+def _no_packing(*_: Any, **__: Any) -> Any:
+    raise UnsupportedError(PACKED)
+
+
+#: Why packed sequences are refused.
+PACKED = (
+    "packed sequences: how many rows each step has hangs on data; a padded tensor would fit, and "
+    "in a recurrent layer that runs forwards its outputs up to each length are the same"
+)
 #: Where each is, its name there, and what stands in its place.
 _FORMS = (
+    (torch._VF, "_pack_padded_sequence", _no_packing),
     (torch, "ctc_loss", _ctc_loss),
     (F, "gaussian_nll_loss", _gaussian_nll_loss),
     (nn.AdaptiveLogSoftmaxWithLoss, "forward", _adaptive_log_softmax),

@@ -53,6 +53,18 @@ def pooled(rank: int) -> Any:
     return Both()
 
 
+class Packing(nn.Module):
+    """A recurrent layer on sequences of different lengths."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(self.layer(packed)[0])
+
+
 def lazy(name: str, *arguments: Any) -> Callable[[], Any]:
     """A lazy layer that has seen an input, which makes it one with weights."""
     shape = {"1": (2, 3, 7), "2": (2, 3, 7, 5), "3": (2, 3, 5, 4, 6)}.get(name[-2], (2, 3))
@@ -374,6 +386,14 @@ CASES: dict[str, list[Case]] = {
 #: Layers of torch.nn that are refused, as they are or in a form of theirs, and what the error
 #: says.
 REFUSED: dict[str, tuple[Case, str]] = {
+    "LSTM, packed": (
+        (lambda: nn.LSTM(3, 5), (nn.utils.rnn.pack_sequence([random(4, 3), random(2, 3)]),)),
+        "packed sequences: .* a padded tensor would fit",
+    ),
+    "GRU, packed inside": (
+        (lambda: Packing(nn.GRU(3, 5)), (random(4, 2, 3), torch.tensor([2, 4]))),
+        "packed sequences: .* a padded tensor would fit",
+    ),
     "FractionalMaxPool2d, at random": (
         (lambda: nn.FractionalMaxPool2d(2, 3), (M2,)),
         "random numbers",
