@@ -24,10 +24,10 @@ def size_ranges(
     found: list[SizeRange] = []
     seen: set[Any] = set()
     declared: dict[Any, int] = {}
-    for (path, axis), low in least.items():
+    for (path, axis), minimum in least.items():
         if path in shapes:
             own = expression_of(shapes[path][axis])
-            declared[own] = max(low, declared.get(own, 0))
+            declared[own] = max(minimum, declared.get(own, 0))
     for number, shape in enumerate(shapes.values()):
         for axis, size in enumerate(shape):
             own = expression_of(size)
