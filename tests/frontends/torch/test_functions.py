@@ -378,6 +378,7 @@ IMAGES: Functions = {
         pytest.param(INTEGERS, (WHOLE, DIVISORS), id="integers"),
         pytest.param(REDUCTIONS, (X,), id="reductions"),
         pytest.param(SHAPES, (X,), id="shapes"),
+        pytest.param({"mT": lambda x: x.mT}, (X,), id="transpose that nothing makes decomposed"),
         pytest.param(INDEXING, (X, IDX), id="indexing"),
         pytest.param(MATRICES, (X, Y), id="matrices"),
         pytest.param(IMAGES, (random(2, 3, 6, 7),), id="images"),

@@ -53,9 +53,14 @@ def transpose(t: Translator, x: Tensor, dim0: int, dim1: int) -> Tensor:
     return transposed(t, x, order)
 
 
-@translates("t", "numpy_T", "mT")
-def matrix_transpose(t: Translator, x: Tensor) -> Tensor:
+@translates("t", "numpy_T")
+def reversed_axes(t: Translator, x: Tensor) -> Tensor:
     return transposed(t, x, list(range(x.rank))[::-1])
+
+
+@translates("mT")
+def matrix_transpose(t: Translator, x: Tensor) -> Tensor:
+    return transposed(t, x, [*range(x.rank - 2), -1, -2])
 
 
 @translates("expand", "expand_copy", "broadcast_to", "expand_as")
@@ -215,7 +220,7 @@ def pixel_unshuffle(t: Translator, x: Tensor, downscale_factor: int) -> Tensor:
     return reshaped(t, transposed(t, wide, order), t.shape)
 
 
-@translates("channel_shuffle")
+@translates("channel_shuffle", "native_channel_shuffle")
 def channel_shuffle(t: Translator, x: Tensor, groups: int) -> Tensor:
     batch, channels, *spatial = x.shape
     wide = reshaped(t, x, (batch, groups, channels // groups, *spatial))
