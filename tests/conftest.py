@@ -56,7 +56,7 @@ def _known(name: str) -> bool:
 
 #: Of the cases of a test that is marked `every_isa`, one of so many is run for a narrower set: each
 #: has kernels of its own to compile, and cases of one test are for the same kernels' code.
-_SAMPLED = 4
+_SAMPLED = 8
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

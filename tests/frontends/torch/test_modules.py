@@ -327,13 +327,11 @@ CASES: dict[str, list[Case]] = {
         (lambda: nn.CrossEntropyLoss(), (random(4, 5), random(4, 5).softmax(1))),
     ],
     "CTCLoss": [
-        (lambda: nn.CTCLoss(), (random(11, 3, 5).log_softmax(2), ints(4, 3, 4) + 1,
-                                torch.tensor([11, 7, 9]), torch.tensor([4, 0, 3]))),
-        (lambda: nn.CTCLoss(2, "none"), (random(7, 3, 5).log_softmax(2), torch.ones(6).long(),
-                                         torch.tensor([7, 3, 5]), torch.tensor([3, 2, 1]))),
-        (lambda: nn.CTCLoss(zero_infinity=True), (
-            random(7, 5).log_softmax(1), torch.tensor([1, 2, 2]), torch.tensor(3),
-            torch.tensor(3))),
+        (lambda: nn.CTCLoss(2, "none", zero_infinity=True), (
+            random(7, 4, 5).log_softmax(2), torch.tensor([1, 1, 3, 4, 0, 1, 1]),
+            torch.tensor([7, 3, 5, 2]), torch.tensor([3, 2, 0, 2]))),
+        (lambda: nn.CTCLoss(), (random(7, 5).log_softmax(1), torch.tensor([1, 2, 2]),
+                                torch.tensor(5), torch.tensor(3))),
     ],
     "GaussianNLLLoss": [
         (lambda: nn.GaussianNLLLoss(), (random(4, 5), random(4, 5, seed=1), probabilities(4, 1))),

@@ -73,6 +73,15 @@ def rrelu(
     return t.emit("LeakyRelu", x, alpha=(lower + upper) / 2)
 
 
+@translates("rrelu_with_noise_functional")
+def rrelu_with_noise(
+    t: Translator, x: Tensor, noise: Tensor, lower: float = 1 / 8, upper: float = 1 / 3,
+    training: bool = False, *_: Any,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What rrelu is once PyTorch has decomposed it; the noise is used in training alone."""
+    return rrelu(t, x, lower, upper, training), noise
+
+
 @translates("prelu")
 def prelu(t: Translator, x: Tensor, weight: Tensor) -> Tensor:
     if x.rank > 2:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from layercc.frontends.torch.registry import enter, translates
-from layercc.frontends.torch.reshaping import reshaped, sliced, squeezed, unsqueezed
+from layercc.frontends.torch.reshaping import (
+    reshaped,
+    sliced,
+    squeezed,
+    transposed,
+    unsqueezed,
+)
 from layercc.frontends.torch.translator import Tensor, Translator
 
 
@@ -46,6 +52,13 @@ def convolution(
         strides=tuple(per_axis(stride, rank)), kernel_shape=tuple(kernel),
     )  # fmt: skip
     return squeezed(t, y, 0) if alone else y
+
+
+@translates("conv_tbc")
+def conv_tbc(t: Translator, x: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """Over [time, batch, channels], with a weight [kernel, channels, filters]."""
+    x, weight = transposed(t, x, [1, 2, 0]), transposed(t, weight, [2, 1, 0])
+    return transposed(t, convolution(t, x, weight, bias, 1, [pad]), [2, 0, 1])
 
 
 for _rank in (1, 2, 3):

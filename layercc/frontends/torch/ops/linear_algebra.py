@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from layercc.frontends.torch.registry import translates
+import numpy as np
+
+from layercc.frontends.torch.registry import Refused, translates
 from layercc.frontends.torch.reshaping import reshaped, transposed, unsqueezed
 from layercc.frontends.torch.translator import Tensor, Translator
 
@@ -83,3 +85,15 @@ def cdist(t: Translator, a: Tensor, b: Tensor, p: float, mode: Any = None) -> Te
 
     ways = t.emit("Sub", unsqueezed(t, a, a.rank - 1), unsqueezed(t, b, b.rank - 2))
     return vector_norm(t, ways, p, -1)
+
+
+@translates("_pdist_forward")
+def pdist(t: Translator, x: Tensor, p: float = 2) -> Tensor:
+    """Distances of each row to those after it."""
+    from layercc.frontends.torch.ops.reductions import vector_norm
+
+    if not isinstance(x.shape[0], int):
+        raise Refused("of a dynamic number of rows; torch.cdist would fit")
+    rows = np.triu_indices(x.shape[0], 1)
+    ends = [t.emit("Gather", x, t.constant(row.astype(np.int64)), axis=0) for row in rows]
+    return vector_norm(t, t.emit("Sub", *ends), p, -1)
