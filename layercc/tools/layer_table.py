@@ -118,16 +118,18 @@ TABLE: tuple[Same, ...] = (
             "CELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LogSigmoid LogSoftmax Mish "
             "SELU Sigmoid SiLU Softplus Softshrink Softsign Tanh Tanhshrink"),
     *_torch(_NO_CLASS,
-            "Bilinear ChannelShuffle CosineSimilarity EmbeddingBag Fold LPPool1d LPPool2d "
-            "LPPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d PairwiseDistance PixelShuffle "
+            "Bilinear ChannelShuffle CosineSimilarity CrossMapLRN2d EmbeddingBag Fold LPPool1d "
+            "LPPool2d LPPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d PairwiseDistance PixelShuffle "
             "PixelUnshuffle RReLU Softmin Transformer TransformerDecoder "
             "TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Threshold Unfold"),
+    *_torch(f"with its samples given; {_NO_CLASS}", "FractionalMaxPool2d FractionalMaxPool3d"),
     *(Same("", "", tuple(f"{lazy}InstanceNorm{n}d" for lazy in ("", "Lazy")), why=_NO_CLASS)
       for n in _RANKS),
     *(Same("", "", (f"{kind}Pad{n}d",), why=_NO_CLASS)
       for kind in ("Circular", "Constant", "Reflection", "Replication") for n in _RANKS),
     *_torch(_LOSS,
-            "BCELoss BCEWithLogitsLoss CosineEmbeddingLoss CrossEntropyLoss GaussianNLLLoss "
+            "AdaptiveLogSoftmaxWithLoss BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss "
+            "CrossEntropyLoss GaussianNLLLoss "
             "HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss LinearCrossEntropyLoss MSELoss "
             "MarginRankingLoss MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss "
             "NLLLoss NLLLoss2d PoissonNLLLoss SmoothL1Loss SoftMarginLoss TripletMarginLoss "
@@ -137,13 +139,7 @@ TABLE: tuple[Same, ...] = (
 )  # fmt: skip
 
 #: Classes of `torch.nn` that no compiled model has → why. Those of Keras: its front end's registry.
-REFUSED_TORCH: dict[str, str] = {
-    "AdaptiveLogSoftmaxWithLoss": "which rows a cluster gets hangs on data",
-    "CTCLoss": "`ctc_loss` has no translation",
-    "CrossMapLRN2d": "`torch.export` fails on it",
-    "FractionalMaxPool2d": "it draws random numbers",
-    "FractionalMaxPool3d": "it draws random numbers",
-}
+REFUSED_TORCH: dict[str, str] = {}
 
 #: What the page calls sets of element types.
 _SETS = {
