@@ -7,9 +7,11 @@ values: what PyTorch checks of targets and variances is left out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -135,7 +137,7 @@ PACKED = (
     "in a recurrent layer that runs forwards its outputs up to each length are the same"
 )
 #: Where each is, its name there, and what stands in its place.
-_FORMS = (
+_FORMS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (torch._VF, "_pack_padded_sequence", _no_packing),
     (torch, "ctc_loss", _ctc_loss),
     (F, "gaussian_nll_loss", _gaussian_nll_loss),
@@ -145,14 +147,29 @@ _FORMS = (
 )
 
 
+_capturing: ContextVar[bool] = ContextVar("capturing", default=False)
+
+
 @contextlib.contextmanager
 def plain_forms() -> Iterator[None]:
-    """Meanwhile, the functions and layers above compute by their plain forms, in any thread."""
+    """Meanwhile, the functions and layers above compute by their plain forms, in this thread."""
     held = [getattr(home, name) for home, name, _ in _FORMS]
+    token = _capturing.set(True)
     try:
-        for home, name, form in _FORMS:
-            setattr(home, name, form)
+        for (home, name, form), own in zip(_FORMS, held, strict=True):
+            setattr(home, name, _either(form, own))
         yield
     finally:
+        _capturing.reset(token)
         for (home, name, _), own in zip(_FORMS, held, strict=True):
             setattr(home, name, own)
+
+
+def _either(form: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain form in a thread that captures a module; in others PyTorch's own."""
+
+    @functools.wraps(own)
+    def call(*args: Any, **keywords: Any) -> Any:
+        return (form if _capturing.get() else own)(*args, **keywords)
+
+    return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -484,3 +485,20 @@ def test_is_refused(name):
     (make, inputs), message = REFUSED[name]
     with pytest.raises(LayerccError, match=message):
         from_torch(make().eval(), inputs)
+
+
+def test_other_threads_keep_pytorchs_own_forms():
+    packed = []
+
+    class Packs(nn.Module):
+        def forward(self, x: Any) -> Any:
+            thread = threading.Thread(target=lambda: packed.append(pack()))
+            thread.start()
+            thread.join()
+            return x + 1
+
+    def pack() -> Any:
+        return nn.utils.rnn.pack_sequence([torch.ones(3), torch.ones(2)])
+
+    from_torch(Packs(), (random(2),))
+    assert len(packed) == 1 and len(pack()) == len(packed[0])
