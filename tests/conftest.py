@@ -16,9 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--update-golden", action="store_true", help="write golden files anew instead of comparing"
     )
     parser.addoption(
-        "--all-isas",
+        "--all-cases",
         action="store_true",
-        help="run all cases of tests marked every_isa for narrower instruction sets too",
+        help="run what is left out by default: most cases of tests marked `sampled`, and of those "
+        "marked `every_isa` for narrower instruction sets",
     )
     parser.addoption(
         "--guard-pages",
@@ -55,27 +56,34 @@ def _known(name: str) -> bool:
 
 
 #: Of the cases of a test that is marked `every_isa`, one of so many is run for a narrower set: each
-#: has kernels of its own to compile, and cases of one test are for the same kernels' code.
-_SAMPLED = 8
+#: has kernels of its own to compile.
+_OF_NARROWER_SETS = {"avx2": 8}
+_OF_OTHER_SETS = 24
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--all-isas"):
+    """Leaves out what is sampled, unless all cases are asked for."""
+    if config.getoption("--all-cases"):
         return
     seen: Counter[tuple[str, str]] = Counter()
     kept, left = [], []
     for item in items:
-        chosen = getattr(item, "callspec", None) and item.callspec.params.get("isa")
-        if isinstance(chosen, Isa) and chosen != host_isa():
-            place = item.nodeid.partition("[")[0], chosen.name
-            seen[place] += 1
-            if seen[place] % _SAMPLED != 1:
-                left.append(item)
-                continue
-        kept.append(item)
+        name, every = _sample_of(item)
+        seen[item.nodeid.partition("[")[0], name] += 1
+        taken = every == 1 or seen[item.nodeid.partition("[")[0], name] % every == 1
+        (kept if taken else left).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = kept
+
+
+def _sample_of(item: pytest.Item) -> tuple[str, int]:
+    """Of which cases of its test an item is one, and of how many one is run."""
+    chosen = getattr(item, "callspec", None) and item.callspec.params.get("isa")
+    if isinstance(chosen, Isa) and chosen != host_isa():
+        return chosen.name, _OF_NARROWER_SETS.get(chosen.name, _OF_OTHER_SETS)
+    marker = item.get_closest_marker("sampled")
+    return "", marker.args[0] if marker else 1
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -33,7 +33,7 @@ CODES = {dtype: code for code, dtype in ONNX_DTYPES.items()}
 HALVES = (DType.f16, DType.bf16)
 
 
-_WIDEST, *_OTHERS = isas_of_this_machine()
+_WIDEST, *_OTHERS = isas_of_this_machine()[:2]
 
 
 _ISAS = [_WIDEST, *(pytest.param(isa, marks=pytest.mark.slow) for isa in _OTHERS)]

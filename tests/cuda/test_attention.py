@@ -41,6 +41,7 @@ def kernels(stand_in) -> set[str]:
     ("sizes", "kv_heads"),
     [((1, 1, 1, 1, 1), 1), ((2, 3, 5, 7, 11), 3), ((1, 2, 3, 70, 16), 1), ((2, 2, 3, 0, 4), 2)],
 )
+@pytest.mark.sampled(2)
 def test_sizes(sizes, kv_heads):
     check(qkv(*sizes, kv_heads=kv_heads))
 
@@ -50,6 +51,7 @@ def test_sizes(sizes, kv_heads):
     [((1, 2, 17, 70, 16), 1), ((2, 2, 65, 130, 8), 2), ((1, 1, 16, 1, 4), 1), ((1, 1, 20, 0, 8), 1),
       ((1, 2, 19, 67, 81, 150), 2)],
 )  # fmt: skip
+@pytest.mark.sampled(2)
 def test_tiles(sizes, kv_heads, stand_in):
     """Several blocks of queries, keys and columns; a depth that is put down on the way."""
     check(qkv(*sizes, kv_heads=kv_heads))
@@ -103,6 +105,7 @@ def test_f64():
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("f2", 1e-3), (ml_dtypes.bfloat16, 6e-3)])
+@pytest.mark.sampled(2)
 def test_halves(dtype, error, stand_in):
     """In their own type: nothing is converted before."""
     for queries in (17, 5) if dtype == "f2" else (17,):

@@ -45,6 +45,7 @@ def launched(stand_in, kernel: str) -> bool:
     ],
 )
 @pytest.mark.parametrize("constants", [(), (1, 2, 3)], ids=["variable", "constant"])
+@pytest.mark.sampled(2)
 def test_tiles(left, right, shapes, zeros, constants, stand_in):
     inputs = [whole(left, *shapes[0]), whole(right, *shapes[1])]
     if zeros is not None:
@@ -59,6 +60,7 @@ def test_tiles(left, right, shapes, zeros, constants, stand_in):
      ((5,), (5, 3), ((), (1,))), ((0, 5), (5, 3), ((), (1,))), ((9, 0), (0, 9), ((), (1,))),
      ((2, 3, 4, 5), (3, 5, 11), ((2, 3, 4, 1), (3, 1, 11)))],
 )  # fmt: skip
+@pytest.mark.sampled(2)
 def test_few(a, b, zeros):
     inputs = [whole("u1", *a), whole("i1", *b), whole("u1", *zeros[0]), whole("i1", *zeros[1])]
     check("MatMulInteger", inputs)
@@ -81,6 +83,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.parametrize(("left", "right", "x", "w", "attributes"), CONVOLUTIONS)
+@pytest.mark.sampled(2)
 def test_convolution(left, right, x, w, attributes):
     inputs = [whole(left, *x), whole(right, *w), whole(left), whole(right, w[0])]
     check("ConvInteger", inputs, attributes, constants=(1, 3))

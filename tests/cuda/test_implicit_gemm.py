@@ -69,6 +69,7 @@ def some(*shape: int) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.sampled(2)
 def test_matmul(a, b, constant, taken):
     check_node("MatMul", [some(*a), some(*b)], constants=[1] if constant else [], error=ERROR)
     taken.launched["layercc_implicit_gemm"] += 0 in a  # nothing to launch
@@ -88,6 +89,7 @@ CONVOLUTIONS = [
 
 @on_tensor_cores
 @pytest.mark.parametrize(("x", "w", "attributes"), CONVOLUTIONS)
+@pytest.mark.sampled(3)
 def test_convolution(x, w, attributes):
     check_node("Conv", [some(*x), some(*w), some(w[0])], attributes, constants=[1, 2], error=ERROR)
 
@@ -132,6 +134,7 @@ def test_what_is_not_finite_spreads_as_in_float32(precision):
 
 @pytest.mark.parametrize("tile", range(len(kernels.TILES)))
 @pytest.mark.parametrize("split", [False, True])
+@pytest.mark.sampled(3)
 def test_the_same_bits_whatever_the_schedule(tile, split, monkeypatch, taken):
     """Neither the shape of tiles nor a split changes a bit: so a sample gives the same alone and in
     any batch, for which other tiles are taken."""
@@ -214,6 +217,7 @@ def half(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16"])
+@pytest.mark.sampled(2)
 def test_halves_are_multiplied_as_they_are(dtype, stand_in):
     """By tensor cores where the depth is even, else by CUDA cores; rounded once, then each op by
     itself."""
@@ -244,6 +248,7 @@ def convolved(x: np.ndarray, w: np.ndarray, pads: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16"])
 @pytest.mark.parametrize(("k", "n"), [(33, 20), (64, 40), (300, 40)])
+@pytest.mark.sampled(2)
 def test_products_of_halves(dtype, k, n, stand_in):
     """An odd depth is left to CUDA cores; tiles and single elements."""
     graph = lc.parse_graph(

@@ -41,6 +41,7 @@ def steps(monkeypatch):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.sampled(2)
 def test_whole_layers(case, stand_in):
     check(*case)
     assert len([name for name in stand_in.launched if "recurrent_layer" in name]) >= 1
