@@ -40,6 +40,7 @@ _ISAS = [_WIDEST, *(pytest.param(isa, marks=pytest.mark.slow) for isa in _OTHERS
 
 
 @pytest.mark.parametrize("isa", _ISAS)
+@pytest.mark.sampled(2)
 def test_kernels(isa):
     check_under(isa, "roundings.py")
 

@@ -54,6 +54,7 @@ CHANNELS = list(itertools.product([1, 3, 5, 16, 17, 65], repeat=2))
 
 @pytest.mark.parametrize(("channels", "filters"), CHANNELS)
 @pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.sampled(2)
 def test_channels(channels, filters, kernel):
     pads = [kernel // 2] * 4
     arrays = conv_arrays((channels, filters), (6, 7), channels, filters, (kernel, kernel))
@@ -259,6 +260,7 @@ EPILOGUES = {
 
 @pytest.mark.parametrize("name", EPILOGUES)
 @pytest.mark.parametrize("left", [(5, 9), (2, 3, 9), (1, 9), (70, 9)], ids=str)
+@pytest.mark.sampled(2)
 def test_epilogues(name, left):
     nodes, others, compute = EPILOGUES[name]
     x, w = random_arrays(name, left, (9, 11))

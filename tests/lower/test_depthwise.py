@@ -119,6 +119,7 @@ def narrow_inputs(shape, kernel, channels, groups, dtype=np.float32):
         *(("dilated", *case) for case in [(2, 9), (8, 5)]),
     ],
 )
+@pytest.mark.sampled(2)
 def test_narrow_groups(name, channels, groups):
     shape, kernel, attributes = NARROW[name]
     inputs = narrow_inputs(shape, kernel, channels, groups)

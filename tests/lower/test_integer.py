@@ -50,6 +50,7 @@ TYPES = [(np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8), (np.int8
     ],
     ids=str,
 )
+@pytest.mark.sampled(2)
 def test_matmul_integer(left: Any, right: Any, a: tuple, b: tuple) -> None:
     exact("MatMulInteger", [whole(left, *a), whole(right, *b)])
     exact("MatMulInteger", [whole(left, *a), whole(right, *b), whole(left), whole(right, 1)])

@@ -111,6 +111,7 @@ def test_narrow_products(dtype: Any) -> None:
     ],
     ids=str,
 )
+@pytest.mark.sampled(2)
 def test_gemm(dtype: Any, attributes: dict) -> None:
     a = whole(dtype, *((13, 7) if "transA" in attributes else (7, 13)))
     b = whole(dtype, *((5, 13) if "transB" in attributes else (13, 5)))
@@ -155,6 +156,7 @@ def test_einsum(equation: str, shapes: list, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint64, np.int8])
 @pytest.mark.parametrize("left", [(5, 9), (2, 3, 9), (1, 9), (70, 9)], ids=str)
+@pytest.mark.sampled(2)
 def test_epilogues(dtype: Any, left: tuple) -> None:
     """Pointwise ops fused behind: their signs matter, and what the sum's do not."""
     arrays = {

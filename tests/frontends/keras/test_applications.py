@@ -11,6 +11,7 @@ pytestmark = pytest.mark.keras
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TESTED)
+@pytest.mark.sampled(3)
 def test_application(name: str) -> None:
     found = compared(name)
     assert found.error < TOLERANCE
