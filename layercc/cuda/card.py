@@ -41,12 +41,13 @@ class Card:
 
     def limits(self, precision: str = "highest") -> Limits:
         """What it reaches; for contractions of f32, by the fastest way that a `precision` allows:
-        on CUDA cores, or on tensor cores as three products of tf32 (highest), one of tf32 (high) or
-        one of bf16 (medium)."""
+        on CUDA cores, or on tensor cores as three products of tf32 (highest), three of bf16 (high)
+        or one of bf16 (medium)."""
         known = _PER_CLOCK.get(self.capability, {}) if self.clock else {}
         rates = {t: each * self.multiprocessors * self.clock for t, each in known.items()}
         if rates:
-            ways = {"highest": rates["tf32"] / 3, "high": rates["tf32"], "medium": rates["bf16"]}
+            tf32, bf16 = rates["tf32"], rates["bf16"]
+            ways = {"highest": tf32 / 3, "high": bf16 / 3, "medium": bf16}
             rates["f32"] = max(rates["f32"], ways[precision])
         memory = {"memory": self.bandwidth} if self.bandwidth else {}
         cache = {"L2": self.cache} if self.cache else {}

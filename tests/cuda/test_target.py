@@ -387,6 +387,8 @@ def test_what_a_card_reaches(stand_in):
     paper = card.usual_card(architecture_named("sm_80")).limits("medium")
     assert paper.flops["f32"] == paper.flops["bf16"] == pytest.approx(312e12, rel=0.01)
     assert paper.flops["f64"] == pytest.approx(9.7e12, rel=0.01)
+    pieces = card.usual_card(architecture_named("sm_80")).limits("high")
+    assert pieces.flops["f32"] == pytest.approx(312e12 / 3, rel=0.01)
     unknown = card.Card("new", (12, 0), 100, 0.0, 0.0, 0).limits()
     assert unknown.seconds(1e12, 1e12) == 0 and not unknown.flops
     (tiles,) = model("graph g(x: f32[N]) -> (y) {\n y = Relu(x)\n}").plan({"x": (9,)}).described()
